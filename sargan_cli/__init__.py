@@ -1,0 +1,1 @@
+"""The command line of sargan: parse, call sargan_core, print."""

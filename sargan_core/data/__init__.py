@@ -1,0 +1,1 @@
+"""Training data: sources, split by person, aligned crop cache."""

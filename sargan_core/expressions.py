@@ -1,0 +1,129 @@
+"""The seven expressions: their names, aliases, label order and the codes of the data sets."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from sargan_core.errors import UsageError
+
+
+class Expression(str, Enum):
+    """One of the seven expressions; the value is the name used in files and on the command line."""
+
+    FEARFUL = "fearful"
+    ANGRY = "angry"
+    DISGUSTED = "disgusted"
+    HAPPY = "happy"
+    NEUTRAL = "neutral"
+    SAD = "sad"
+    SURPRISED = "surprised"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def label(self) -> int:
+        """Index of the expression in label vectors: the alphabetical order of the KDEF codes."""
+        return LABELS.index(self)
+
+
+@dataclass(frozen=True)
+class ExpressionRecord:
+    """What the tool knows about one expression besides its name."""
+
+    expression: Expression
+    aliases: tuple[str, ...]
+    kdef: str
+    jaffe: str
+    rafd: str
+
+
+# Label order = alphabetical order of the straight KDEF codes AFS … SUS, as in the published networks.
+TABLE: tuple[ExpressionRecord, ...] = (
+    ExpressionRecord(Expression.FEARFUL, ("fear", "afraid", "scared"), "AF", "FE", "fearful"),
+    ExpressionRecord(Expression.ANGRY, ("anger", "mad"), "AN", "AN", "angry"),
+    ExpressionRecord(Expression.DISGUSTED, ("disgust",), "DI", "DI", "disgusted"),
+    ExpressionRecord(Expression.HAPPY, ("happiness", "joy", "smile", "smiling"), "HA", "HA", "happy"),
+    ExpressionRecord(Expression.NEUTRAL, ("none", "calm"), "NE", "NE", "neutral"),
+    ExpressionRecord(Expression.SAD, ("sadness", "unhappy"), "SA", "SA", "sad"),
+    ExpressionRecord(Expression.SURPRISED, ("surprise",), "SU", "SU", "surprised"),
+)
+LABELS: tuple[Expression, ...] = tuple(record.expression for record in TABLE)
+
+
+def _names() -> dict[str, Expression]:
+    names: dict[str, Expression] = {}
+    for record in TABLE:
+        for name in (record.expression.value, *record.aliases, record.kdef, record.kdef + "S", record.jaffe):
+            names[name.lower()] = record.expression
+    return names
+
+
+NAMES: dict[str, Expression] = _names()
+
+
+def parse_expression(name: str) -> Expression:
+    """Return the expression that a name, alias, KDEF or JAFFE code stands for, whatever its case.
+
+    Raises:
+        UsageError: no expression has this name; the message lists them and suggests the closest.
+    """
+    expression = NAMES.get(name.strip().lower())
+    if expression is not None:
+        return expression
+    close = difflib.get_close_matches(name.strip().lower(), NAMES, n=1, cutoff=0.6)
+    hint = f" Did you mean '{NAMES[close[0]]}'?" if close else ""
+    listed = ", ".join(sorted(expression.value for expression in Expression))
+    raise UsageError(f"unknown expression '{name}'.{hint} Known: {listed}")
+
+
+@dataclass(frozen=True)
+class ExpressionMix:
+    """A weighted mix of expressions, e.g. 60 % happy and 40 % surprised.
+
+    Attributes:
+        parts: (expression, weight) pairs, each expression once, weights in [0, 2].
+    """
+
+    parts: tuple[tuple[Expression, float], ...]
+
+    def __str__(self) -> str:
+        if len(self.parts) == 1 and self.parts[0][1] == 1.0:
+            return self.parts[0][0].value
+        return ",".join(f"{expression}:{weight:g}" for expression, weight in self.parts)
+
+    @property
+    def slug(self) -> str:
+        """The mix as part of a file name, e.g. ``happy`` or ``happy60-sad40``."""
+        if len(self.parts) == 1 and self.parts[0][1] == 1.0:
+            return self.parts[0][0].value
+        return "-".join(f"{expression}{round(weight * 100)}" for expression, weight in self.parts)
+
+    def scaled(self, strength: float) -> ExpressionMix:
+        """Return the mix with every weight multiplied by ``strength``."""
+        return ExpressionMix(tuple((expression, weight * strength) for expression, weight in self.parts))
+
+
+def parse_mix(text: str) -> ExpressionMix:
+    """Read ``NAME[:weight][,NAME:weight…]`` into a mix; a bare name has weight 1.
+
+    Raises:
+        UsageError: unknown name, name given twice, or a weight that is not a number in [0, 2].
+    """
+    parts: list[tuple[Expression, float]] = []
+    for item in text.split(","):
+        name, colon, number = item.partition(":")
+        expression = parse_expression(name)
+        try:
+            weight = float(number) if colon else 1.0
+        except ValueError:
+            weight = math.nan
+        if not 0.0 <= weight <= 2.0:
+            raise UsageError(f"'{item}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6")
+        if any(expression is known for known, _ in parts):
+            raise UsageError(f"'{text}' names {expression} twice; give each expression once")
+        parts.append((expression, weight))
+    return ExpressionMix(tuple(parts))

@@ -1,0 +1,1 @@
+"""Faces: find them, align them, paste the edit back."""

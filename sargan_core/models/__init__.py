@@ -1,0 +1,1 @@
+"""The expression models behind one interface."""
