@@ -9,8 +9,22 @@ normalised -1 and +1 are the centres of the first and last pixel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.errors import NoFaceError
+from sargan_core.faces.warp import invert, positions, sample, spline_field
+
+if TYPE_CHECKING:
+    from sargan_core.faces.find import Face
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,10 @@ class Template:
     mouth: tuple[float, float]
     shape: tuple[tuple[float, float], ...] | None = None
 
+    def pixels(self) -> npt.NDArray[np.float64]:
+        """Return left eye, right eye and mouth as (3, 2) crop pixels."""
+        return np.array([self.left_eye, self.right_eye, self.mouth]) * self.size - 0.5
+
     def to_json(self) -> dict[str, Any]:
         """Return the template as plain values for a weights record."""
         return {
@@ -58,3 +76,180 @@ class Template:
             mouth=(float(values["mouth"][0]), float(values["mouth"][1])),
             shape=tuple((float(x), float(y)) for x, y in shape) if shape else None,
         )
+
+
+# Indices into the 68 iBUG points.
+LEFT_EYE = tuple(range(36, 42))
+RIGHT_EYE = tuple(range(42, 48))
+MOUTH_CORNERS = (48, 54)
+# Landmarks in crop pixels (68, 2) -> where they would lie on the neutral face.
+RestShape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+
+# Thin-plate smoothing: lets the spline miss a landmark by about its own finding error instead of following noise.
+SPLINE_SMOOTHING = 2.0
+# Share of the crop's side beyond which a landmark cannot be right.
+MAX_SPLINE_REACH = 0.2
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A template fitted to one face: ``photo = matrix @ (u + residual(u), 1)`` for a crop pixel ``u``.
+
+    Attributes:
+        template: the template that was fitted.
+        matrix: (2, 3) float64, crop pixels -> photo pixels, before the spline.
+        residual: (2, S, S) float32 crop pixels, channel 0 = x, 1 = y, the spline's part; None for the other kinds.
+        landmarks: (68, 2) float32 crop pixels of the face itself; None without landmarks.
+    """
+
+    template: Template
+    matrix: npt.NDArray[np.float64]
+    residual: npt.NDArray[np.float32] | None = None
+    landmarks: npt.NDArray[np.float32] | None = None
+
+    @property
+    def scale(self) -> float:
+        """Photo pixels per crop pixel (square root of the matrix's area factor)."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    def to_photo(self, where: Tensor) -> Tensor:
+        """Map crop positions (B, 2, H, W) to photo positions (B, 2, H, W), both (x, y)."""
+        if self.residual is not None:
+            where = where + sample(torch.from_numpy(self.residual).to(where)[None], where)
+        return _affine(torch.from_numpy(self.matrix).to(where), where)
+
+    def to_crop(self, where: Tensor) -> Tensor:
+        """Map photo positions (B, 2, H, W) to crop positions (B, 2, H, W), the inverse of ``to_photo``."""
+        inverse = np.linalg.inv(to_square(self.matrix))[:2]
+        where = _affine(torch.from_numpy(inverse).to(where), where)
+        if self._inverse_residual is not None:
+            where = where + sample(self._inverse_residual.to(where), where)
+        return where
+
+    @cached_property
+    def _inverse_residual(self) -> Tensor | None:
+        return None if self.residual is None else invert(torch.from_numpy(self.residual)[None])
+
+
+def _affine(matrix: Tensor, where: Tensor) -> Tensor:
+    return torch.einsum("ij,bjhw->bihw", matrix[:, :2], where) + matrix[:, 2].view(1, 2, 1, 1)
+
+
+def anchors(face: Face) -> npt.NDArray[np.float64]:
+    """Return the three points that a template is fitted to, (3, 2) photo pixels.
+
+    Eye on the picture's left, eye on the right, mouth centre: from the 68 landmarks where there are any
+    (means of the six lid points; middle of the mouth corners), else from the detector's five.
+    """
+    if face.landmarks is not None:
+        points = np.asarray(face.landmarks, dtype=np.float64)
+        return np.stack(
+            [
+                points[list(LEFT_EYE)].mean(0),
+                points[list(RIGHT_EYE)].mean(0),
+                points[list(MOUTH_CORNERS)].mean(0),
+            ]
+        )
+    points = np.asarray(face.points, dtype=np.float64)
+    return np.stack([points[0], points[1], (points[3] + points[4]) / 2])
+
+
+def align(face: Face, template: Template, rest: RestShape | None = None) -> Alignment:
+    """Fit ``template`` to ``face``.
+
+    Args:
+        face: a found face, in photo pixels.
+        template: where its parts belong in the crop.
+        rest: for ``spline`` templates, estimates where the landmarks would lie if the face were neutral, so that
+            the spline removes the shape of the person but not the expression. None = the face's own landmarks.
+
+    Returns:
+        The alignment, crop -> photo; a ``spline`` template without landmarks is fitted as ``affine``.
+
+    Raises:
+        NoFaceError: the face's points do not span a plane (they coincide).
+    """
+    targets = template.pixels()
+    points = anchors(face)
+    if template.kind == "similarity":
+        matrix = similarity(targets, points)
+    else:
+        homogeneous = np.concatenate([targets, np.ones((3, 1))], axis=1)
+        matrix = np.linalg.solve(homogeneous, points).T
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-6:
+        raise NoFaceError("the face's points coincide, it cannot be aligned; leave it out with --faces")
+    if face.landmarks is None:
+        return Alignment(template, matrix)
+    landmarks = apply_matrix(np.linalg.inv(to_square(matrix))[:2], face.landmarks)
+    if template.kind != "spline" or template.shape is None:
+        return Alignment(template, matrix, None, landmarks.astype(np.float32))
+    shape = np.asarray(template.shape, dtype=np.float64) * template.size - 0.5
+    still = rest(landmarks) if rest is not None else landmarks
+    if np.abs(still - shape).max() > MAX_SPLINE_REACH * template.size:
+        # No face differs so much from the mean: the landmarks are wrong, the affine fit is the safer one.
+        return Alignment(template, matrix)
+    residual = spline_field(shape, still - shape, template.size, SPLINE_SMOOTHING)
+    straight = Alignment(template, matrix, residual)
+    where = torch.from_numpy(face.landmarks.T.astype(np.float32))[None, :, :, None]
+    inside = straight.to_crop(where)[0, :, :, 0].T.numpy()
+    return replace(straight, landmarks=inside)
+
+
+def similarity(
+    sources: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the (2, 3) rotation, scale and shift that takes ``sources`` to ``targets`` with least squared error.
+
+    Both are (N, 2) points (x, y), N >= 2; no reflection. Closed form with complex numbers.
+    """
+    source = sources[:, 0] + 1j * sources[:, 1]
+    target = targets[:, 0] + 1j * targets[:, 1]
+    centred = source - source.mean()
+    factor = np.vdot(centred, target - target.mean()) / max(np.vdot(centred, centred).real, 1e-12)
+    shift = target.mean() - factor * source.mean()
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def to_square(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return a (2, 3) affine matrix as (3, 3)."""
+    return np.concatenate([matrix, [[0.0, 0.0, 1.0]]])
+
+
+def apply_matrix(matrix: npt.NDArray[np.float64], points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return (N, 2) points (x, y) mapped by a (2, 3) matrix."""
+    return np.asarray(points, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def extract(
+    pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    alignment: Alignment,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Sample the crop of an aligned face.
+
+    The photo is first reduced by area averaging where it is finer than the crop, so that nothing aliases, then
+    sampled bilinearly by kornia at the crop's pixels. Outside the photo its border pixels are repeated.
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16 RGB photo.
+        alignment: crop -> photo.
+        device: where the crop is made and stays.
+
+    Returns:
+        (1, 3, S, S) float32 RGB in [0, 1].
+    """
+    size = alignment.template.size
+    where = alignment.to_photo(positions(torch.zeros(1, 2, size, size, device=device)))
+    height, width = pixels.shape[:2]
+    low, high = where.amin((0, 2, 3)).cpu().numpy(), where.amax((0, 2, 3)).cpu().numpy()
+    x0, y0 = np.clip(np.floor(low).astype(int) - 2, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(np.ceil(high).astype(int) + 3, [x0 + 1, y0 + 1], [width, height])
+    window = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+    factor = int(alignment.scale)
+    if factor > 1:
+        reduced = (max(1, (x1 - x0) // factor), max(1, (y1 - y0) // factor))
+        window = cv2.resize(window, reduced, interpolation=cv2.INTER_AREA)
+    ratio = where.new_tensor([window.shape[1] / (x1 - x0), window.shape[0] / (y1 - y0)]).view(1, 2, 1, 1)
+    corner = where.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
+    image = torch.from_numpy(window.astype(np.float32) / np.iinfo(pixels.dtype).max)
+    return sample(image.permute(2, 0, 1)[None].to(device), (where - corner + 0.5) * ratio - 0.5)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sargan_core
 from sargan_core.errors import WeightsError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# safetensors' torch part is imported inside the functions: listing the records needs no torch.
+
 INDEX = "index.json"
+# Key of the safetensors header under which a file carries its own record, so that it can travel alone.
+HEADER = "sargan"
 
 
 @dataclass(frozen=True)
@@ -118,3 +125,75 @@ def verify(record: WeightsRecord, folder: Path | None = None) -> Path:
             f"got {size} bytes with sha256 {found[:12]}…; reinstall sargan"
         )
     return path
+
+
+def load_tensors(record: WeightsRecord, folder: Path | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a shipped weights file by name, on the CPU, in the precision of the file.
+
+    Raises:
+        WeightsError: missing, damaged, or not safetensors.
+    """
+    import safetensors.torch
+
+    path = verify(record, folder)
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error}); reinstall sargan") from error
+
+
+def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
+    """Return the record and the tensors of a weights file of the user's own, as written by ``save_weights``.
+
+    Raises:
+        WeightsError: missing, not safetensors, or without a record in its header.
+    """
+    import safetensors
+
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; see sargan models list, or train one with sargan train")
+    try:
+        with safetensors.safe_open(path, framework="pt") as stream:
+            header = (stream.metadata() or {}).get(HEADER)
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error}); give a file made by sargan train") from error
+    if header is None:
+        raise WeightsError(f"{path}: no sargan record in the file; give a file made by sargan train or models import")
+    try:
+        values = json.loads(header)
+        record = WeightsRecord(file=path.name, sha256=checksum(path), bytes=path.stat().st_size, **values)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: its record is not readable ({error}); train or import it again") from error
+    return record, tensors
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], record: WeightsRecord) -> WeightsRecord:
+    """Write tensors with their record in the header; return the record with the file's name, size and checksum.
+
+    The file is written under a temporary name and renamed, so that it is never half there.
+    """
+    import safetensors.torch
+
+    values = asdict(record)
+    for own in ("file", "sha256", "bytes"):
+        values.pop(own)
+    temporary = path.with_name(path.name + ".part")
+    safetensors.torch.save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        temporary,
+        metadata={HEADER: json.dumps(values, ensure_ascii=False)},
+    )
+    temporary.replace(path)
+    return replace(record, file=path.name, sha256=checksum(path), bytes=path.stat().st_size)
+
+
+def add_to_index(folder: Path, record: WeightsRecord) -> None:
+    """Write ``record`` into ``folder/index.json`` in place of the one with its name, or at the end."""
+    known = list(read_index(folder)) if (folder / INDEX).is_file() else []
+    names = [other.name for other in known]
+    if record.name in names:
+        known[names.index(record.name)] = record
+    else:
+        known.append(record)
+    write_index(folder, tuple(known))

