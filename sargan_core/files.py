@@ -1,0 +1,139 @@
+"""Files appear whole or not at all: written under a temporary name beside their place, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sargan_core.errors import OutputExistsError, PhotoError
+
+_NO_LINKS = {
+    errno.EPERM,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EMLINK,
+    errno.EXDEV,
+    errno.EINVAL,
+}
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    """Return a file name for one line of a message: control and undecodable characters are escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for char in os.fspath(name)
+    )
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path to write to; it becomes ``path`` when the block ends well and vanishes otherwise.
+
+    The temporary file exists already, empty, in the same folder and with the same suffix. The result has the
+    permissions of any new file, or those of the file it replaces. A link is followed: its target is replaced.
+
+    Raises:
+        OutputExistsError: ``path`` exists and ``overwrite`` is false; nothing was changed.
+        PhotoError: the folder is missing or not writable, the disk is full, or ``path`` is not a regular
+            file.
+    """
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    try:
+        mode = _mode_of(path, place, overwrite)
+        temporary = _create(place, private=mode is not None)
+    except OSError as error:
+        raise _explained(error, path) from error
+    try:
+        yield temporary
+        _sync(temporary)
+        if mode is not None:
+            temporary.chmod(mode)
+        if overwrite:
+            temporary.replace(place)
+        else:
+            _place_without_overwriting(temporary, place)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> None:
+    """Write bytes to a file that appears whole or not at all; errors as for ``replacing``."""
+    with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        file.write(data)
+
+
+def _exists(path: Path) -> OutputExistsError:
+    return OutputExistsError(f"{shown(path)}: exists already; choose another name or ask for overwriting")
+
+
+def _mode_of(path: Path, place: Path, overwrite: bool) -> int | None:
+    try:
+        status = place.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise PhotoError(f"{shown(path)}: is a folder; name a file in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise PhotoError(f"{shown(path)}: is not a regular file; name a file, or '-' for standard output")
+    if not overwrite:
+        raise _exists(path)
+    return stat.S_IMODE(status.st_mode)
+
+
+def _create(place: Path, *, private: bool) -> Path:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    while True:
+        temporary = place.with_name(f".sargan-{secrets.token_hex(8)}{place.suffix}")
+        try:
+            # The system applies the umask here; asking for it would change it for all threads for a moment.
+            os.close(os.open(temporary, flags, 0o600 if private else 0o666))
+        except FileExistsError:
+            continue
+        return temporary
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _place_without_overwriting(temporary: Path, place: Path) -> None:
+    try:
+        os.link(temporary, place)
+        return
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    # File systems without hard links: claim the name first, then put the file in its place.
+    os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    temporary.replace(place)
+
+
+def _explained(error: OSError, path: Path) -> PhotoError:
+    name, folder = shown(path), shown(path.parent)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return PhotoError(f"{name}: the folder '{folder}' does not exist; create it first")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return PhotoError(f"{name}: no permission to write in '{folder}'; choose another folder")
+    if error.errno == errno.EROFS:
+        return PhotoError(f"{name}: '{folder}' can only be read; choose another folder")
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return PhotoError(f"{name}: the disk is full; free some space or choose another folder")
+    if error.errno == errno.ENAMETOOLONG:
+        return PhotoError(f"{name}: the file name is too long; choose a shorter one")
+    return PhotoError(f"{name}: cannot be written ({error.strerror or error}); choose another place")

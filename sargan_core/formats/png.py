@@ -1,0 +1,207 @@
+"""PNG files.
+
+The decoders see only the chunks that make the picture; everything else is taken from and put into the file
+here, so that gamma, text and profiles survive as they are. Pillow reads 16-bit colour as 8 bits, so OpenCV
+does that part.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from PIL.PngImagePlugin import PngImageFile
+
+from sargan_core.formats.colour import is_linear, linear_light
+from sargan_core.formats.containers import PNG_SIGNATURE, inflate, insert_png_chunks, png_chunk, png_chunks
+from sargan_core.formats.metadata import tidy
+from sargan_core.formats.planes import Picture, check_size, from_array, from_pillow, to_pillow
+from sargan_core.formats.records import Array, Decoded, Defect, Encoding, Metadata, damaged
+
+_COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+_XMP_KEY = b"XML:com.adobe.xmp"
+_GREY, _RGB, _PALETTE, _GREY_ALPHA = 0, 2, 3, 4
+_INCH = 0.0254  # metres
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decode a PNG of 1 to 16 bits a channel; see ``Decoded`` for shapes.
+
+    Palettes and transparent colours become RGB and alpha. Of an animation, the picture that still viewers
+    show is read.
+
+    Raises:
+        Defect: cut off, damaged, too large, or linear light.
+    """
+    header = data[16:29]
+    if data[12:16] == b"IHDR" and len(header) == 13:
+        check_size(int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big"), max_pixels)
+    chunks: dict[bytes, list[bytes]] = {}
+    for kind, content in png_chunks(data):
+        chunks.setdefault(kind, []).append(content)
+    if b"IHDR" not in chunks or b"IDAT" not in chunks:
+        raise damaged("PNG", "no picture in it")
+    bits, colour_type = header[8], header[9]
+    profile = _profile(chunks)
+    # gAMA holds 100000 divided by the exponent; a profile or an sRGB chunk outranks it.
+    gamma = int.from_bytes(chunks.get(b"gAMA", [b""])[0], "big")
+    if is_linear(profile) or (profile is None and b"sRGB" not in chunks and 95000 < gamma < 105000):
+        raise linear_light()
+    texts, exif, xmp = _texts(chunks)
+    kept = tidy(exif, xmp, credentials=b"caBX" in chunks)
+    notes = list(kept.notes)
+    if b"acTL" in chunks:
+        notes.append("the file is an animation; only its first picture is kept")
+
+    shown = [b"IHDR", b"PLTE", *([b"tRNS"] if colour_type == _PALETTE else []), b"IDAT", b"IEND"]
+    bare = PNG_SIGNATURE + b"".join(png_chunk(kind, part) for kind in shown for part in chunks.get(kind, []))
+    if bits == 16 and colour_type != _GREY:
+        pixels, alpha = _decode_deep(bare, colour_type, kept.orientation)
+        grey = colour_type == _GREY_ALPHA
+    else:
+        image = PngImageFile(io.BytesIO(bare))
+        if image.mode.startswith("I"):
+            pixels, alpha = from_array(np.asarray(image).astype(np.uint16, copy=False), kept.orientation)
+            grey = True
+        else:
+            pixels, alpha, grey = from_pillow(image, kept.orientation)
+    if colour_type in (_GREY, _RGB) and b"tRNS" in chunks:
+        alpha = _keyed(pixels, chunks[b"tRNS"][0], bits, colour_type)
+    metadata = Metadata(
+        icc_profile=profile,
+        exif=kept.exif,
+        xmp=kept.xmp,
+        dpi=_resolution(chunks),
+        colour_chunks=tuple((kind, chunks[kind][0]) for kind in _COLOUR_CHUNKS if kind in chunks),
+        text_chunks=texts,
+    )
+    return Decoded(pixels, alpha, Encoding(grey=grey), metadata, tuple(notes))
+
+
+def _decode_deep(bare: bytes, colour_type: int, orientation: int) -> tuple[Array, Array | None]:
+    stored = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.dtype != np.uint16:
+        raise damaged("PNG")
+    if colour_type == _GREY_ALPHA:
+        stored = stored[..., 2:]
+    return from_array(stored, orientation, bgr=True)
+
+
+def _keyed(pixels: Array, key: bytes, bits: int, colour_type: int) -> Array:
+    """Return alpha (H, W): transparent where the pixels have the file's transparent colour, else opaque."""
+    samples = np.frombuffer(key[: 6 if colour_type == _RGB else 2], ">u2").astype(np.uint16)
+    if bits < 8:
+        samples = samples * np.uint16(255 // (2**bits - 1))
+    alpha = np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)
+    key_colour = np.broadcast_to(samples, 3)
+    alpha[np.all(pixels == key_colour, axis=2)] = 0
+    return alpha
+
+
+def _profile(chunks: dict[bytes, list[bytes]]) -> bytes | None:
+    if b"iCCP" not in chunks:
+        return None
+    return inflate(chunks[b"iCCP"][0].partition(b"\0")[2][1:])
+
+
+def _resolution(chunks: dict[bytes, list[bytes]]) -> tuple[float, float] | None:
+    content = chunks.get(b"pHYs", [b""])[0]
+    if len(content) != 9 or content[8] != 1:
+        return None
+    return int.from_bytes(content[:4], "big") * _INCH, int.from_bytes(content[4:8], "big") * _INCH
+
+
+def _texts(
+    chunks: dict[bytes, list[bytes]],
+) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None, bytes | None]:
+    """Return the text chunks to keep, the EXIF block and the XMP packet, wherever the file has the latter."""
+    kept: list[tuple[bytes, bytes]] = []
+    exif = chunks.get(b"eXIf", [None])[0]
+    xmp: bytes | None = None
+    for kind in _TEXT_CHUNKS:
+        for content in chunks.get(kind, []):
+            key = content.partition(b"\0")[0]
+            if key == _XMP_KEY:
+                xmp = xmp or _text(kind, content)
+            elif key in (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"):
+                # ImageMagick's form of EXIF and XMP: kept once, in the standard place.
+                raw = _raw_profile(_text(kind, content))
+                if key.endswith(b"xmp"):
+                    xmp = xmp or raw
+                elif raw is not None and raw.startswith(b"Exif\0\0"):
+                    exif = exif or raw
+            else:
+                kept.append((kind, content))
+    return tuple(kept), exif, xmp
+
+
+def _text(kind: bytes, content: bytes) -> bytes | None:
+    rest = content.partition(b"\0")[2]
+    if kind == b"tEXt":
+        return rest
+    if kind == b"zTXt":
+        return inflate(rest[1:])
+    parts = rest[2:].split(b"\0", 2)
+    if len(parts) != 3:
+        return None
+    return inflate(parts[2]) if rest[0] else parts[2]
+
+
+def _raw_profile(text: bytes | None) -> bytes | None:
+    # A line with the name, a line with the length, then hexadecimal digits.
+    parts = (text or b"").split(maxsplit=2)
+    try:
+        return bytes.fromhex(parts[2].decode("ascii")) if len(parts) == 3 else None
+    except (ValueError, UnicodeDecodeError):
+        return None
+
+
+def encode(picture: Picture, metadata: Metadata) -> bytes:
+    """Return the picture as a PNG; grey with alpha of 16 bits is written as RGB with alpha.
+
+    Raises:
+        Defect: the encoder gave up.
+    """
+    if picture.colours.dtype == np.uint16 and not (picture.grey and picture.alpha is None):
+        data = _encode_deep(picture)
+    else:
+        file = io.BytesIO()
+        to_pillow(picture).save(file, "PNG")
+        data = file.getvalue()
+    return insert_png_chunks(data, list(_chunks(metadata)))
+
+
+def _encode_deep(picture: Picture) -> bytes:
+    if picture.grey:
+        bgr = cv2.cvtColor(picture.colours, cv2.COLOR_GRAY2BGRA)
+    elif picture.alpha is None:
+        bgr = cv2.cvtColor(picture.colours, cv2.COLOR_RGB2BGR)
+    else:
+        bgr = cv2.cvtColor(picture.colours, cv2.COLOR_RGB2BGRA)
+    if picture.alpha is not None:
+        bgr[..., 3] = picture.alpha
+    done, buffer = cv2.imencode(".png", bgr)
+    if not done:
+        raise Defect("the picture cannot be written as a 16-bit PNG", "write TIFF instead")
+    return bytes(buffer.tobytes())
+
+
+def _chunks(metadata: Metadata) -> Iterable[tuple[bytes, bytes]]:
+    for kind, content in metadata.colour_chunks:
+        # A file must not hold both an sRGB chunk and a profile.
+        if not (kind == b"sRGB" and metadata.icc_profile):
+            yield kind, content
+    if metadata.icc_profile:
+        yield b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile)
+    if metadata.dpi is not None:
+        across, down = (max(1, round(value / _INCH)) for value in metadata.dpi)
+        yield b"pHYs", across.to_bytes(4, "big") + down.to_bytes(4, "big") + b"\x01"
+    if metadata.exif:
+        yield b"eXIf", metadata.exif
+    if metadata.xmp:
+        yield b"iTXt", _XMP_KEY + b"\0\0\0\0\0" + metadata.xmp
+    yield from metadata.text_chunks
