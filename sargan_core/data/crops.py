@@ -1,0 +1,281 @@
+"""Aligned crops of training photos, found and cut once and kept in a cache.
+
+In training a pair shares the *input's* alignment: the target is cut with the same template fit, so that what
+the expression moved (a dropped jaw, raised corners of the mouth) lies elsewhere in the target's crop. Pairs
+of real photos are not quite still; a similarity transform on points that expressions hardly move brings the
+target on to the input first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sargan_core.data.crop_cache import ArrayCache, Arrays, checksum, default_cache
+from sargan_core.data.registration import register
+from sargan_core.data.samples import Pair, Sample
+from sargan_core.errors import NoFaceError, PhotoError, WeightsError
+from sargan_core.faces.align import (
+    Alignment,
+    RestShape,
+    Template,
+    align,
+    extract,
+    similarity,
+    to_square,
+)
+from sargan_core.faces.find import Face, FaceFinder
+from sargan_core.models.weights import find_record
+from sargan_core.photo import read_photo
+
+# Part of every cache key: raise it when a change below changes what a crop looks like.
+VERSION = 1
+# Eye corners and the upper nose bridge: what expressions move least.
+STABLE = (36, 39, 42, 45, 27, 28, 29)
+EYE_CENTRES = (0, 1)
+# A photo whose brightest value (of 255) is below this shows nothing.
+BLACK = 16
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Crop = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float32]
+
+
+class Finder(Protocol):
+    """What finds faces: ``FaceFinder`` or a stand-in."""
+
+    def find(self, pixels: Pixels) -> list[Face]:
+        """Return the faces of an (H, W, 3) photo."""
+
+
+class Cropper:
+    """Cuts aligned crops out of training photos; faces and crops are cached by content.
+
+    Args:
+        template: the alignment of the model to be trained.
+        landmarks: what finds landmarks, see ``FaceFinder``.
+        known_first: align by the landmarks that came with the data set where there are any, instead of by
+            what is found in the photo. Off by default, because a model in use sees found faces only; known
+            landmarks then serve where nothing is found, and to choose among several faces.
+        cache: the cache folder; None = the user's.
+        finder: what finds faces, instead of ``FaceFinder(landmarks)``; its finds are cached under its class's
+            name and ``landmarks``.
+        rest: estimates the neutral face's landmarks for ``spline`` templates, see ``align``.
+
+    Raises:
+        WeightsError: the landmark network's weights are missing (when the first face is looked for).
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        *,
+        landmarks: str = "auto",
+        known_first: bool = False,
+        cache: Path | None = None,
+        finder: Finder | None = None,
+        rest: RestShape | None = None,
+    ) -> None:
+        self.template = template
+        self._kind = landmarks
+        self._known_first = known_first
+        self._finder = finder
+        self._rest = rest
+        self._finder_key = _finder_key(landmarks, finder)
+        self._cache = ArrayCache(cache or default_cache())
+        self._checksums: dict[Path, str] = {}
+        self._last: tuple[Path, Pixels] | None = None
+
+    def face(self, sample: Sample) -> Face:
+        """Return the face of a training photo: the one at the known landmarks, else the largest.
+
+        Raises:
+            PhotoError: the file cannot be read.
+            NoFaceError: no face in it and no known landmarks.
+        """
+        known = None if sample.landmarks is None else face_from_landmarks(sample.landmarks)
+        if known is not None and self._known_first:
+            return known
+        faces = self._faces(sample.path)
+        if known is not None:
+            middle = known.points.mean(0)
+            faces = [face for face in faces if _distance(face, middle) < known.eye_distance]
+            return min(faces, key=lambda face: _distance(face, middle), default=known)
+        if not faces:
+            pixels = self._pixels(sample.path)
+            black = pixels.max() < BLACK * (int(np.iinfo(pixels.dtype).max) // 255)
+            raise NoFaceError("the photo is black" if black else "no face found")
+        return max(faces, key=lambda face: face.box[2] * face.box[3])
+
+    def align(self, sample: Sample) -> Alignment:
+        """Return the template fitted to a photo's own face; raises what ``face`` raises."""
+        return align(self.face(sample), self.template, self._rest)
+
+    def align_target(self, pair: Pair, alignment: Alignment) -> Alignment:
+        """Return the alignment for cutting a pair's target: the source's, moved along with the head.
+
+        Args:
+            pair: the two photos.
+            alignment: the source's own alignment.
+
+        Returns:
+            Crop -> target photo. For pairs that are still by construction the matrix is the source's; for
+            others a similarity transform fitted to eye corners and nose bridge (to the detector's two eyes
+            where there are no landmarks) comes in between, refined by registration of the two crops.
+        """
+        if pair.still:
+            return replace(alignment, landmarks=None)
+        source, target = self._stable_points(pair)
+        motion = to_square(similarity(source.astype(np.float64), target.astype(np.float64)))
+        matrix = (motion @ to_square(alignment.matrix))[:2]
+        fixed = Alignment(alignment.template, alignment.matrix)
+        moving = Alignment(alignment.template, matrix)
+        key = checksum(
+            *("target", str(VERSION), self._checksum(pair.source.path), self._checksum(pair.target.path)),
+            *(_template_key(alignment.template), fixed.matrix.tobytes(), moving.matrix.tobytes()),
+        )
+        kept = self._cache.load(key)
+        if kept is None:
+            crops = self.cut(pair.source.path, fixed), self.cut(pair.target.path, moving)
+            kept = {"rest": register(*crops, alignment.template)}
+            self._cache.store(key, kept)
+        matrix = (to_square(matrix) @ to_square(kept["rest"]))[:2]
+        return replace(alignment, matrix=matrix, landmarks=None)
+
+    def cut(self, path: Path, alignment: Alignment) -> Crop:
+        """Return a photo's crop under any alignment, (3, S, S) uint8 RGB.
+
+        Raises:
+            PhotoError: the file cannot be read.
+        """
+        residual = b"" if alignment.residual is None else alignment.residual.tobytes()
+        template = _template_key(alignment.template)
+        key = checksum(
+            "crop", str(VERSION), self._checksum(path), template, alignment.matrix.tobytes(), residual
+        )
+        kept = self._cache.load(key)
+        size = alignment.template.size
+        if kept is not None and kept.get("crop", np.empty(0)).shape == (3, size, size):
+            return np.asarray(kept["crop"], dtype=np.uint8)
+        image = extract(self._pixels(path), alignment)[0].clamp(0, 1).numpy()
+        crop: Crop = np.rint(image * 255).astype(np.uint8)
+        self._cache.store(key, {"crop": crop})
+        return crop
+
+    def cut_all(self, paths: Sequence[Path], alignment: Alignment) -> npt.NDArray[np.uint8]:
+        """Return several photos' crops under one alignment, as for all targets of one input: (N, 3, S, S)."""
+        return np.stack([self.cut(path, alignment) for path in paths])
+
+    def landmarks(self, sample: Sample, alignment: Alignment) -> Points | None:
+        """Return (68, 2) float32 landmarks in crop pixels: the known ones, else those found, else None."""
+        points = sample.landmarks
+        if points is None:
+            try:
+                points = self.face(sample).landmarks
+            except NoFaceError:
+                return None
+        return None if points is None else points_in_crop(alignment, points)
+
+    def _stable_points(self, pair: Pair) -> tuple[Points, Points]:
+        one, other = pair.source.found_landmarks, pair.target.found_landmarks
+        if one is None or other is None or pair.source.source != pair.target.source:
+            faces = self.face(pair.source), self.face(pair.target)
+            one, other = faces[0].landmarks, faces[1].landmarks
+            if one is None or other is None:
+                return faces[0].points[list(EYE_CENTRES)], faces[1].points[list(EYE_CENTRES)]
+        return one[list(STABLE)], other[list(STABLE)]
+
+    def _faces(self, path: Path) -> list[Face]:
+        key = checksum("faces", str(VERSION), self._finder_key, self._checksum(path))
+        kept = self._cache.load(key)
+        if kept is not None:
+            return _unpack(kept)
+        if self._finder is None:
+            self._finder = FaceFinder(self._kind)
+        faces = self._finder.find(self._pixels(path))
+        self._cache.store(key, _pack(faces))
+        return faces
+
+    def _checksum(self, path: Path) -> str:
+        if path not in self._checksums:
+            try:
+                self._checksums[path] = checksum(path.read_bytes())
+            except OSError as error:
+                raise PhotoError(f"{path}: cannot be read ({error.strerror or error})") from error
+        return self._checksums[path]
+
+    def _pixels(self, path: Path) -> Pixels:
+        # A photo is looked at several times in a row: for its face, its own crop, its partner's crop.
+        if self._last is None or self._last[0] != path:
+            self._last = path, read_photo(path).pixels
+        return self._last[1]
+
+
+def face_from_landmarks(landmarks: Points) -> Face:
+    """Return a face made of (68, 2) landmarks; its points are eye centres, nose tip and mouth corners."""
+    corner, opposite = landmarks.min(0), landmarks.max(0)
+    points = np.stack(
+        [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[30], landmarks[48], landmarks[54]]
+    )
+    box = (float(corner[0]), float(corner[1]), float(opposite[0] - corner[0]), float(opposite[1] - corner[1]))
+    return Face(box, 1.0, points.astype(np.float32), landmarks.astype(np.float32))
+
+
+def points_in_crop(alignment: Alignment, points: npt.ArrayLike) -> Points:
+    """Return (N, 2) photo points (x, y) as (N, 2) float32 crop pixels."""
+    where = torch.from_numpy(np.asarray(points, dtype=np.float32).T.copy())[None, :, :, None]
+    inside: Points = alignment.to_crop(where)[0, :, :, 0].T.numpy()
+    return inside
+
+
+def _finder_key(kind: str, finder: Finder | None) -> str:
+    """Name what finds the faces, down to the landmark weights, so that new weights find anew."""
+    if finder is not None:
+        return f"{type(finder).__qualname__}/{kind}"
+    try:
+        return f"{kind}/{find_record('landmarks').sha256}"
+    except WeightsError:
+        return kind
+
+
+def _template_key(template: Template) -> str:
+    return json.dumps(template.to_json(), sort_keys=True)
+
+
+def _distance(face: Face, middle: Points) -> float:
+    return float(np.linalg.norm(face.points.mean(0) - middle))
+
+
+def _pack(faces: Sequence[Face]) -> Arrays:
+    none = np.full((68, 2), np.nan, np.float32)
+    return {
+        "box": np.array([face.box for face in faces], np.float64).reshape(-1, 4),
+        "score": np.array([face.score for face in faces], np.float64),
+        "points": np.array([face.points for face in faces], np.float32).reshape(-1, 5, 2),
+        "landmarks": np.array(
+            [none if face.landmarks is None else face.landmarks for face in faces], np.float32
+        ).reshape(-1, 68, 2),
+    }
+
+
+def _unpack(arrays: Arrays) -> list[Face]:
+    faces = []
+    for number, box in enumerate(arrays["box"].tolist()):
+        landmarks = arrays["landmarks"][number]
+        faces.append(
+            Face(
+                (box[0], box[1], box[2], box[3]),
+                float(arrays["score"][number]),
+                arrays["points"][number],
+                None if np.isnan(landmarks).any() else landmarks,
+                number + 1,
+            )
+        )
+    return faces
