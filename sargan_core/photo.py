@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
@@ -94,7 +95,10 @@ def read_photo(
     try:
         kind = kind_of_bytes(data)
         try:
-            decoded = _DECODERS[kind](data, max_pixels)
+            with warnings.catch_warnings():
+                # Decoders warn of broken tags; what matters is told through notes and errors.
+                warnings.simplefilter("ignore")
+                decoded = _DECODERS[kind](data, max_pixels)
         except (Defect, MemoryError):
             raise
         except Exception as error:  # decoders raise all sorts of things at broken bytes

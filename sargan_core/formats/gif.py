@@ -69,7 +69,9 @@ def encode(picture: Picture) -> bytes:
     options: dict[str, object] = {}
     if hidden is not None:
         indices[hidden] = 255
-        palette = palette + [0] * (768 - len(palette))
+        # The transparent entry gets a colour that is under the transparency.
+        colour = colours[hidden][0].tolist() if hidden.any() else [0, 0, 0]
+        palette = palette + [0] * (765 - len(palette)) + colour
         options["transparency"] = 255
     image = Image.fromarray(indices)
     image.putpalette(palette)

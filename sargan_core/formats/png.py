@@ -8,6 +8,7 @@ does that part.
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Iterable
 
@@ -161,33 +162,44 @@ def _raw_profile(text: bytes | None) -> bytes | None:
 
 
 def encode(picture: Picture, metadata: Metadata) -> bytes:
-    """Return the picture as a PNG; grey with alpha of 16 bits is written as RGB with alpha.
+    """Return the picture as a PNG.
 
     Raises:
         Defect: the encoder gave up.
     """
-    if picture.colours.dtype == np.uint16 and not (picture.grey and picture.alpha is None):
-        data = _encode_deep(picture)
-    else:
+    if picture.colours.dtype == np.uint8 or (picture.grey and picture.alpha is None):
         file = io.BytesIO()
         to_pillow(picture).save(file, "PNG")
         data = file.getvalue()
+    elif picture.grey:
+        data = _encode_deep_grey(np.dstack([picture.colours, picture.alpha]))
+    else:
+        data = _encode_deep(picture)
     return insert_png_chunks(data, list(_chunks(metadata)))
 
 
 def _encode_deep(picture: Picture) -> bytes:
-    if picture.grey:
-        bgr = cv2.cvtColor(picture.colours, cv2.COLOR_GRAY2BGRA)
-    elif picture.alpha is None:
+    if picture.alpha is None:
         bgr = cv2.cvtColor(picture.colours, cv2.COLOR_RGB2BGR)
     else:
         bgr = cv2.cvtColor(picture.colours, cv2.COLOR_RGB2BGRA)
-    if picture.alpha is not None:
         bgr[..., 3] = picture.alpha
     done, buffer = cv2.imencode(".png", bgr)
     if not done:
         raise Defect("the picture cannot be written as a 16-bit PNG", "write TIFF instead")
     return bytes(buffer.tobytes())
+
+
+def _encode_deep_grey(samples: Array) -> bytes:
+    """Return 16-bit grey and alpha (H, W, 2) as a PNG, which neither Pillow nor OpenCV writes."""
+    height, width = samples.shape[:2]
+    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # filter 2: difference to the row above
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 16, _GREY_ALPHA, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered)), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(png_chunk(kind, content) for kind, content in chunks)
 
 
 def _chunks(metadata: Metadata) -> Iterable[tuple[bytes, bytes]]:

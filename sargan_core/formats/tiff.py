@@ -7,6 +7,7 @@ tifffile reads and writes the samples exactly as stored. Compressions it has no 
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +35,8 @@ _STRUCTURE = {
     320, *range(321, 348), 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, _IPTC,
     _RESOURCES, _ICC, _CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
 }  # fmt: skip
+# tifffile logs what it finds odd; without a handler that would go to the standard error stream.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _STEP = "convert it to an 8- or 16-bit RGB or grey TIFF first"
 
 
