@@ -1,0 +1,164 @@
+"""What the commands say: messages for people on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sargan_core.files import shown
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+Item = TypeVar("Item")
+
+# One switch for the whole process, so that the entry point sees it too when a command failed while starting.
+DEBUG_VARIABLE = "SARGAN_DEBUG"
+# A listing that is read by another program is not squeezed into a terminal's width.
+PIPE_WIDTH = 240
+
+
+def debugging() -> bool:
+    """Return whether tracebacks are wanted (``--debug`` or ``SARGAN_DEBUG``)."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def enable_debugging(wanted: bool) -> None:
+    """Turn tracebacks on for this process; the callback of ``--debug``."""
+    if wanted:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+def plain(text: object) -> str:
+    """Return text as one line that any terminal can show: control and undecodable characters are escaped."""
+    return shown(" ".join(str(text).splitlines()).strip())
+
+
+@dataclass(frozen=True)
+class Console:
+    """The streams of one command.
+
+    Attributes:
+        quiet: keep notes, warnings and progress to itself; errors are still said.
+    """
+
+    quiet: bool = False
+
+    def note(self, text: str) -> None:
+        """Say something on stderr."""
+        if not self.quiet:
+            _errors().print(plain(text), markup=False)
+
+    def warning(self, text: str) -> None:
+        """Say on stderr what may spoil a result."""
+        if not self.quiet:
+            _say("warning:", "yellow", text)
+
+    def error(self, text: str) -> None:
+        """Say on stderr what went wrong; never silenced."""
+        _say("error:", "bold red", text)
+
+    def track(self, items: Sequence[Item], label: str) -> Iterable[Item]:
+        """Yield the items with a progress bar, if there are several and a terminal to show it on."""
+        if self.quiet or len(items) < 2 or not sys.stderr.isatty():
+            return items
+        return self._bar(items, label)
+
+    def _bar(self, items: Sequence[Item], label: str) -> Iterator[Item]:
+        from rich.progress import Progress
+
+        with Progress(console=_errors(), transient=True) as progress:
+            yield from progress.track(items, description=label)
+
+
+def print_path(path: Path) -> None:
+    """Write a path and a newline to stdout, byte for byte as the file system has it."""
+    print_bytes(os.fsencode(path) + b"\n")
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Write one object as one line of JSON to stdout (ASCII, so that any locale can take it)."""
+    print_bytes(json.dumps(value).encode("ascii") + b"\n")
+
+
+def rounded(points: Iterable[Iterable[float]]) -> list[list[float]]:
+    """Return (N, 2) pixel coordinates as plain numbers, to a tenth of a pixel."""
+    return [[round(float(value), 1) for value in point] for point in points]
+
+
+def print_bytes(data: bytes) -> None:
+    """Write bytes to stdout and flush, so that a reader gets each result as soon as it is there."""
+    if sys.stdout.isatty():
+        # On a terminal the text stream is the one that a progress bar makes room for.
+        sys.stdout.write(data.decode("utf-8", "replace"))
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    sys.stdout.flush()
+
+
+def print_table(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[str]], *, to_stderr: bool = False
+) -> None:
+    """Show a listing that was asked for, on stdout unless that carries image bytes."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=escape(plain(title)) if title else None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(plain(cell)) for cell in row))
+    (_errors() if to_stderr else _results()).print(table)
+
+
+def _say(kind: str, style: str, text: str) -> None:
+    from rich.text import Text
+
+    _errors().print(Text.assemble((kind, style), " ", plain(text)))
+
+
+@functools.cache
+def _errors() -> RichConsole:
+    """Return the console on stderr; one for all, so that messages find room above a progress bar."""
+    from rich.console import Console as RichConsole
+
+    return RichConsole(stderr=True, soft_wrap=True, highlight=False)
+
+
+def _results() -> RichConsole:
+    from rich.console import Console as RichConsole
+
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return RichConsole(width=width, highlight=False)
+
+
+@contextlib.contextmanager
+def closed_pipe_is_quiet() -> Iterator[None]:
+    """End the process quietly when the reader of stdout has gone (as in ``sargan … | head -1``).
+
+    Raises:
+        SystemExit: with code 1, because not everything was delivered.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at exit; that must not hit the closed pipe again.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        raise SystemExit(1) from None

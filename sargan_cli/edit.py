@@ -1,0 +1,240 @@
+"""``sargan edit``: change the expression in one or several photos."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sargan_cli.console import Console, print_json, print_path
+from sargan_cli.edit_file import EditRequest, Session, edit_file
+from sargan_cli.inputs import check_stdin
+from sargan_cli.options import (
+    DebugOption,
+    DeviceOption,
+    Inputs,
+    JsonOption,
+    LandmarksOption,
+    OverwriteOption,
+    QuietOption,
+)
+from sargan_cli.outcomes import FileReport, Outcome, overall_code
+from sargan_cli.outputs import STREAM, Task, animation_endings, photo_endings, plan_outputs
+from sargan_core.errors import UsageError
+from sargan_core.expressions import Expression, ExpressionMix, parse_mix
+
+MAX_STRENGTH = 2.0
+GRID_SUFFIX = ".png"
+
+
+def complete_expression(incomplete: str) -> list[str]:
+    """Return the expressions that a half-typed ``--expr`` may become."""
+    start, comma, name = incomplete.rpartition(",")
+    return [
+        start + comma + expression.value for expression in Expression if expression.value.startswith(name)
+    ]
+
+
+def edit(
+    inputs: Inputs,
+    expr: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expr",
+            "-e",
+            metavar="NAME[:WEIGHT][,NAME:WEIGHT...]",
+            help="The expression, or a weighted mix: happy, happy:0.6, happy:0.6,surprised:0.4. Names: "
+            "angry, disgusted, fearful, happy, neutral, sad, surprised; also their nouns and KDEF codes.",
+            autocompletion=complete_expression,
+            show_default=False,
+        ),
+    ] = None,
+    strength: Annotated[
+        float,
+        typer.Option(
+            "--strength",
+            "-s",
+            min=0.0,
+            max=MAX_STRENGTH,
+            help="How much of it: 0 changes nothing, 1 is the expression as learned, 2 exaggerates.",
+        ),
+    ] = 1.0,
+    faces: Annotated[
+        str,
+        typer.Option(
+            "--faces",
+            metavar="all|largest|N[,N...]",
+            help="Which faces; numbers count from left to right, `sargan detect` shows them.",
+        ),
+    ] = "all",
+    grid: Annotated[
+        bool,
+        typer.Option(
+            "--grid",
+            help="Make a contact sheet of all seven expressions instead.",
+        ),
+    ] = False,
+    animate: Annotated[
+        Path | None,
+        typer.Option(
+            "--animate",
+            metavar="FILE",
+            help="Make a loop of rising strength instead: a .gif, .mp4 or .webp file.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER|-",
+            help="Where to write; - is stdout. By default face.jpg becomes face-happy.jpg beside it.",
+            show_default=False,
+        ),
+    ] = None,
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="Write over the input."),
+    ] = False,
+    overwrite: OverwriteOption = False,
+    metadata: Annotated[
+        Literal["keep", "strip"],
+        typer.Option(
+            "--metadata",
+            help="Keep or strip EXIF, XMP and the like; the colour profile always stays.",
+        ),
+    ] = "keep",
+    no_provenance: Annotated[
+        bool,
+        typer.Option(
+            "--no-provenance",
+            help="Leave out the mark that says the photo was changed by a model.",
+        ),
+    ] = False,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Which model; `sargan models list` shows them."),
+    ] = "pixel",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="Weights of your own for that model (.safetensors).",
+            show_default=False,
+        ),
+    ] = None,
+    landmarks: LandmarksOption = "auto",
+    device: DeviceOption = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option("--precision", help="Number format of the networks; auto picks per device."),
+    ] = "auto",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Change the expression in photos and leave everything else alone.
+
+    Size, file type, colours and metadata stay; pixels outside the faces stay bit for bit.
+
+    \b
+    Examples:
+      sargan edit face.jpg --expr happy
+      sargan edit *.jpg --expr sad:0.7 -o edited/
+      sargan edit - --expr surprised < in.png > out.png
+    """
+    check_stdin(inputs)
+    mix = _mix(expr, strength, grid)
+    if animate is not None:
+        _check_animate(inputs, animate, output, grid=grid, in_place=in_place)
+        tasks = plan_outputs(inputs, str(animate), label="", endings=animation_endings(), option="--animate")
+    elif grid:
+        if in_place:
+            raise UsageError("--grid makes a new picture; leave out --in-place")
+        tasks = plan_outputs(inputs, output, label="grid", endings=photo_endings(), suffix=GRID_SUFFIX)
+    else:
+        label = mix.scaled(strength).slug
+        tasks = plan_outputs(inputs, output, label=label, endings=photo_endings(), in_place=in_place)
+    _check_streams(tasks, as_json)
+    request = EditRequest(
+        mix=mix,
+        strength=strength,
+        grid=grid,
+        animate=animate is not None,
+        metadata=metadata,
+        provenance=not no_provenance,
+        overwrite=overwrite or in_place,
+    )
+    session = Session(
+        model, weights=weights, device=device, landmarks=landmarks, faces=faces, precision=precision
+    )
+    console = Console(quiet)
+    reports = []
+    for task in console.track(tasks, "editing"):
+        report = edit_file(task, request, session, console)
+        reports.append(report)
+        _tell(report, console, as_json)
+    if len(reports) > 1:
+        done = sum(report.outcome is Outcome.DONE for report in reports)
+        console.note(f"{done} of {len(reports)} done")
+    raise typer.Exit(overall_code(reports))
+
+
+def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
+    if grid:
+        if expr:
+            raise UsageError("--grid shows all seven expressions; leave out --expr")
+        return ExpressionMix(())
+    if not expr:
+        known = ", ".join(sorted(expression.value for expression in Expression))
+        raise UsageError(f"say which expression with --expr NAME ({known}), or --grid for all of them")
+    if len(expr) > 1:
+        raise UsageError(
+            f"--expr takes one mix: --expr {','.join(expr)}; for several results call edit again"
+        )
+    mix = parse_mix(expr[0])
+    for expression, weight in mix.scaled(strength).parts:
+        if weight > MAX_STRENGTH:
+            raise UsageError(
+                f"{expression}: weight x --strength is {weight:g}; together they go up to {MAX_STRENGTH:g}"
+            )
+    return mix
+
+
+def _check_animate(
+    inputs: list[Path], animate: Path, output: str | None, *, grid: bool, in_place: bool
+) -> None:
+    if len(inputs) > 1:
+        raise UsageError("--animate makes one file of one photo; give one input")
+    if output is not None or grid or in_place:
+        raise UsageError("--animate names its own output; leave out -o, --grid and --in-place")
+    if animate == STREAM:
+        raise UsageError("--animate needs a file name that ends in .gif, .mp4 or .webp")
+
+
+def _check_streams(tasks: list[Task], as_json: bool) -> None:
+    if tasks[0].to_stdout:
+        if as_json:
+            raise UsageError("the image goes to stdout, so --json cannot; name a file with -o FILE")
+        if sys.stdout.isatty():
+            raise UsageError("the image would go to a terminal; redirect stdout or name a file with -o FILE")
+
+
+def _tell(report: FileReport, console: Console, as_json: bool) -> None:
+    """Report one file: the result on stdout, remarks on stderr."""
+    for remark in report.details["notes"]:
+        console.warning(f"{report.input}: {remark}")
+    for face in report.details["faces"]:
+        for remark in face["warnings"]:
+            console.warning(f"{report.input}: face {face['number']}: {remark}")
+    if report.outcome is Outcome.DONE:
+        count = len(report.details["faces"])
+        seconds = report.details["seconds"]["total"]
+        console.note(f"{report.input}: {count} {'face' if count == 1 else 'faces'}, {seconds:.1f} s")
+    if as_json:
+        print_json(report.to_json())
+    elif report.output is not None and report.output != str(STREAM):
+        print_path(Path(report.output))

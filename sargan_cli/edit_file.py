@@ -1,0 +1,206 @@
+"""One photo of ``sargan edit``: read, edit, write, and say how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sargan_cli.console import Console, print_bytes, rounded
+from sargan_cli.inputs import display_name, read_input
+from sargan_cli.outcomes import FileReport, Outcome, failure, say_error
+from sargan_cli.outputs import Task, check_free
+from sargan_core.errors import WeightsError
+from sargan_core.expressions import ExpressionMix
+
+if TYPE_CHECKING:
+    from sargan_core.editor import Editor, FaceEdit
+    from sargan_core.photo import Photo
+    from sargan_core.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """What is wanted of every photo of a call.
+
+    Attributes:
+        mix: the expressions as they were asked for, before ``strength``; empty for a grid.
+        strength: factor on the mix.
+        grid: make a contact sheet.
+        animate: make a loop of rising strength.
+        metadata: ``keep`` or ``strip``.
+        provenance: mark the result.
+        overwrite: replace an existing output.
+    """
+
+    mix: ExpressionMix
+    strength: float
+    grid: bool
+    animate: bool
+    metadata: Literal["keep", "strip"]
+    provenance: bool
+    overwrite: bool
+
+    @property
+    def expression(self) -> str:
+        """The expression as a report and the provenance mark name it."""
+        return "all" if self.grid else str(self.mix)
+
+
+class Session:
+    """The editor of a call, built when the first photo has been read: loading the networks takes a second.
+
+    Args:
+        model: name of the model.
+        settings: the other members of ``EditSettings``.
+    """
+
+    def __init__(self, model: str, **settings: Any) -> None:
+        self.model = model
+        self._settings = settings
+        self._editor: Editor | None = None
+
+    @property
+    def editor(self) -> Editor:
+        """The editor.
+
+        Raises:
+            WeightsError, UsageError: as ``Editor``.
+        """
+        if self._editor is None:
+            from sargan_core.editor import Editor, EditSettings
+
+            self._editor = Editor(EditSettings(self.model, **self._settings))
+        return self._editor
+
+
+def edit_file(task: Task, request: EditRequest, session: Session, console: Console) -> FileReport:
+    """Edit one photo and return how it went; an error ends this photo only.
+
+    Raises:
+        WeightsError: the model cannot be loaded, so no photo can be edited.
+        BrokenPipeError: nobody reads stdout any more.
+    """
+    source = display_name(task.source)
+    details: dict[str, Any] = {
+        "faces": [],
+        "model": session.model,
+        "expression": request.expression,
+        "strength": request.strength,
+        "seconds": {},
+        "notes": [],
+    }
+    started = time.perf_counter()
+    reading = True
+    try:
+        check_free(task.target, request.overwrite)
+        photo = read_input(task.source)
+        details["seconds"]["read"] = time.perf_counter() - started
+        details["notes"] += photo.notes
+        reading = False
+        _make(photo, task, request, session, details)
+    except (WeightsError, BrokenPipeError):
+        raise
+    except Exception as error:  # one bad photo must not end the others
+        report = failure(source, error, reading=reading, details=details)
+        say_error(error, report.message, console)
+        return report
+    finally:
+        details["seconds"]["total"] = time.perf_counter() - started
+    return FileReport(source, str(task.target), Outcome.DONE, "", details)
+
+
+def _make(photo: Photo, task: Task, request: EditRequest, session: Session, details: dict[str, Any]) -> None:
+    """Make and write what was asked for; fills ``details``."""
+    if request.animate:
+        _animate(photo, task, request, session, details)
+        return
+    if request.grid:
+        result = _grid(photo, request, session, details)
+    else:
+        edited = session.editor.edit(photo, request.mix.scaled(request.strength))
+        details["faces"] = [face_json(edit) for edit in edited.faces]
+        details["seconds"].update(edited.seconds)
+        result = edited.photo
+    _write(result, task, request, session, details)
+
+
+def _grid(photo: Photo, request: EditRequest, session: Session, details: dict[str, Any]) -> Photo:
+    from sargan_core.sheet import expression_sheet
+
+    started = time.perf_counter()
+    sheet = expression_sheet(session.editor, photo, request.strength)
+    details["seconds"]["edit"] = time.perf_counter() - started
+    by_face = zip(*(edits for _, edits in sheet.edits), strict=True)
+    details["faces"] = [worst_face_json(edits) for edits in by_face]
+    return sheet.photo
+
+
+def _animate(
+    photo: Photo, task: Task, request: EditRequest, session: Session, details: dict[str, Any]
+) -> None:
+    from sargan_core.animation import strength_ramp, write_animation
+
+    started = time.perf_counter()
+    animation = strength_ramp(session.editor, photo, request.mix.scaled(request.strength))
+    details["seconds"]["edit"] = time.perf_counter() - started
+    details["faces"] = [face_json(edit) for edit in animation.faces]
+    write_animation(animation, task.target, overwrite=request.overwrite, provenance=_mark(request, session))
+
+
+def _write(photo: Photo, task: Task, request: EditRequest, session: Session, details: dict[str, Any]) -> None:
+    from sargan_core.formats.kinds import holds_provenance, kind_of_path
+    from sargan_core.photo import encode_photo, write_photo
+
+    started = time.perf_counter()
+    # Written over itself, a file keeps its kind even if its name says another.
+    named = None if task.in_place or task.to_stdout else kind_of_path(task.target)
+    kind = named or photo.format
+    mark = _mark(request, session)
+    if mark is not None and not holds_provenance(kind):
+        details["notes"].append(f"{kind} has no place for the mark that says how the photo was changed")
+    if task.to_stdout:
+        print_bytes(encode_photo(photo, kind, metadata=request.metadata, provenance=mark))
+    else:
+        write_photo(
+            photo,
+            task.target,
+            overwrite=request.overwrite,
+            format=kind,
+            metadata=request.metadata,
+            provenance=mark,
+        )
+    details["seconds"]["write"] = time.perf_counter() - started
+
+
+def _mark(request: EditRequest, session: Session) -> Provenance | None:
+    from sargan_core import __version__
+    from sargan_core.provenance import Provenance
+
+    if not request.provenance:
+        return None
+    return Provenance(session.model, request.expression, request.strength, __version__)
+
+
+def face_json(edit: FaceEdit) -> dict[str, Any]:
+    """Return one edited face as plain values."""
+    return {
+        "number": edit.face.number,
+        "box": [round(value, 1) for value in edit.face.box],
+        "points": rounded(edit.face.points),
+        "seam": round(edit.seam, 5),
+        "change": round(edit.change, 5),
+        "warnings": list(edit.warnings),
+    }
+
+
+def worst_face_json(edits: Iterable[FaceEdit]) -> dict[str, Any]:
+    """Return one face of several edits as plain values: the largest figures and every warning once."""
+    values = [face_json(edit) for edit in edits]
+    return {
+        **values[0],
+        "seam": max(value["seam"] for value in values),
+        "change": max(value["change"] for value in values),
+        "warnings": list(dict.fromkeys(warning for value in values for warning in value["warnings"])),
+    }

@@ -1,0 +1,112 @@
+"""``sargan models``: the weights that are there, checked, imported and fetched."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from sargan_cli.console import Console, plain, print_json, print_path, print_table
+from sargan_cli.options import DebugOption, JsonOption, QuietOption, show_help
+from sargan_cli.outcomes import OK, WEIGHTS, message, say_error
+from sargan_core.errors import WeightsError
+from sargan_core.models.weights import WeightsRecord, find_record, read_index, verify, weights_folder
+
+app = typer.Typer(
+    name="models", invoke_without_command=True, rich_markup_mode=None, help="List, check and add weights."
+)
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Return the weights that a half-typed name may become."""
+    return [record.name for record in read_index() if record.name.startswith(incomplete)]
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As in the list.", autocompletion=complete_name)]
+
+
+@app.callback()
+def start(context: typer.Context) -> None:
+    """List, check and add weights."""
+    show_help(context)
+
+
+@app.command("list")
+def list_models(as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """List the weights that come with sargan, with their licences."""
+    records = read_index()
+    if as_json:
+        for record in records:
+            print_json(asdict(record))
+        return
+    columns = ("name", "kind", "size", "code", "weights", "description")
+    print_table(None, columns, (_row(record) for record in records))
+
+
+@app.command()
+def show(name: Name, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Show everything that is known of one weights file: licences, training data, alignment, checksum."""
+    record = find_record(name)
+    if as_json:
+        print_json(asdict(record))
+        return
+    values = {**asdict(record), "path": weights_folder() / record.file, "bytes": f"{record.bytes:,}"}
+    print_table(None, ("", record.name), ((key, plain(value)) for key, value in values.items() if value))
+
+
+@app.command("verify")
+def verify_models(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="All without a name.", show_default=False)
+    ] = None,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Check size and checksum of the weights files; exit code 3 if one is damaged."""
+    console = Console(quiet)
+    code = OK
+    for record in [find_record(name) for name in names] if names else read_index():
+        try:
+            console.note(f"{verify(record)}: ok")
+        except WeightsError as error:
+            say_error(error, message(error), console)
+            code = WEIGHTS
+    raise typer.Exit(code)
+
+
+@app.command()
+def path(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="The folder without a name.", autocompletion=complete_name),
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Print the path of a weights file, or of the folder they lie in."""
+    folder = weights_folder()
+    print_path(folder if name is None else folder / find_record(name, folder).file)
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[
+        Literal["fan"], typer.Argument(metavar="NAME", help="fan: the landmark network of face-alignment.")
+    ],
+    debug: DebugOption = False,
+) -> None:
+    """Download weights that sargan does not bring along; nothing is ever downloaded without this."""
+    from sargan_core.faces import fan
+
+    print_path(fan.fetch())
+
+
+def _row(record: WeightsRecord) -> tuple[str, ...]:
+    return (
+        record.name,
+        record.kind,
+        f"{record.bytes / 1e6:.1f} MB",
+        record.code_licence,
+        record.weights_licence,
+        record.description,
+    )

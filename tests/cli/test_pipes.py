@@ -1,0 +1,44 @@
+"""The real process and its streams: a reader that goes away, an interrupt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    names = [str(tmp_path / f"missing-{index}.jpg") for index in range(3)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "sargan_cli", "edit", *names, "--expr", "happy", "--json", "--quiet"]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert result.returncode == 1
+    assert b"Traceback" not in result.stderr
+    assert b"BrokenPipe" not in result.stderr
+
+
+def test_help_into_a_closed_pipe_is_quiet():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "sargan_cli", "--help"]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert result.stderr == b""
+
+
+def test_ctrl_c_while_waiting_for_stdin_gives_130():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sargan_cli", "edit", "-", "--expr", "happy", "-o", "never.jpg"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(2.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
