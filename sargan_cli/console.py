@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,6 +70,18 @@ class Console:
         if self.quiet or len(items) < 2 or not sys.stderr.isatty():
             return items
         return self._bar(items, label)
+
+    @contextlib.contextmanager
+    def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """Give a function that is called with (done, total) and shows them as a bar, if there is a terminal."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda done, total: None
+            return
+        from rich.progress import Progress
+
+        with Progress(console=_errors(), transient=True) as progress:
+            bar = progress.add_task(label, total=None)
+            yield lambda done, total: progress.update(bar, completed=done, total=total)
 
     def _bar(self, items: Sequence[Item], label: str) -> Iterator[Item]:
         from rich.progress import Progress

@@ -57,13 +57,17 @@ class Session:
     """
 
     def __init__(self, model: str, **settings: Any) -> None:
-        self.model = model
+        self._model = model
         self._settings = settings
         self._editor: Editor | None = None
 
     @property
-    def editor(self) -> Editor:
-        """The editor.
+    def model(self) -> str:
+        """The loaded model's own name (``--weights`` may change it); before loading, the one asked for."""
+        return self._model if self._editor is None else self._editor.model.name
+
+    def load(self) -> Editor:
+        """Return the editor, built at the first call.
 
         Raises:
             WeightsError, UsageError: as ``Editor``.
@@ -71,7 +75,7 @@ class Session:
         if self._editor is None:
             from sargan_core.editor import Editor, EditSettings
 
-            self._editor = Editor(EditSettings(self.model, **self._settings))
+            self._editor = Editor(EditSettings(self._model, **self._settings))
         return self._editor
 
 
@@ -99,6 +103,7 @@ def edit_file(task: Task, request: EditRequest, session: Session, console: Conso
         details["seconds"]["read"] = time.perf_counter() - started
         details["notes"] += photo.notes
         reading = False
+        details["model"] = session.load().model.name
         _make(photo, task, request, session, details)
     except (WeightsError, BrokenPipeError):
         raise
@@ -119,7 +124,7 @@ def _make(photo: Photo, task: Task, request: EditRequest, session: Session, deta
     if request.grid:
         result = _grid(photo, request, session, details)
     else:
-        edited = session.editor.edit(photo, request.mix.scaled(request.strength))
+        edited = session.load().edit(photo, request.mix.scaled(request.strength))
         details["faces"] = [face_json(edit) for edit in edited.faces]
         details["seconds"].update(edited.seconds)
         result = edited.photo
@@ -130,7 +135,7 @@ def _grid(photo: Photo, request: EditRequest, session: Session, details: dict[st
     from sargan_core.sheet import expression_sheet
 
     started = time.perf_counter()
-    sheet = expression_sheet(session.editor, photo, request.strength)
+    sheet = expression_sheet(session.load(), photo, request.strength)
     details["seconds"]["edit"] = time.perf_counter() - started
     by_face = zip(*(edits for _, edits in sheet.edits), strict=True)
     details["faces"] = [worst_face_json(edits) for edits in by_face]
@@ -143,7 +148,7 @@ def _animate(
     from sargan_core.animation import strength_ramp, write_animation
 
     started = time.perf_counter()
-    animation = strength_ramp(session.editor, photo, request.mix.scaled(request.strength))
+    animation = strength_ramp(session.load(), photo, request.mix.scaled(request.strength))
     details["seconds"]["edit"] = time.perf_counter() - started
     details["faces"] = [face_json(edit) for edit in animation.faces]
     write_animation(animation, task.target, overwrite=request.overwrite, provenance=_mark(request, session))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from sargan_cli.console import Console, plain, print_json, print_path, print_table
-from sargan_cli.options import DebugOption, JsonOption, QuietOption, show_help
+from sargan_cli.options import DebugOption, JsonOption, OverwriteOption, QuietOption, show_help
 from sargan_cli.outcomes import OK, WEIGHTS, message, say_error
-from sargan_core.errors import WeightsError
+from sargan_cli.outputs import check_free
+from sargan_core.errors import UsageError, WeightsError
 from sargan_core.models.weights import WeightsRecord, find_record, read_index, verify, weights_folder
+
+# What an imported checkpoint does not say about itself.
+UNKNOWN_DATA = "not recorded in the checkpoint; ask its authors"
+UNKNOWN_LICENCE = "not recorded in the checkpoint; ask its authors"
 
 app = typer.Typer(
     name="models", invoke_without_command=True, rich_markup_mode=None, help="List, check and add weights."
@@ -86,6 +92,43 @@ def path(
     """Print the path of a weights file, or of the folder they lie in."""
     folder = weights_folder()
     print_path(folder if name is None else folder / find_record(name, folder).file)
+
+
+@app.command("import")
+def import_model(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Generator checkpoint of the official code (.ckpt, .pth).")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write; by default beside the checkpoint, as .safetensors.",
+            show_default=False,
+        ),
+    ] = None,
+    arch: Annotated[
+        Literal["sargan", "usgan", "stargan"] | None,
+        typer.Option("--arch", help="Its architecture; told from its layers by default.", show_default=False),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Turn an official checkpoint into weights for `sargan edit --weights`; no code in it is run."""
+    target = output or checkpoint.with_suffix(".safetensors")
+    if target.suffix != ".safetensors":
+        raise UsageError(f"{target}: weights are written as .safetensors; change the ending")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder; make it first (mkdir -p {target.parent})")
+    check_free(target, overwrite)
+    from sargan_core.models.checkpoint_import import OFFICIAL_TEMPLATE, import_checkpoint
+    from sargan_core.models.generator_file import save_generator
+
+    generator = import_checkpoint(checkpoint, arch)
+    save_generator(generator, OFFICIAL_TEMPLATE, target, data=UNKNOWN_DATA, weights_licence=UNKNOWN_LICENCE)
+    print_path(target)
 
 
 @app.command("fetch")

@@ -55,6 +55,7 @@ class FakeEditor:
     """Darkens the middle of a photo by the strength; black photos have no face."""
 
     calls: ClassVar[list[str]] = []
+    model = types.SimpleNamespace(name="pixel")
 
     def __init__(self, settings):
         if settings.model == "missing":

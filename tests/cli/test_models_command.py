@@ -77,3 +77,34 @@ def test_without_an_index_the_code_is_3(call, tmp_path, monkeypatch):
     code, _, err = call("models", "list")
     assert code == 3
     assert err.count("\n") == 1
+
+
+def test_import_turns_an_official_checkpoint_into_weights(call, tmp_path):
+    import torch
+
+    from sargan_core.models.sargan import Generator, preset
+    from sargan_core.models.weights import open_weights
+
+    generator = Generator(preset("usgan"))
+    checkpoint = tmp_path / "generator.ckpt"
+    torch.save({f"layer.{name}": value for name, value in generator.state_dict().items()}, checkpoint)
+    code, out, err = call("models", "import", str(checkpoint))
+    target = tmp_path / "generator.safetensors"
+    assert (code, out.decode(), err) == (0, f"{target}\n", "")
+    record, tensors = open_weights(target)
+    assert record.settings["arch"] == "usgan"
+    assert "not recorded" in record.weights_licence
+    assert len(tensors) == len(generator.state_dict())
+    assert call("models", "import", str(checkpoint))[0] == 1
+
+
+def test_import_of_something_else_gives_3_and_writes_nothing(call, tmp_path):
+    (tmp_path / "evil.ckpt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    code, out, err = call("models", "import", str(tmp_path / "evil.ckpt"))
+    assert (code, out) == (3, b"")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "evil.safetensors").exists()
+
+
+def test_import_writes_safetensors_only(call, tmp_path):
+    assert call("models", "import", str(tmp_path / "x.ckpt"), "-o", str(tmp_path / "x.pth"))[0] == 2
