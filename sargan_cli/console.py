@@ -73,7 +73,7 @@ class Console:
 
     @contextlib.contextmanager
     def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Give a function that is called with (done, total) and shows them as a bar, if there is a terminal."""
+        """Give a function that is called with (done, total) and shows a bar, if there is a terminal."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, total: None
             return
