@@ -43,12 +43,14 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         PhotoError: the folder is missing or not writable, the disk is full, or ``path`` is not a regular
             file.
     """
-    place = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
+        place = Path(os.path.realpath(path)) if path.is_symlink() else path
         mode = _mode_of(path, place, overwrite)
         temporary = _create(place, private=mode is not None)
     except OSError as error:
         raise _explained(error, path) from error
+    except ValueError as error:
+        raise PhotoError(f"{shown(path)}: is no possible file name; choose another") from error
     try:
         yield temporary
         _sync(temporary)

@@ -167,14 +167,14 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     Raises:
         Defect: the encoder gave up.
     """
-    if picture.colours.dtype == np.uint8 or (picture.grey and picture.alpha is None):
+    if picture.colours.dtype == np.uint16 and picture.grey and picture.alpha is not None:
+        data = _encode_deep_grey(np.dstack([picture.colours, picture.alpha]))
+    elif picture.colours.dtype == np.uint16 and not picture.grey:
+        data = _encode_deep(picture)
+    else:
         file = io.BytesIO()
         to_pillow(picture).save(file, "PNG")
         data = file.getvalue()
-    elif picture.grey:
-        data = _encode_deep_grey(np.dstack([picture.colours, picture.alpha]))
-    else:
-        data = _encode_deep(picture)
     return insert_png_chunks(data, list(_chunks(metadata)))
 
 
@@ -198,7 +198,7 @@ def _encode_deep_grey(samples: Array) -> bytes:
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, 16, _GREY_ALPHA, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.data)), (b"IEND", b""))
     return PNG_SIGNATURE + b"".join(png_chunk(kind, content) for kind, content in chunks)
 
 

@@ -115,7 +115,8 @@ def _check_kind(page: Any) -> None:
     if page.bitspersample in range(9, 16) or (
         page.bitspersample == 16 and photometric in (_CMYK, _PALETTE, _YCBCR)
     ):
-        raise Defect(f"a TIFF of {page.bitspersample}-bit {page.photometric.name} is not supported", _STEP)
+        model = "CMYK" if photometric == _CMYK else page.photometric.name
+        raise Defect(f"a TIFF of {page.bitspersample}-bit {model} is not supported", _STEP)
     colours = 3 if photometric == _RGB else 1
     if photometric in (*_GREYS, _RGB) and page.samplesperpixel not in (
         colours,
@@ -135,14 +136,21 @@ def _samples(data: bytes, page: Any) -> Array | None:
         return stored.reshape(page.imagelength, page.imagewidth, -1)
     if page.bitspersample == 8:
         return None
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     channels = page.samplesperpixel
     if (
         decoded is None
         or decoded.dtype != np.uint16
         or decoded.size != page.imagewidth * page.imagelength * channels
     ):
-        raise Defect(f"a 16-bit TIFF compressed with {page.compression.name} cannot be read", _STEP)
+        name = page.compression.name
+        raise Defect(
+            f"the 16-bit TIFF (compression {name}) is damaged or of a kind that cannot be read", _STEP
+        )
     if channels < 3:
         return np.asarray(decoded)
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA if channels == 4 else cv2.COLOR_BGR2RGB))

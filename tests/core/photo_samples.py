@@ -193,7 +193,11 @@ def _other_samples() -> Iterator[Sample]:
     picture = smooth()
     faint = noise(HEIGHT, WIDTH, seed=8)
     with_alpha = np.dstack([picture, np.maximum(faint, 1)])
-    for name, options in (("444", {"subsampling": 0}), ("422", {"subsampling": 1}), ("420", {"subsampling": 2})):
+    for name, options in (
+        ("444", {"subsampling": 0}),
+        ("422", {"subsampling": 1}),
+        ("420", {"subsampling": 2}),
+    ):
         data = pillow(picture, "JPEG", quality=92, **options)
         yield Sample(f"jpeg-{name}", data, picture, None, "JPEG", exact=False)
     data = pillow(picture, "JPEG", quality=92, progressive=True)
@@ -253,7 +257,11 @@ def grey_profile(gamma: float = 2.2) -> bytes:
 
 
 def rgb_profile(gamma: float = 1.0) -> bytes:
-    curve = b"curv" + bytes(4) + (struct.pack(">I", 0) if gamma == 1 else struct.pack(">IH", 1, round(gamma * 256)))
+    curve = (
+        b"curv"
+        + bytes(4)
+        + (struct.pack(">I", 0) if gamma == 1 else struct.pack(">IH", 1, round(gamma * 256)))
+    )
     tags = {b"desc": _NAME, b"cprt": _TEXT, b"wtpt": _WHITE}
     columns = {b"r": (28582, 14575, 911), b"g": (25240, 46984, 6363), b"b": (9369, 3977, 46789)}
     for letter, values in columns.items():
@@ -263,7 +271,7 @@ def rgb_profile(gamma: float = 1.0) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """A CMYK profile by two points an ink: each ink alone and all mixtures, as plain subtractive Lab colours."""
+    """A CMYK profile of two points an ink: the Lab colours of all mixtures, added up."""
     inks = {0: (62, -31, -48), 1: (48, 83, -3), 2: (94, -6, 95), 3: (10, 0, 0)}
     grid = b""
     for corner in range(16):
@@ -271,7 +279,9 @@ def cmyk_profile() -> bytes:
         light, a, b = 100.0, 0.0, 0.0
         for ink in used:
             light, a, b = light * inks[ink][0] / 100, a + inks[ink][1], b + inks[ink][2]
-        grid += bytes([round(light * 2.55), int(np.clip(a, -100, 100)) + 128, int(np.clip(b, -100, 100)) + 128])
+        grid += bytes(
+            [round(light * 2.55), int(np.clip(a, -100, 100)) + 128, int(np.clip(b, -100, 100)) + 128]
+        )
     identity = bytes(range(256))
     matrix = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + identity * 4 + grid + identity * 3

@@ -247,7 +247,13 @@ def test_metadata_larger_than_a_jpeg_segment_survive():
 def test_first_picture_of_several_is_read_and_noted():
     frames = [Image.fromarray(noise(20, 20, 3, seed=number)) for number in range(3)]
     more = {"save_all": True, "append_images": frames[1:]}
-    for format, options in (("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("GIF", {}), ("AVIF", {})):
+    for format, options in (
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("GIF", {}),
+        ("AVIF", {}),
+    ):
         photo = read_photo(pillow(frames[0], format, **more, **options))
         assert any("first" in note for note in photo.notes), format
         if format in ("PNG", "WEBP", "TIFF"):
@@ -272,7 +278,7 @@ def test_content_credentials_are_noticed_and_not_copied():
     uuid = bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + b"MANIFEST"
     link = XMP.replace(
         b"<rdf:Description ",
-        b'<rdf:Description xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="https://x/MANIFEST" ',
+        b'<rdf:Description xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="http://x/MANIFEST" ',
     )
     avif = pillow(smooth(), "AVIF")
     files = [
@@ -296,7 +302,17 @@ def test_exiftool_finds_nothing_wrong(format: str, tmp_path):
     options = {"exif": b"Exif\0\0" + exif_block(6), "icc_profile": srgb_profile()}
     path = tmp_path / "photo"
     path.write_bytes(encode_photo(read_photo(PLAIN[format](smooth(), **options))))
-    command = ["exiftool", "-validate", "-warning", "-error", "-a", "-G1", "-Make", "-Orientation#", str(path)]
+    command = [
+        "exiftool",
+        "-validate",
+        "-warning",
+        "-error",
+        "-a",
+        "-G1",
+        "-Make",
+        "-Orientation#",
+        str(path),
+    ]
     report = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     assert "Kamera" in report
     assert "Error" not in report, report
