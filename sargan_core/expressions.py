@@ -102,6 +102,11 @@ class ExpressionMix:
             return self.parts[0][0].value
         return "-".join(f"{expression}{round(weight * 100)}" for expression, weight in self.parts)
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether the mix asks for no change at all."""
+        return all(weight == 0 for _, weight in self.parts)
+
     def scaled(self, strength: float) -> ExpressionMix:
         """Return the mix with every weight multiplied by ``strength``."""
         return ExpressionMix(tuple((expression, weight * strength) for expression, weight in self.parts))

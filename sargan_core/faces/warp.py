@@ -6,6 +6,8 @@ field: the picture it makes has at ``p`` what the original has at ``p + field(p)
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -77,17 +79,29 @@ def spline_field(
     Returns:
         (2, S, S) float32.
     """
-    ring = border_ring(size)
-    where = np.concatenate([np.asarray(points, dtype=np.float64), ring])
-    known = np.concatenate([np.asarray(values, dtype=np.float64), np.zeros_like(ring)])
-    spline = RBFInterpolator(
-        where, known, kernel="thin_plate_spline", smoothing=smoothing * (size / 256) ** 2
-    )
+    places = np.ascontiguousarray(points, dtype=np.float64)
+    operator = _spline_operator(places.tobytes(), size, smoothing)
     count = size // LATTICE_STEP + 1
-    ticks = np.linspace(0, size - 1, count)
-    x, y = np.meshgrid(ticks, ticks)
-    coarse = spline(np.stack([x.ravel(), y.ravel()], 1)).T.reshape(1, 2, count, count)
+    coarse = (operator @ np.asarray(values, dtype=np.float64)).T.reshape(1, 2, count, count)
     lattice = torch.from_numpy(np.ascontiguousarray(coarse))
     dense = torch.nn.functional.interpolate(lattice, (size, size), mode="bicubic", align_corners=True)
     result: npt.NDArray[np.float32] = dense[0].numpy().astype(np.float32)
     return result
+
+
+@lru_cache(maxsize=32)
+def _spline_operator(points: bytes, size: int, smoothing: float) -> npt.NDArray[np.float64]:
+    """Return the matrix that takes values at N points to the spline on the lattice, (L * L, N).
+
+    A spline is linear in its values, and a template's points are the same for every face, so the fit is paid once.
+    """
+    places = np.frombuffer(points, dtype=np.float64).reshape(-1, 2)
+    ring = border_ring(size)
+    where = np.concatenate([places, ring])
+    spline = RBFInterpolator(
+        where, np.eye(len(where)), kernel="thin_plate_spline", smoothing=smoothing * (size / 256) ** 2
+    )
+    ticks = np.linspace(0, size - 1, size // LATTICE_STEP + 1)
+    x, y = np.meshgrid(ticks, ticks)
+    operator: npt.NDArray[np.float64] = spline(np.stack([x.ravel(), y.ravel()], 1))[:, : len(places)]
+    return operator

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from sargan_core.expressions import ExpressionMix
-from sargan_core.faces.align import Template
+from sargan_core.faces.align import RestShape, Template
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class FaceCrops:
     Attributes:
         image: (B, 3, S, S) float32 RGB in [0, 1], in the model's own template.
         landmarks: (B, 68, 2) float32 crop pixels, (x, y), x to the right, y down, pixel centres at
-            integers, iBUG-68 order; None where only the detector's five points are known.
+            integers, iBUG-68 order; NaN for a face of which only the detector's five points are known.
     """
 
     image: Tensor
-    landmarks: Tensor | None = None
+    landmarks: Tensor
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,15 @@ class EditedCrops:
     flow: Tensor | None = None
     keep: Tensor | None = None
 
+    def item(self, index: int) -> EditedCrops:
+        """Return one crop's answer as a batch of one."""
+        chosen = slice(index, index + 1)
+        return EditedCrops(
+            self.image[chosen],
+            None if self.flow is None else self.flow[chosen],
+            None if self.keep is None else self.keep[chosen],
+        )
+
 
 class ExpressionModel(nn.Module, ABC):
     """A model that changes the expression of aligned crops.
@@ -53,6 +62,10 @@ class ExpressionModel(nn.Module, ABC):
 
     name: str
     template: Template
+
+    def rest_shape(self) -> RestShape | None:
+        """Return what estimates a face's neutral landmarks for ``align``, None if the model needs none."""
+        return None
 
     @abstractmethod
     def edit(self, crops: FaceCrops, targets: Sequence[ExpressionMix]) -> EditedCrops:

@@ -21,7 +21,7 @@ from torch import Tensor
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import RestShape, Template
-from sargan_core.faces.warp import LATTICE_STEP, positions, sample
+from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops
 
 FORMS = ("plain", "kernel", "displaced")
@@ -127,8 +127,7 @@ class PixelModel(ExpressionModel):
         image = crops.image[index : index + 1]
         parts = [(self._row(expression), weight) for expression, weight in target.parts if weight > 0]
         if self.settings.form == "displaced":
-            own = None if crops.landmarks is None else crops.landmarks[index]
-            return self._displace(image, own, parts)
+            return self._displace(image, crops.landmarks[index], parts)
         low, high = image.amin(), image.amax()
         stretched = self.settings.scaling == "fidelity"
         x = (image - low) / (high - low).clamp_min(1e-6) if stretched else image
@@ -154,7 +153,7 @@ class PixelModel(ExpressionModel):
         return torch.lerp(first, second, entry - below)[None]
 
     def _displace(
-        self, image: Tensor, landmarks: Tensor | None, parts: Sequence[tuple[int, float]]
+        self, image: Tensor, landmarks: Tensor, parts: Sequence[tuple[int, float]]
     ) -> EditedCrops:
         zero = torch.zeros_like(image[:, :2])
         if not parts:
@@ -174,7 +173,7 @@ class PixelModel(ExpressionModel):
             )
             gain = gain + amount * (sample(self._tensor("weight")[row : row + 1], where) - 1)
             offset = offset + amount * sample(self._tensor("bias")[row : row + 1], where)
-        if landmarks is not None:
+        if bool(landmarks.isfinite().all()):
             # The face's own expression: the template's position v shows what lies at v + own(v).
             flow = flow + sample(self._own_expression(landmarks), positions(flow))
         edited = gain * sample(image, positions(flow)) + offset
@@ -182,8 +181,6 @@ class PixelModel(ExpressionModel):
 
     def _own_expression(self, landmarks: Tensor) -> Tensor:
         """Return the field (1, 2, S, S) from the template's landmarks to the face's own, in crop pixels."""
-        from sargan_core.faces.warp import spline_field
-
         shape = np.asarray(self.template.shape, dtype=np.float64) * self.template.size - 0.5
         own = landmarks.detach().cpu().double().numpy()
         field = spline_field(shape, own - shape, self.template.size, smoothing=1.0)

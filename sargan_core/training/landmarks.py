@@ -14,6 +14,7 @@ from torch.nn import functional
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.landmarks import SIZE, LandmarkNetwork
 
+
 @dataclass(frozen=True)
 class LandmarkOptions:
     """Settings of a landmark training run.

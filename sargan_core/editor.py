@@ -1,0 +1,180 @@
+"""The editor: the whole way from a photo to the same photo with another expression."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from sargan_core.device import choose_device
+from sargan_core.errors import NoFaceError
+from sargan_core.expressions import ExpressionMix
+from sargan_core.faces.align import Alignment, align, extract
+from sargan_core.faces.blend import Pasted, paste
+from sargan_core.faces.find import Face, FaceFinder, select_faces
+from sargan_core.models.base import FaceCrops
+from sargan_core.models.registry import load_model
+from sargan_core.photo import Photo
+
+# An edit that changes the face less than this (0..1, mean) cannot be seen.
+INVISIBLE_CHANGE = 0.002
+# A step at the mask's border above this many 8-bit levels can be seen on smooth skin.
+VISIBLE_SEAM = 3.0
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """What the editor is built with.
+
+    Attributes:
+        model: name of shipped weights, see ``sargan models``.
+        weights: a weights file of the user's own instead.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        landmarks: ``auto``, ``builtin``, ``fan`` or ``detector``.
+        faces: ``all``, ``largest``, or numbers from left to right such as ``1,3``.
+        precision: ``auto``, ``fp32`` or ``bf16`` for the networks.
+    """
+
+    model: str = "pixel"
+    weights: Path | None = None
+    device: str = "auto"
+    landmarks: str = "auto"
+    faces: str = "all"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class FaceEdit:
+    """What was done to one face.
+
+    Attributes:
+        face: the face, in photo pixels.
+        seam: mean change just inside the mask's border, in 8-bit levels.
+        change: mean absolute change on the face, 0..1.
+        warnings: what the user should know.
+    """
+
+    face: Face
+    seam: float
+    change: float
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """An edited photo.
+
+    Attributes:
+        photo: pixels edited, everything else as in the input.
+        faces: the edited faces, left to right.
+        seconds: time spent by stage: ``find``, ``crop``, ``model``, ``paste``.
+    """
+
+    photo: Photo
+    faces: tuple[FaceEdit, ...]
+    seconds: dict[str, float]
+
+
+@dataclass
+class _Clock:
+    seconds: dict[str, float] = field(default_factory=dict)
+    last: float = field(default_factory=time.perf_counter)
+
+    def stage(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self.last
+        self.last = now
+
+
+class Editor:
+    """Edits photos with one model; build it once and use it for many photos.
+
+    Args:
+        settings: model, device, choice of faces.
+
+    Raises:
+        WeightsError: weights missing, damaged or unknown.
+        UsageError: the device is not there, or an unknown kind of landmarks.
+    """
+
+    def __init__(self, settings: EditSettings | None = None) -> None:
+        self.settings = settings or EditSettings()
+        self.device = choose_device(self.settings.device)
+        self._finder = FaceFinder(self.settings.landmarks, self.device)
+        self.model = load_model(
+            self.settings.model, self.settings.weights, self.device, self.settings.precision
+        )
+
+    def find(self, photo: Photo) -> list[Face]:
+        """Return all faces of a photo, numbered from left to right."""
+        return self._finder.find(photo.pixels)
+
+    def edit(self, photo: Photo, target: ExpressionMix, faces: Sequence[Face] | None = None) -> EditResult:
+        """Return the photo with the expression of its faces changed.
+
+        Args:
+            photo: any photo.
+            target: expressions and strengths; all 0 returns the photo's own pixels.
+            faces: faces of this photo, e.g. from ``find``; None = find them and take those of the settings.
+
+        Raises:
+            NoFaceError: there is no face.
+            UsageError: the settings ask for a face that is not there.
+        """
+        return self.edit_each(photo, [target], faces)[0]
+
+    def edit_each(
+        self, photo: Photo, targets: Sequence[ExpressionMix], faces: Sequence[Face] | None = None
+    ) -> list[EditResult]:
+        """Return one result a target; the faces are found and cropped once, and go through the model as one batch."""
+        clock = _Clock()
+        if faces is None:
+            found = self.find(photo)
+            if not found:
+                raise NoFaceError(f"{photo.name}: no face found; try a larger or less cropped picture of the face")
+            faces = select_faces(found, self.settings.faces)
+        clock.stage("find")
+        alignments, crops = self._crop(photo, faces)
+        clock.stage("crop")
+        with torch.inference_mode():
+            edited = [self.model.edit(crops, [target] * len(faces)) for target in targets]
+        clock.stage("model")
+        results = []
+        for target, answer in zip(targets, edited, strict=True):
+            pixels = photo.pixels
+            edits = []
+            for index, (face, alignment) in enumerate(zip(faces, alignments, strict=True)):
+                if target.is_identity:
+                    edits.append(FaceEdit(face, 0.0, 0.0, face.warnings))
+                    continue
+                # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
+                with torch.inference_mode():
+                    pasted = paste(pixels, alignment, crops.image[index : index + 1], answer.item(index))
+                pixels = pasted.pixels
+                warnings = (*face.warnings, *_warnings(pasted))
+                edits.append(FaceEdit(face, pasted.seam, pasted.change, warnings))
+            clock.stage("paste")
+            results.append(EditResult(photo.with_pixels(pixels), tuple(edits), dict(clock.seconds)))
+        return results
+
+    def _crop(self, photo: Photo, faces: Sequence[Face]) -> tuple[list[Alignment], FaceCrops]:
+        rest = self.model.rest_shape()
+        alignments = [align(face, self.model.template, rest) for face in faces]
+        images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
+        landmarks = torch.full((len(faces), 68, 2), torch.nan, device=self.device)
+        for row, alignment in zip(landmarks, alignments, strict=True):
+            if alignment.landmarks is not None:
+                row.copy_(torch.from_numpy(alignment.landmarks))
+        return alignments, FaceCrops(images, landmarks)
+
+
+def _warnings(pasted: Pasted) -> list[str]:
+    warnings = []
+    if pasted.change < INVISIBLE_CHANGE:
+        warnings.append("the edit changed almost nothing; try a higher --strength")
+    if pasted.seam > VISIBLE_SEAM:
+        warnings.append(f"a seam may be visible (step of {pasted.seam:.1f} of 255 at the mask's border)")
+    return warnings

@@ -1,0 +1,178 @@
+"""Paste: bring the change of an edited crop to photo resolution and add it to the photo's own pixels.
+
+What the photo shows is split in two: what the crop can hold, and the fine detail above it. The edited crop replaces the
+first; the second is the photo's own, taken from where the edit moved it from, so skin and hair stay sharp at any size::
+
+    result(P) = edited(v) + keep(v) * (photo(P') - crop(v + flow(v))),    v = to_crop(P),  P' = to_photo(v + flow(v))
+
+and is mixed into the photo with a soft mask. Where nothing moved and nothing changed this is the photo itself.
+Conventions of coordinates: see ``faces/align.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.find import Pixels
+from sargan_core.faces.warp import positions, sample
+from sargan_core.models.base import EditedCrops
+
+# The photo is pasted in bands of about this many pixels, so memory does not grow with the photo.
+BAND_PIXELS = 1_500_000
+# Share of the crop's side over which the mask fades to nothing.
+FEATHER = 0.14
+# Mean change (0..1) from which the photo's fine detail starts to give way, and from which none is kept.
+DETAIL_FADES = (0.06, 0.24)
+# Mask values that count as the mask's border in the seam figure.
+SEAM_BAND = (0.0, 0.08)
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """A photo with one face edited.
+
+    Attributes:
+        pixels: (H, W, 3), dtype of the photo.
+        seam: mean absolute change just inside the mask's border, in 8-bit levels: the step that an eye could see.
+        change: mean absolute change where the mask is more than half, 0..1.
+        region: x0, y0, x1, y1 photo pixels outside of which nothing was touched.
+    """
+
+    pixels: Pixels
+    seam: float
+    change: float
+    region: tuple[int, int, int, int]
+
+
+def crop_mask(size: int) -> Tensor:
+    """Return the soft mask of a crop: 1 on the face, 0 at the border, (1, 1, S, S) float32.
+
+    A rounded square in the template, where every face lies in the same place; room for a dropped jaw.
+    """
+    ticks = (torch.arange(size, dtype=torch.float32) + 0.5) / size * 2 - 1
+    reach = (ticks.abs()[:, None] ** 5 + ticks.abs()[None, :] ** 5) ** 0.2
+    ramp = ((1 - reach) / FEATHER).clamp(0, 1)
+    return (ramp * ramp * (3 - 2 * ramp))[None, None]
+
+
+def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
+    """Return how much fine detail stays where a model does not say: all of it where the change is small.
+
+    Both are (1, 3, S, S); the answer is (1, 1, S, S) in [0, 1].
+    """
+    change = (edited - crop).abs().mean(1, keepdim=True)
+    change = gaussian_blur2d(change, (9, 9), (2.0, 2.0))
+    low, high = DETAIL_FADES
+    ramp = ((change - low) / (high - low)).clamp(0, 1)
+    return 1 - ramp * ramp * (3 - 2 * ramp)
+
+
+def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops) -> Pasted:
+    """Return the photo with the change from ``crop`` to ``edited`` pasted in.
+
+    Args:
+        photo: (H, W, 3) uint8 or uint16 RGB; not changed.
+        alignment: the crop's place in the photo.
+        crop: (1, 3, S, S) float32 in [0, 1], as extracted.
+        edited: the model's answer for this crop (batch of one), on the same device.
+
+    Returns:
+        A new array that differs from ``photo`` only inside ``region``.
+    """
+    size = crop.shape[-1]
+    mask = crop_mask(size).to(crop)
+    keep = edited.keep if edited.keep is not None else kept_detail(crop, edited.image)
+    flow = edited.flow if edited.flow is not None else crop.new_zeros(1, 2, size, size)
+    base = crop if edited.flow is None else sample(crop, positions(flow))
+    layers = torch.cat([edited.image - keep * base, keep, mask, flow], dim=1)
+    if alignment.scale < 1:
+        # The photo is coarser than the crop: low-pass what will be sampled with gaps.
+        sigma = 0.5 / alignment.scale
+        window = 2 * int(2 * sigma) + 1
+        layers = gaussian_blur2d(layers, (window, window), (sigma, sigma))
+    x0, y0, x1, y1 = _region(photo, alignment, mask)
+    result = photo.copy()
+    totals = np.zeros(4)
+    rows = max(16, BAND_PIXELS // max(1, x1 - x0))
+    for top in range(y0, y1, rows):
+        bottom = min(top + rows, y1)
+        band, sums = _band(photo, alignment, layers, (x0, top, x1, bottom))
+        result[top:bottom, x0:x1] = band
+        totals += sums
+    seam = 255 * totals[0] / max(totals[1], 1.0)
+    return Pasted(result, float(seam), float(totals[2] / max(totals[3], 1.0)), (x0, y0, x1, y1))
+
+
+def _region(photo: Pixels, alignment: Alignment, mask: Tensor) -> tuple[int, int, int, int]:
+    """Return the photo rectangle that holds every pixel whose mask is not 0."""
+    size = mask.shape[-1]
+    where = alignment.to_photo(positions(mask.new_zeros(1, 2, size, size)))
+    touched = where[0, :, mask[0, 0] > 0]
+    height, width = photo.shape[:2]
+    low = torch.floor(touched.amin(1)).long().tolist()
+    high = (torch.ceil(touched.amax(1)).long() + 1).tolist()
+    x0, y0 = min(max(low[0], 0), width), min(max(low[1], 0), height)
+    return x0, y0, max(x0, min(high[0], width)), max(y0, min(high[1], height))
+
+
+def _band(
+    photo: Pixels, alignment: Alignment, layers: Tensor, box: tuple[int, int, int, int]
+) -> tuple[Pixels, npt.NDArray[np.float64]]:
+    """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count)."""
+    x0, y0, x1, y1 = box
+    peak = float(np.iinfo(photo.dtype).max)
+    corner = layers.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
+    here = positions(layers.new_zeros(1, 2, y1 - y0, x1 - x0)) + corner
+    inside = alignment.to_crop(here)
+    values = sample(layers, inside, "bicubic")
+    size = layers.shape[-1]
+    outside = ((inside < 0) | (inside > size - 1)).any(1, keepdim=True)
+    mask = values[:, 4:5].clamp(0, 1).masked_fill(outside, 0)
+    mask = mask.masked_fill(mask < 1e-3, 0)
+    keep, flow = values[:, 3:4].clamp(0, 1), values[:, 5:7]
+    own = _to_tensor(photo[y0:y1, x0:x1], layers)
+    still = flow.abs().amax(1, keepdim=True) < 1e-3
+    if bool(still.all()):
+        moved = own
+    else:
+        source = alignment.to_photo(inside + flow)
+        # Where nothing moved the photo's own pixel is exact; elsewhere it is interpolated.
+        moved = torch.where(still, own, _sample_photo(photo, source, layers))
+    wanted = values[:, 0:3] + keep * moved
+    change = mask * (wanted.clamp(0, 1) - own)
+    sums = _figures(change, mask)
+    pixels = ((own + change) * peak).round().clamp(0, peak)
+    band = pixels[0].permute(1, 2, 0).cpu().numpy().astype(photo.dtype)
+    untouched = (mask[0, 0] == 0).cpu().numpy()
+    band[untouched] = photo[y0:y1, x0:x1][untouched]
+    return band, sums
+
+
+def _sample_photo(photo: Pixels, source: Tensor, like: Tensor) -> Tensor:
+    """Return the photo at fractional positions (1, 2, H, W), bicubic, reading only the window that is needed."""
+    height, width = photo.shape[:2]
+    low, high = source.amin((0, 2, 3)).cpu().numpy(), source.amax((0, 2, 3)).cpu().numpy()
+    x0, y0 = np.clip(np.floor(low).astype(int) - 2, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(np.ceil(high).astype(int) + 3, [x0 + 1, y0 + 1], [width, height])
+    window = _to_tensor(photo[y0:y1, x0:x1], like)
+    corner = source.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
+    return sample(window, source - corner, "bicubic")
+
+
+def _to_tensor(pixels: Pixels, like: Tensor) -> Tensor:
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).to(like.device)
+    return image.to(like.dtype).permute(2, 0, 1)[None] / float(np.iinfo(pixels.dtype).max)
+
+
+def _figures(change: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
+    size = change.abs().mean(1, keepdim=True)
+    border = (mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1])
+    centre = mask > 0.5
+    return np.array([float(size[border].sum()), float(border.sum()), float(size[centre].sum()), float(centre.sum())])

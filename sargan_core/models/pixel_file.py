@@ -1,0 +1,83 @@
+"""Pixel models on disk: safetensors in half precision with their record, loaded strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sargan_core.errors import WeightsError
+from sargan_core.faces.align import Template
+from sargan_core.models.pixel import PixelModel, PixelSettings
+from sargan_core.models.weights import WeightsRecord, save_weights
+
+KIND = "pixel"
+# What each form needs; the regression to neutral landmarks stays in single precision, half is too coarse for it.
+TENSORS = {
+    "plain": ("weight", "bias"),
+    "kernel": ("curves",),
+    "displaced": ("flow", "weight", "bias", "inside", "rest", "rest_noise"),
+}
+SINGLE = ("rest", "rest_noise")
+
+
+def save_pixel(
+    model: PixelModel,
+    path: Path,
+    *,
+    name: str = "",
+    description: str = "",
+    data: str = "",
+    weights_licence: str = "CC BY 4.0",
+) -> WeightsRecord:
+    """Write a pixel model with its settings and template; return the record for the index.
+
+    Args:
+        model: the fitted model.
+        path: a ``.safetensors`` file.
+        name: name on the command line; empty = the file's name.
+        description: one line for people.
+        data: what it was trained on, with licence and attribution.
+        weights_licence: licence of the numbers.
+    """
+    tensors = {
+        key: model.get_buffer(key).detach().cpu().to(torch.float32 if key in SINGLE else torch.float16)
+        for key in TENSORS[model.settings.form]
+    }
+    record = WeightsRecord(
+        name=name or path.stem,
+        file=path.name,
+        kind=KIND,
+        sha256="",
+        bytes=0,
+        description=description or f"pixel model, {model.settings.form} form, {model.template.size} px",
+        template=model.template.to_json(),
+        settings=model.settings.to_json(),
+        weights_licence=weights_licence,
+        data=data,
+    )
+    return save_weights(path, tensors, record)
+
+
+def build_pixel(record: WeightsRecord, tensors: dict[str, Tensor]) -> PixelModel:
+    """Return the pixel model of a record.
+
+    Raises:
+        WeightsError: settings or tensors are not those of a pixel model.
+    """
+    try:
+        settings = PixelSettings.from_json(record.settings)
+        template = Template.from_json(record.template or {})
+        wanted = TENSORS[settings.form]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{record.file}: settings not understood ({error}); train it again") from error
+    if set(tensors) != set(wanted):
+        raise WeightsError(
+            f"{record.file}: a pixel model of form {settings.form} holds {', '.join(wanted)}, "
+            f"this file holds {', '.join(sorted(tensors))}; train it again"
+        )
+    rows = {len(tensor) for name, tensor in tensors.items() if name not in SINGLE}
+    if rows != {len(settings.expressions)}:
+        raise WeightsError(f"{record.file}: tensors do not match the {len(settings.expressions)} expressions")
+    return PixelModel(settings, template, tensors)

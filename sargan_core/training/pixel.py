@@ -1,0 +1,264 @@
+"""Training of the pixel model: mean motion of the landmarks, then one closed-form fit per pixel.
+
+For the displaced form every crop is first freed of the shape of the person: input and target are warped so that
+their landmarks lie on the template's and on the mean target's, and only then does the ridge fit compare them. Lips,
+lids and brows of all people then coincide, so the fit does not smear them, and what is seen between parted lips is a
+region of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.data.crop_set import CropSet
+from sargan_core.errors import DataError
+from sargan_core.expressions import LABELS, Expression
+from sargan_core.faces.align import Template
+from sargan_core.faces.blend import crop_mask
+from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.warp import positions, sample, spline_field
+from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
+from sargan_core.training.mouth import closed, inside_mouth, sharpen_inside
+from sargan_core.training.ridge import CurveSums, RidgeSums
+
+Points = npt.NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+# Template of the forms: eyes and mouth as fractions of the crop's side, with room for a dropped jaw.
+EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))
+# Smoothing of the splines that free crops of the person's shape, see ``spline_field``.
+SHAPE_SMOOTHING = 0.5
+# Ridge penalty of the regression that estimates neutral landmarks (coordinates as fractions of the side).
+REST_PENALTY = 0.02
+
+
+@dataclass(frozen=True)
+class PixelOptions:
+    """How a pixel model is fitted.
+
+    Attributes:
+        form: ``plain``, ``kernel`` or ``displaced``.
+        channels: ``shared`` or ``separate``.
+        scaling: ``product`` or ``fidelity``.
+        size: crop side in pixels.
+        penalty: the ridge penalty lambda.
+        bandwidth: of the kernel form.
+        agreement: displaced form: the share of an expression's pairs that is kept, those whose motion is nearest
+            the median motion; pairs of another kind (teeth instead of pressed lips) would only blur.
+    """
+
+    form: str = "displaced"
+    channels: str = "separate"
+    scaling: str = "product"
+    size: int = 256
+    penalty: float = 0.4
+    bandwidth: float = 0.15
+    agreement: float = 0.5
+
+    @property
+    def template(self) -> Template:
+        """The affine template that training crops are cut with."""
+        return Template(self.size, "affine", *EYES_AND_MOUTH)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    source: Tensor
+    target: Tensor
+    source_landmarks: Points
+    target_landmarks: Points
+
+
+def fit_pixel(crops: CropSet, options: PixelOptions, progress: Progress = lambda done, total: None) -> PixelModel:
+    """Fit a pixel model to paired crops.
+
+    Args:
+        crops: training people only; cut with ``options.template``; landmarks known for the displaced form.
+        options: form and numbers.
+        progress: called with (done, total) after each expression.
+
+    Returns:
+        The model; targets without pairs are left out of its expressions.
+
+    Raises:
+        DataError: no pair to learn from, or landmarks missing for the displaced form.
+    """
+    fit = _fit_displaced if options.form == "displaced" else _fit_still
+    chosen = {expression: _pair_rows(crops, expression) for expression in LABELS}
+    chosen = {expression: rows for expression, rows in chosen.items() if len(rows)}
+    if not chosen:
+        raise DataError("no pairs of the same person with and without an expression; the pixel model needs them")
+    settings = PixelSettings(
+        options.form, options.channels, options.scaling, tuple(expression.value for expression in chosen)
+    )
+    template, tensors = fit(crops, options, chosen, progress)
+    return PixelModel(settings, template, tensors)
+
+
+def _pair_rows(crops: CropSet, expression: Expression) -> npt.NDArray[np.int64]:
+    """Return the pairs (P, 2) that teach a target: from neutral to it, or from anything to neutral."""
+    sources, targets = crops.labels[crops.pairs[:, 0]], crops.labels[crops.pairs[:, 1]]
+    wanted = targets == expression.label
+    if expression is not Expression.NEUTRAL:
+        wanted &= sources == Expression.NEUTRAL.label
+    return crops.pairs[wanted]
+
+
+def _load(crops: CropSet, rows: npt.NDArray[np.int64]) -> Iterator[_Pair]:
+    for source, target in rows:
+        yield _Pair(
+            torch.from_numpy(crops.images[source]).float() / 255,
+            torch.from_numpy(crops.images[target]).float() / 255,
+            crops.landmarks[source].astype(np.float64),
+            crops.landmarks[target].astype(np.float64),
+        )
+
+
+def _stretch(x: Tensor) -> Tensor:
+    return (x - x.amin()) / (x.amax() - x.amin()).clamp_min(1e-6)
+
+
+def _fit_still(
+    crops: CropSet,
+    options: PixelOptions,
+    chosen: dict[Expression, npt.NDArray[np.int64]],
+    progress: Progress,
+) -> tuple[Template, dict[str, Tensor]]:
+    """Fit the plain or the kernel form on the crops as they are."""
+    shape = (1 if options.channels == "shared" else 3, options.size, options.size)
+    weights, biases, curves = [], [], []
+    for done, rows in enumerate(chosen.values(), start=1):
+        sums: RidgeSums | CurveSums
+        sums = RidgeSums(shape) if options.form == "plain" else CurveSums(shape)
+        for pair in _load(crops, rows):
+            x, t = pair.source, pair.target
+            if options.scaling == "fidelity":
+                x, t = _stretch(x), _stretch(t)
+            sums.add(x, t)
+        if isinstance(sums, RidgeSums):
+            # The published objective shrinks towards black; the product shrinks towards no change.
+            weight, bias = sums.solve(options.penalty, towards_identity=options.scaling == "product")
+            weights.append(weight)
+            biases.append(bias)
+        else:
+            curves.append(sums.solve(options.penalty, options.bandwidth))
+        progress(done, len(chosen))
+    if options.form == "kernel":
+        return options.template, {"curves": torch.stack(curves)}
+    return options.template, {"weight": torch.stack(weights).float(), "bias": torch.stack(biases).float()}
+
+
+def _fit_displaced(
+    crops: CropSet,
+    options: PixelOptions,
+    chosen: dict[Expression, npt.NDArray[np.int64]],
+    progress: Progress,
+) -> tuple[Template, dict[str, Tensor]]:
+    chosen = {expression: _with_landmarks(crops, rows) for expression, rows in chosen.items()}
+    shape = _mean_shape(crops)
+    size = options.size
+    channels = 1 if options.channels == "shared" else 3
+    border = crop_mask(size)[0].double()
+    flows, weights, biases, insides = [], [], [], []
+    for done, (expression, rows) in enumerate(chosen.items(), start=1):
+        move = np.zeros((68, 2))
+        if expression is not Expression.NEUTRAL:
+            rows = _agreeing(crops, rows, options.agreement)
+            moves = crops.landmarks[rows[:, 1]] - crops.landmarks[rows[:, 0]]
+            move = _symmetric(moves.mean(0).astype(np.float64))
+        goal = closed(shape + move)
+        sums = RidgeSums((channels, size, size))
+        for pair in _load(crops, rows):
+            x = _freed(pair.source, closed(pair.source_landmarks), goal)
+            t = _freed(pair.target, closed(pair.target_landmarks), goal)
+            sums.add(x, t)
+        weight, bias = sums.solve(options.penalty, towards_identity=True)
+        inside = inside_mouth(goal, size)
+        bias = sharpen_inside(bias, inside)
+        flows.append(torch.from_numpy(spline_field(goal, shape - goal, size, SHAPE_SMOOTHING)))
+        weights.append(1 + border * (weight - 1))
+        biases.append(border * bias)
+        insides.append(inside)
+        progress(done, len(chosen))
+    rest, noise = fit_rest(crops, size)
+    template = Template(
+        size, "spline", *EYES_AND_MOUTH, tuple((float(x), float(y)) for x, y in (shape + 0.5) / size)
+    )
+    tensors = {
+        "flow": coarse(torch.stack(flows)),
+        "weight": torch.stack(weights).float(),
+        "bias": torch.stack(biases).float(),
+        "inside": torch.stack(insides).float(),
+        "rest": rest,
+        "rest_noise": noise,
+    }
+    return template, tensors
+
+
+def _with_landmarks(crops: CropSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    known = np.isfinite(crops.landmarks[rows]).all((1, 2, 3))
+    if not known.any():
+        raise DataError("the displaced form needs landmarks of inputs and targets; crop with --landmarks builtin")
+    return rows[known]
+
+
+def _mean_shape(crops: CropSet) -> Points:
+    """Return the mean landmarks of the neutral faces, made symmetric, (68, 2) crop pixels."""
+    neutral = crops.own & (crops.labels == Expression.NEUTRAL.label)
+    neutral &= np.isfinite(crops.landmarks).all((1, 2))
+    mean = crops.landmarks[neutral].mean(0).astype(np.float64)
+    mirrored = mean[list(MIRRORED)].copy()
+    mirrored[:, 0] = crops.template.size - 1 - mirrored[:, 0]
+    return closed((mean + mirrored) / 2)
+
+
+def _symmetric(move: Points) -> Points:
+    mirrored = move[list(MIRRORED)].copy()
+    mirrored[:, 0] *= -1
+    return (move + mirrored) / 2
+
+
+def _agreeing(crops: CropSet, rows: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
+    """Return the share of the pairs whose motion is nearest the median motion."""
+    moves = crops.landmarks[rows[:, 1]] - crops.landmarks[rows[:, 0]]
+    distance = ((moves - np.median(moves, axis=0)) ** 2).sum((1, 2))
+    return rows[np.sort(np.argsort(distance, kind="stable")[: max(1, round(share * len(rows)))])]
+
+
+def _freed(image: Tensor, landmarks: Points, goal: Points) -> Tensor:
+    """Return a (3, S, S) crop warped so that its landmarks lie on ``goal``."""
+    field = spline_field(goal, landmarks - goal, image.shape[-1], SHAPE_SMOOTHING)
+    return sample(image[None], positions(torch.from_numpy(field)[None]), "bicubic")[0].clamp(0, 1)
+
+
+def fit_rest(crops: CropSet, size: int) -> tuple[Tensor, Tensor]:
+    """Fit the ridge regression from a face's landmarks to the motion that makes them neutral.
+
+    Args:
+        crops: pairs to neutral, and neutral faces of their own, which must stay.
+        size: crop side; coordinates are divided by it.
+
+    Returns:
+        (137, 136) matrix, the last row for the constant, and the root mean square motion that it wrongly gives
+        to neutral faces, as a fraction of the side.
+    """
+    rows = _with_landmarks(crops, _pair_rows(crops, Expression.NEUTRAL))
+    neutral = np.flatnonzero(crops.own & (crops.labels == Expression.NEUTRAL.label))
+    neutral = neutral[np.isfinite(crops.landmarks[neutral]).all((1, 2))]
+    moves = crops.landmarks[rows[:, 1]] - crops.landmarks[rows[:, 0]]
+    repeats = max(1, len(rows) // (3 * max(1, len(neutral))))
+    still = np.repeat(neutral, repeats)
+    known = np.concatenate([crops.landmarks[rows[:, 0]], crops.landmarks[still]]).reshape(-1, 136) / size
+    wanted = np.concatenate([moves.reshape(-1, 136), np.zeros((len(still), 136))]) / size
+    known = np.concatenate([known, np.ones((len(known), 1))], axis=1).astype(np.float64)
+    gram = known.T @ known + REST_PENALTY * np.diag([1.0] * 136 + [0.0])
+    matrix = np.linalg.solve(gram, known.T @ wanted)
+    wrong = known[len(rows) :] @ matrix if len(still) else np.zeros((1, 136))
+    noise = float(np.sqrt((wrong**2).mean()))
+    return torch.from_numpy(matrix), torch.tensor(noise)
