@@ -1,0 +1,93 @@
+"""Generators on disk: safetensors in half precision with their record, loaded strictly."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sargan_core.errors import WeightsError
+from sargan_core.faces.align import Template
+from sargan_core.models.sargan import Generator, GeneratorSettings
+from sargan_core.models.weights import WeightsRecord, save_weights
+
+KIND = "generator"
+
+
+def save_generator(
+    generator: Generator,
+    template: Template,
+    path: Path,
+    *,
+    name: str = "",
+    description: str = "",
+    data: str = "",
+    weights_licence: str = "CC BY 4.0",
+) -> WeightsRecord:
+    """Write a generator as float16 with its settings and template; return the record for the index.
+
+    Args:
+        generator: the network, on any device.
+        template: the alignment of the crops it was trained on.
+        path: a ``.safetensors`` file.
+        name: name on the command line; empty = the file's name.
+        description: one line for people.
+        data: what it was trained on, with licence and attribution.
+        weights_licence: licence of the numbers.
+    """
+    tensors = {
+        name: value.detach().to("cpu", torch.float16, memory_format=torch.contiguous_format)
+        for name, value in generator.state_dict().items()
+    }
+    settings = generator.settings
+    record = WeightsRecord(
+        name=name or path.stem,
+        file=path.name,
+        kind=KIND,
+        sha256="",
+        bytes=0,
+        description=description or f"{settings.arch} generator, {settings.size} px",
+        template=template.to_json(),
+        settings=asdict(settings),
+        weights_licence=weights_licence,
+        data=data,
+    )
+    return save_weights(path, tensors, record)
+
+
+def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Generator:
+    """Return the generator of a record with its weights in float32, in evaluation mode.
+
+    Raises:
+        WeightsError: the record is of something else, or the tensors do not fit its settings.
+    """
+    if record.kind != KIND:
+        raise WeightsError(f"{record.file}: holds a {record.kind}, not a generator; see sargan models list")
+    try:
+        settings = GeneratorSettings(**record.settings)
+    except TypeError as error:
+        raise WeightsError(f"{record.file}: settings not understood ({error}); export it again") from error
+    generator = Generator(settings)
+    load_strictly(generator, {name: tensor.float() for name, tensor in tensors.items()}, record.file)
+    return generator.eval()
+
+
+def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -> None:
+    """Load ``state`` into ``generator``.
+
+    Raises:
+        WeightsError: missing, unexpected or differently shaped tensors; the message names source and keys.
+    """
+    own = generator.state_dict()
+    problems = {
+        "missing": own.keys() - state.keys(),
+        "unexpected": state.keys() - own.keys(),
+        "of another shape": {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape},
+    }
+    listed = [f"{kind}: {', '.join(sorted(keys))}" for kind, keys in problems.items() if keys]
+    if listed:
+        arch = generator.settings.arch
+        raise WeightsError(f"{source}: the weights do not fit {arch} ({'; '.join(listed)})")
+    generator.load_state_dict(state)
