@@ -1,0 +1,227 @@
+"""``sargan train``: train a model on photos of one's own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sargan_cli.console import Console, print_path
+from sargan_cli.options import DebugOption, DeviceOption, LandmarksOption, QuietOption
+from sargan_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from sargan_core.data.samples import Skipped
+    from sargan_core.training.plan import TrainingPlan
+    from sargan_core.training.session import RunOptions
+
+DEFAULT_STEPS = 10_000
+
+
+def train(
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help="Photos to learn from, several times for several folders: KDEF, RaFD, JAFFE, a folder an "
+            "expression, or a CSV list; or one file made with --pack.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        Literal["sargan", "pixel"], typer.Option("--model", "-m", help="What to train.")
+    ] = "sargan",
+    arch: Annotated[
+        Literal["sargan", "usgan", "stargan"], typer.Option("--arch", help="Architecture of the network.")
+    ] = "sargan",
+    recipe: Annotated[
+        Literal["paired", "paper"],
+        typer.Option(
+            "--recipe",
+            help="paired learns from two photos of one person, fast; paper is the published recipe, for "
+            "hundreds of thousands of steps.",
+        ),
+    ] = "paired",
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", min=1, help=f"Number of the last step, {DEFAULT_STEPS} by default.", show_default=False
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Faces a step and process.")] = 8,
+    size: Annotated[int, typer.Option("--size", min=64, help="Side of the face crops in pixels.")] = 128,
+    width: Annotated[int, typer.Option("--width", min=4, help="Channels of the network's first layer.")] = 64,
+    downs: Annotated[int, typer.Option("--downs", min=1, max=5, help="Halvings of the resolution.")] = 2,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0.0, help="Learning rate; by default the recipe's.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="Run folder: options, metrics, sheets, checkpoint."),
+    ] = Path("runs/sargan"),
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, with its options; only --steps, --data and --device "
+            "may change.",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of weights, draws and augmentation.")] = 0,
+    test: Annotated[
+        float,
+        typer.Option("--test", min=0.0, max=0.9, help="Part of the people to hold out, none of them seen."),
+    ] = 0.2,
+    checkpoint: Annotated[
+        int, typer.Option("--checkpoint-every", min=1, help="Steps between two checkpoints.")
+    ] = 100,
+    sheet: Annotated[
+        int, typer.Option("--sheet-every", min=1, help="Steps between two sample sheets.")
+    ] = 250,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and the expected time, and stop.")
+    ] = False,
+    pack: Annotated[
+        Path | None,
+        typer.Option(
+            "--pack",
+            metavar="FILE",
+            help="Write the crops as one .safetensors file for another machine, and stop.",
+            show_default=False,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="FOLDER", help="Where crops are kept.", show_default=False),
+    ] = None,
+    landmarks: LandmarksOption = "auto",
+    device: DeviceOption = "auto",
+    precision: Annotated[
+        Literal["fp32", "bf16"], typer.Option("--precision", help="Number format of the networks.")
+    ] = "fp32",
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a model on photos of people with different expressions.
+
+    Ctrl-C writes a checkpoint first; the same command with --resume goes on exactly there. Several processes:
+    torchrun --nproc-per-node N -m sargan_cli train ...
+    """
+    console = Console(quiet)
+    if model == "pixel":
+        _train_pixel(data, out, test, landmarks, cache, console)
+        return
+    from sargan_core.models.sargan import preset
+    from sargan_core.training.loop import LoopSettings
+    from sargan_core.training.recipes import paired_recipe, paper_recipe
+    from sargan_core.training.session import RunOptions, TrainingSession, read_options
+    from sargan_core.training.session import pack as write_pack
+
+    if resume:
+        options = read_options(out)
+        loop = replace(options.loop, resume=True, steps=steps or options.loop.steps)
+        options = replace(options, loop=loop, device=device, data=_paths(data) or options.data)
+    else:
+        if not data:
+            raise UsageError("no photos to learn from; name a folder with --data")
+        network = preset(arch, width=width, downs=downs, size=size)
+        training = (paper_recipe if recipe == "paper" else paired_recipe)(network, batch, seed)
+        if rate is not None:
+            training = replace(training, rate=rate)
+        loop = LoopSettings(steps=steps or DEFAULT_STEPS, sheet_every=sheet, checkpoint_every=checkpoint)
+        options = RunOptions(_paths(data), training, loop, test, landmarks, device, precision)
+    if pack is not None:
+        if pack.suffix != ".safetensors":
+            raise UsageError(f"--pack {pack}: give a name that ends in .safetensors")
+        with _counting(console, "cropping") as progress:
+            skipped = write_pack(options, pack, cache, progress)
+        _say_skipped(skipped, console)
+        print_path(pack)
+        return
+    with _counting(console, "cropping") as progress:
+        session = TrainingSession(options, out, cache, progress)
+    _say_skipped(session.skipped, console)
+    if dry_run:
+        for line in plan_lines(session.plan(), options):
+            console.note(line)
+        return
+    start = time.perf_counter()
+
+    def on_step(step: int, losses: dict[str, float]) -> None:
+        if step % options.loop.log_every == 0:
+            listed = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            console.note(
+                f"step {step} of {options.loop.steps}, {time.perf_counter() - start:.0f} s: {listed}"
+            )
+
+    session.run(on_step)
+    if session.fabric.is_global_zero:
+        from sargan_core.training.run_folder import WEIGHTS
+
+        print_path(out / WEIGHTS)
+
+
+def _paths(data: Sequence[Path] | None) -> tuple[str, ...]:
+    return tuple(str(folder) for folder in data or ())
+
+
+def _say_skipped(skipped: Sequence[Skipped], console: Console) -> None:
+    for reason, count in Counter(item.reason for item in skipped).most_common():
+        example = next(item.path for item in skipped if item.reason == reason)
+        console.warning(f"{count} left out: {reason} (for example {example})")
+
+
+def plan_lines(plan: TrainingPlan, options: RunOptions) -> list[str]:
+    """Return the plan of a run as lines for people."""
+    training = options.training
+    minutes = plan.seconds / 60
+    pairs = [f"  {name}: {count}" for name, count in plan.pairs.items()]
+    networks = ", ".join(f"{name} {count:,} parameters" for name, count in plan.parameters.items())
+    return [
+        f"people: {plan.people} to train on, {plan.held_out} held out",
+        f"crops to train on: {plan.crops:,} of {training.generator.size} px",
+        f"pairs to train on: {sum(plan.pairs.values()):,}",
+        *pairs,
+        f"networks: {training.generator.arch}, {networks}",
+        f"recipe: {training.recipe}, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
+        f"steps to make: {plan.steps:,}, measured {plan.step_seconds:.2f} s each, so about "
+        f"{minutes / 60:.1f} h" + (f" ({minutes:.0f} min)" if minutes < 120 else ""),
+    ]
+
+
+def _train_pixel(
+    data: Sequence[Path] | None, out: Path, test: float, landmarks: str, cache: Path | None, console: Console
+) -> None:
+    from sargan_core.training.pixel import train_pixel
+
+    if not data:
+        raise UsageError("no photos to learn from; name a folder with --data")
+    with _counting(console, "cropping and fitting") as progress:
+        path, skipped = train_pixel(
+            data, out, test_fraction=test, landmarks=landmarks, cache=cache, progress=progress
+        )
+    _say_skipped(skipped, console)
+    print_path(path)
+
+
+@contextlib.contextmanager
+def _counting(console: Console, label: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a callback (done, total) that drives a progress bar, if there is a terminal to show it on."""
+    if console.quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress
+
+    with Progress(console=RichConsole(stderr=True), transient=True) as bar:
+        task = bar.add_task(label)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,157 @@
+"""The training loop: one for every network, readable from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sargan_core.errors import TrainingError
+from sargan_core.training.run_folder import WEIGHTS, RunFolder
+
+
+class TrainingTask(Protocol):
+    """What the loop trains: networks, their optimisers, and how one step is made."""
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """Make step number ``step`` (from 1) and return its losses, detached scalars.
+
+        All randomness must come from ``step_random(seed, step, rank)``, so that a run resumes exactly.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that changes: networks, averages, optimisers."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` returned."""
+
+    def sheet(self) -> Tensor:
+        """Return a sample sheet, (3, H, W) uint8 on the CPU."""
+
+    def export(self, path: Path) -> None:
+        """Write the weights that are meant to be used."""
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """Settings of the loop.
+
+    Attributes:
+        steps: number of the last step.
+        log_every: steps between two lines of metrics (each the mean since the last).
+        sheet_every: steps between two sample sheets.
+        checkpoint_every: steps between two checkpoints.
+        resume: go on from the run folder's checkpoint.
+    """
+
+    steps: int = 10_000
+    log_every: int = 25
+    sheet_every: int = 250
+    checkpoint_every: int = 100
+    resume: bool = False
+
+
+def step_random(seed: int, step: int, rank: int = 0) -> torch.Generator:
+    """Return the CPU generator of one step of one process.
+
+    Seeding every step anew needs no generator state in the checkpoint and stays exact when a run is resumed
+    on another number of processes.
+    """
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 1_009 + rank)
+
+
+def train(
+    task: TrainingTask,
+    settings: LoopSettings,
+    folder: RunFolder,
+    on_step: Callable[[int, dict[str, float]], None] | None = None,
+) -> int:
+    """Run the steps up to ``settings.steps``.
+
+    Args:
+        task: what is trained.
+        settings: how long, and how often to write what.
+        folder: where everything goes.
+        on_step: called after every step with its number and losses.
+
+    Returns:
+        The number of the last step made.
+
+    Raises:
+        TrainingError: a loss is not finite (the last checkpoint stays), or there is nothing to resume.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the checkpoint of the finished step is written before.
+    """
+    step = _resume(task, folder) if settings.resume else 0
+    collected: dict[str, list[float]] = {}
+    with _stop_requests() as stop:
+        while step < settings.steps and not stop.is_set():
+            step += 1
+            losses = {name: float(value) for name, value in task.step(step).items()}
+            for name, value in losses.items():
+                if not math.isfinite(value):
+                    raise TrainingError(
+                        f"step {step}: {name} is {value}; resume from {folder.path} with a lower --rate"
+                    )
+                collected.setdefault(name, []).append(value)
+            if on_step is not None:
+                on_step(step, losses)
+            last = step == settings.steps or stop.is_set()
+            if step % settings.log_every == 0 or last:
+                folder.write_metrics(step, {name: sum(v) / len(v) for name, v in collected.items()})
+                collected.clear()
+            if step % settings.sheet_every == 0 or last:
+                folder.write_sheet(step, task.sheet())
+            if step % settings.checkpoint_every == 0 or last:
+                folder.write_checkpoint({"step": step, "task": task.state(), "random": torch.get_rng_state()})
+                task.export(folder.path / WEIGHTS)
+    folder.close()
+    if stop.is_set():
+        raise KeyboardInterrupt
+    return step
+
+
+def measure(task: TrainingTask, last: int) -> float:
+    """Return the mean seconds of five steps up to step ``last``, after one to warm up; it spends the task.
+
+    The late steps count, because losses that start later make them dearer; five, because a recipe may do more
+    in every fifth.
+    """
+    first = max(1, last - 4)
+    task.step(first)
+    start = time.perf_counter()
+    for step in range(first, first + 5):
+        task.step(step)
+    return (time.perf_counter() - start) / 5
+
+
+def _resume(task: TrainingTask, folder: RunFolder) -> int:
+    state = folder.read_checkpoint()
+    task.load_state(state["task"])
+    torch.set_rng_state(state["random"])
+    folder.cut_metrics(int(state["step"]))
+    return int(state["step"])
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into a flag, so that the step in hand is finished first."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda *_: stop.set()) for kind in kinds]
+    try:
+        yield stop
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

@@ -1,0 +1,160 @@
+"""From folders of photos to training data for the generators: who is left out, which pairs, how often."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crops import Cropper
+from sargan_core.data.samples import STILL, Pair, Sample, Skipped, pairs
+from sargan_core.data.sources import read_sources
+from sargan_core.data.split import split_by_person
+from sargan_core.errors import DataError
+from sargan_core.expressions import Expression
+from sargan_core.faces.align import Template
+from sargan_core.training.pairs import CropPairs
+
+Progress = Callable[[int, int], None]
+
+# Eyes and mouth as fractions of the side: room above for raised brows and below for a dropped jaw.
+EYES_AND_MOUTH = ((0.335, 0.345), (0.665, 0.345), (0.5, 0.712))
+# Of the many pairs between two expressions that are not neutral, one in this many is used.
+CROSS_SHARE = 8
+# How much a pair of real photos counts, whose head and light are not quite still.
+LOOSE_TRUST = 0.25
+# How often each direction is drawn for one person, all its pairs together; and one face as input and truth.
+FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME = 6.0, 2.4, 0.9, 0.45
+# Rendered people are many and look alike: each is drawn less often than a real one.
+SYNTH_SHARE = 0.22
+
+
+def sargan_template(size: int) -> Template:
+    """Return the alignment of the generators' crops: a similarity transform on eyes and mouth."""
+    return Template(size, "similarity", *EYES_AND_MOUTH)
+
+
+def prepare(
+    folders: Sequence[Path],
+    template: Template,
+    *,
+    test_fraction: float = 0.2,
+    landmarks: str = "auto",
+    cache: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Read, split, crop and pair the photos of ``folders``; return the data and what was left out and why.
+
+    Args:
+        folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
+        template: the alignment of the crops; with a packed file it must be the file's.
+        test_fraction: part of the people that is held out; a packed file brings its own.
+        landmarks: what finds landmarks, see ``FaceFinder``.
+        cache: the crop cache; None = the user's.
+        progress: called with (done, total) while cropping.
+
+    Raises:
+        DataError: no usable photo, or a packed file of another crop size.
+    """
+    if len(folders) == 1 and folders[0].suffix == ".safetensors":
+        data = CropPairs.load(folders[0])
+        if data.template != template:
+            raise DataError(
+                f"{folders[0]}: packed with crops of {data.size} px in its own alignment; "
+                f"use --size {data.size} or pack again"
+            )
+        return data, ()
+    sources = read_sources(folders)
+    split = split_by_person(sources.samples, test_fraction)
+    cropper = Cropper(template, landmarks=landmarks, cache=cache)
+    crops, missed = make_crop_set(sources.samples, _chosen(sources.samples), cropper, progress)
+    data = replace(crop_pairs(crops), held_out=split.test)
+    if not len(crops.pairs):
+        raise DataError(
+            f"{folders[0]}: no two photos of one person with different expressions; training needs such pairs"
+        )
+    return data, (*sources.skipped, *missed)
+
+
+def crop_pairs(crops: CropSet) -> CropPairs:
+    """Return a crop set with the odds and trust of its pairs, and every own crop paired with itself."""
+    labels = torch.from_numpy(crops.labels)
+    own = np.flatnonzero(crops.own)
+    table = np.concatenate([crops.pairs, np.stack([own, own], 1)])
+    neutral = crops.labels[table] == Expression.NEUTRAL.label
+    same = table[:, 0] == table[:, 1]
+    kinds = np.select(
+        [same, neutral[:, 0], neutral[:, 1]], [3, 0, 1], default=2
+    )  # the order of the totals below
+    totals = np.array([FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME])
+    persons = crops.persons[table[:, 0]]
+    odds = np.zeros(len(table))
+    for person in np.unique(persons):
+        mine = persons == person
+        rendered = (crops.sources[table[mine, 0]] == "synth").all()
+        for kind, total in enumerate(totals):
+            rows = mine & (kinds == kind)
+            odds[rows] = total * (SYNTH_SHARE if rendered else 1.0) / max(1, rows.sum())
+    still = np.isin(crops.sources[table], list(STILL)).any(1) | same
+    return CropPairs(
+        crops=torch.from_numpy(crops.images),
+        persons=tuple(str(person) for person in crops.persons),
+        labels=labels,
+        pairs=torch.from_numpy(table),
+        odds=torch.from_numpy(odds).float(),
+        trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
+        mask=face_mask(crops.template.size),
+        template=crops.template,
+    )
+
+
+def face_mask(size: int) -> torch.Tensor:
+    """Return where loosely aligned pairs are compared: 1 on the face, 0 on hair and background, (S, S)."""
+    ticks = (torch.arange(size) + 0.5) / size
+    distance = (((ticks[None] - 0.5) / 0.4) ** 2 + ((ticks[:, None] - 0.55) / 0.47) ** 2).sqrt()
+    return ((1 - distance) / 0.15).clamp(0, 1)
+
+
+def sheet_samples(data: CropPairs, count: int) -> CropPairs:
+    """Return ``count`` crops for the sample sheets: neutral faces of several people, the last two smiling."""
+    chosen: list[int] = []
+    for label, share in ((Expression.NEUTRAL.label, count - 2), (Expression.HAPPY.label, 2)):
+        first = {
+            person: index
+            for index, person in reversed(list(enumerate(data.persons)))
+            if int(data.labels[index]) == label
+        }
+        people = sorted(first)
+        step = max(1, len(people) // max(1, share))
+        chosen += [first[person] for person in people[::step][:share]]
+    empty = torch.zeros(0)
+    return CropPairs(
+        data.crops[chosen],
+        tuple(data.persons[index] for index in chosen),
+        data.labels[chosen],
+        torch.zeros(0, 2, dtype=torch.int64),
+        empty,
+        empty,
+        data.mask,
+        data.template,
+    )
+
+
+def _chosen(samples: Sequence[Sample]) -> list[Pair]:
+    """Return the pairs to cut: all with a neutral face, a fixed share of the others."""
+    return [
+        pair
+        for pair in pairs(samples)
+        if Expression.NEUTRAL in (pair.source.expression, pair.target.expression) or _lucky(pair)
+    ]
+
+
+def _lucky(pair: Pair) -> bool:
+    # By content, not by a random number: the same photos give the same pairs.
+    text = f"{pair.source.person}/{pair.source.path.name}/{pair.target.expression}/{pair.target.path.name}"
+    return hashlib.sha256(text.encode()).digest()[0] % CROSS_SHARE == 0

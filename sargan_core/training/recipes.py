@@ -1,0 +1,90 @@
+"""The recipes that SARGAN, US-GAN and StarGAN are trained by, as settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sargan_core.models.discriminator import DiscriminatorSettings
+from sargan_core.models.sargan import GeneratorSettings
+from sargan_core.training.augment import FLIP, AugmentSettings
+
+
+@dataclass(frozen=True)
+class SarganTraining:
+    """Settings of a training.
+
+    Attributes:
+        recipe: ``paper`` (WGAN-GP, classification, cycle; papers.md 1.4) or ``paired`` (ours).
+        generator: the generator's settings.
+        discriminator: the discriminator's settings.
+        batch: crops per step and process.
+        rate: Adam's learning rate.
+        rate_steps: from this step on the rate falls with the inverse square root of the step; 0 = constant.
+        average: decay of the exponential moving average of the generator.
+        pixel: weight of the weighted L1 distance to the truth (paired).
+        gradient: weight of the L1 distance of the image gradients (paired).
+        adversarial: weight of the adversarial loss of the generator.
+        features: weight of the feature matching (paired).
+        classes: weight of the classification.
+        cycle: weight of the cycle (paper).
+        penalty: weight of the gradient penalty: the two-sided one (paper), at real images (paired).
+        adversarial_from: first step of the adversarial, feature and class losses (paired).
+        augment: augmentation.
+        seed: of weights, draws and augmentation.
+    """
+
+    recipe: str = "paired"
+    generator: GeneratorSettings = field(default_factory=GeneratorSettings)
+    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
+    batch: int = 8
+    rate: float = 4e-4
+    rate_steps: int = 3000
+    average: float = 0.999
+    pixel: float = 1.0
+    gradient: float = 0.5
+    adversarial: float = 0.05
+    features: float = 0.1
+    classes: float = 0.01
+    cycle: float = 0.0
+    penalty: float = 1.0
+    adversarial_from: int = 2500
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    seed: int = 0
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> SarganTraining:
+        """Build settings from ``dataclasses.asdict`` of settings."""
+        nested = {
+            "generator": GeneratorSettings(**values["generator"]),
+            "discriminator": DiscriminatorSettings(**values["discriminator"]),
+            "augment": AugmentSettings(**values["augment"]),
+        }
+        return cls(**{**values, **nested})
+
+
+def paper_recipe(generator: GeneratorSettings, batch: int = 8, seed: int = 0) -> SarganTraining:
+    """Return the published recipe: see papers.md 1.4 and 1.5."""
+    return SarganTraining(
+        recipe="paper",
+        generator=generator,
+        discriminator=DiscriminatorSettings(labels=generator.labels, size=generator.size),
+        batch=batch,
+        rate=1e-4,
+        rate_steps=0,
+        adversarial=1.0,
+        classes=1.0,
+        cycle=10.0 if generator.arch == "stargan" else 1.0,
+        penalty=10.0,
+        augment=FLIP,
+        seed=seed,
+    )
+
+
+def paired_recipe(
+    generator: GeneratorSettings, batch: int = 8, seed: int = 0, **changes: Any
+) -> SarganTraining:
+    """Return our recipe for pairs, with a discriminator small enough for a processor."""
+    # Five layers down to a map of at least 5 x 5 patches: sharp mouths need a local judge.
+    judge = DiscriminatorSettings(width=24, layers=4, labels=generator.labels, size=generator.size)
+    return SarganTraining(generator=generator, discriminator=judge, batch=batch, seed=seed, **changes)

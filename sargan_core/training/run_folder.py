@@ -1,0 +1,97 @@
+"""The run folder: options, metrics, events, sample sheets and checkpoints of one training run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sargan_core.errors import TrainingError
+
+OPTIONS = "options.json"
+METRICS = "metrics.jsonl"
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "generator.safetensors"
+
+
+class RunFolder:
+    """Everything a run leaves on disk.
+
+    Args:
+        path: the folder; made when missing.
+        writes: False on all but the first of several processes: nothing is written.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path = path
+        self._writes = writes
+        self._events: Any = None
+        if writes:
+            path.mkdir(parents=True, exist_ok=True)
+
+    def write_options(self, options: Any) -> None:
+        """Write a settings dataclass as ``options.json``."""
+        if self._writes:
+            text = json.dumps(asdict(options), indent=2, default=str)
+            (self.path / OPTIONS).write_text(text + "\n", encoding="utf-8")
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop the lines of ``metrics.jsonl`` after ``step``: a resumed run writes them again."""
+        path = self.path / METRICS
+        if self._writes and path.is_file():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def write_metrics(self, step: int, metrics: dict[str, float]) -> None:
+        """Append one line to ``metrics.jsonl`` and the same values to the TensorBoard events."""
+        if not self._writes:
+            return
+        with (self.path / METRICS).open("a", encoding="utf-8") as stream:
+            values = {name: round(value, 6) for name, value in metrics.items()}
+            stream.write(json.dumps({"step": step, **values}) + "\n")
+        if self._events is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._events = SummaryWriter(str(self.path), purge_step=step)
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def write_sheet(self, step: int, sheet: Tensor) -> None:
+        """Write a (3, H, W) uint8 sheet as ``sheet-STEP.png``."""
+        if self._writes:
+            Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy()).save(
+                self.path / f"sheet-{step:06d}.png"
+            )
+
+    def write_checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace ``checkpoint.pt``; an interruption leaves the old one whole."""
+        if self._writes:
+            part = self.path / (CHECKPOINT + ".part")
+            torch.save(state, part)
+            part.replace(self.path / CHECKPOINT)
+
+    def read_checkpoint(self) -> dict[str, Any]:
+        """Return the state that ``write_checkpoint`` saved, on the CPU.
+
+        Raises:
+            TrainingError: there is none, or it is damaged.
+        """
+        path = self.path / CHECKPOINT
+        if not path.is_file():
+            raise TrainingError(f"{path}: no checkpoint to resume from; start without --resume")
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise TrainingError(f"{path}: cannot be read ({error}); start the run again") from error
+        return state
+
+    def close(self) -> None:
+        """Write out what the event writer still holds."""
+        if self._events is not None:
+            self._events.close()

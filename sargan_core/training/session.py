@@ -1,0 +1,172 @@
+"""One training run of a generator from its options to its run folder; what ``sargan train`` calls."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_fabric import Fabric
+
+from sargan_core.data.samples import Skipped
+from sargan_core.data.split import Split, write_split
+from sargan_core.errors import TrainingError, UsageError
+from sargan_core.training.loop import LoopSettings, train
+from sargan_core.training.pairs import CropPairs
+from sargan_core.training.plan import TrainingPlan, make_plan
+from sargan_core.training.prepare import Progress, prepare, sargan_template, sheet_samples
+from sargan_core.training.recipes import SarganTraining
+from sargan_core.training.run_folder import OPTIONS, RunFolder
+from sargan_core.training.sargan import SarganTask
+
+SHEET_ROWS = 8
+SPLIT = "split.json"
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything that decides a run; kept as ``options.json`` and read again when it is resumed.
+
+    Attributes:
+        data: folders, or one packed file.
+        training: recipe and networks.
+        loop: length and what is written how often.
+        test_fraction: part of the people held out.
+        landmarks: what finds landmarks for the crops.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    data: tuple[str, ...]
+    training: SarganTraining
+    loop: LoopSettings
+    test_fraction: float = 0.2
+    landmarks: str = "auto"
+    device: str = "auto"
+    precision: str = "fp32"
+
+
+def read_options(folder: Path) -> RunOptions:
+    """Return the options of a run folder.
+
+    Raises:
+        TrainingError: there are none, or they are not readable.
+    """
+    path = folder / OPTIONS
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        nested = {
+            "data": tuple(values["data"]),
+            "training": SarganTraining.from_json(values["training"]),
+            "loop": LoopSettings(**values["loop"]),
+        }
+        return RunOptions(**{**values, **nested})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path}: no readable options of a run ({error}); start without --resume"
+        ) from error
+
+
+class TrainingSession:
+    """A run that is ready to go.
+
+    Args:
+        options: what to do; with ``loop.resume`` the networks are taken from the folder's checkpoint.
+        out: the run folder.
+        cache: the crop cache; None = the user's.
+        progress: called with (done, total) while photos are cropped.
+
+    Raises:
+        DataError: the data does not hold what training needs.
+        UsageError: the run folder is in use by another run, or the device is not there.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        out: Path,
+        cache: Path | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        if not options.loop.resume and (out / OPTIONS).is_file():
+            raise UsageError(
+                f"{out}: already holds a run; go on with --resume, or name another folder with --out"
+            )
+        self.options = options
+        self.out = out
+        self.fabric = make_fabric(options.device, options.precision)
+        self.data, self.skipped = self._prepare(cache, progress)
+        training = self.data.training()
+        held_out = self.data.test() if self.data.held_out else training
+        samples = sheet_samples(held_out, SHEET_ROWS)
+        self.task = SarganTask(options.training, training, samples, self.fabric)
+
+    def _prepare(self, cache: Path | None, progress: Progress) -> tuple[CropPairs, tuple[Skipped, ...]]:
+        options = self.options
+        return prepare(
+            [Path(folder) for folder in options.data],
+            sargan_template(options.training.generator.size),
+            test_fraction=options.test_fraction,
+            landmarks=options.landmarks,
+            cache=cache,
+            progress=progress,
+        )
+
+    def plan(self) -> TrainingPlan:
+        """Return the plan; a few measured steps spend the session's networks, so build a new one to train."""
+        networks = {"generator": self.task.average, "discriminator": self.task.bare_judge}
+        start = int(RunFolder(self.out, False).read_checkpoint()["step"]) if self.options.loop.resume else 0
+        return make_plan(self.task, self.data, networks, self.options.loop, start)
+
+    def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> int:
+        """Train; see ``loop.train``. Options and split are written first."""
+        folder = RunFolder(self.out, self.fabric.is_global_zero)
+        folder.write_options(replace(self.options, loop=replace(self.options.loop, resume=False)))
+        if self.fabric.is_global_zero:
+            people = frozenset(self.data.persons)
+            test = tuple(sorted(people & frozenset(self.data.held_out)))
+            split = Split(tuple(sorted(people - frozenset(test))), test, self.options.test_fraction)
+            write_split(split, self.out / SPLIT)
+        return train(self.task, self.options.loop, folder, on_step)
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Return the Fabric of this process; under ``torchrun`` one of many.
+
+    Raises:
+        UsageError: the device is not on this machine.
+    """
+    kinds: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    try:
+        fabric = Fabric(
+            accelerator=device,
+            strategy="ddp" if world > 1 else "auto",
+            devices=local,
+            num_nodes=max(1, world // local),
+            precision=kinds[precision],
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"--device {device}: cannot be used ({error})") from error
+    return fabric
+
+
+def pack(options: RunOptions, path: Path, cache: Path | None, progress: Progress) -> Sequence[Skipped]:
+    """Write the crops of ``options.data`` as one file for another machine; return what was left out."""
+    data, skipped = prepare(
+        [Path(folder) for folder in options.data],
+        sargan_template(options.training.generator.size),
+        test_fraction=options.test_fraction,
+        landmarks=options.landmarks,
+        cache=cache,
+        progress=progress,
+    )
+    data.save(path)
+    return skipped
