@@ -10,6 +10,7 @@ from sargan_cli import models
 from sargan_cli.detect import detect
 from sargan_cli.edit import edit
 from sargan_cli.options import DebugOption, show_help
+from sargan_cli.train import train
 from sargan_core import __version__
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(edit)
 app.command()(detect)
+app.command()(train)
 app.add_typer(models.app)
 
 

@@ -103,7 +103,9 @@ def edit_file(task: Task, request: EditRequest, session: Session, console: Conso
         details["seconds"]["read"] = time.perf_counter() - started
         details["notes"] += photo.notes
         reading = False
+        loading = time.perf_counter()
         details["model"] = session.load().model.name
+        details["seconds"]["load"] = time.perf_counter() - loading
         _make(photo, task, request, session, details)
     except (WeightsError, BrokenPipeError):
         raise
@@ -113,6 +115,7 @@ def edit_file(task: Task, request: EditRequest, session: Session, console: Conso
         return report
     finally:
         details["seconds"]["total"] = time.perf_counter() - started
+        details["seconds"] = {stage: round(value, 4) for stage, value in details["seconds"].items()}
     return FileReport(source, str(task.target), Outcome.DONE, "", details)
 
 

@@ -1,6 +1,6 @@
 """The real command with the shipped weights, on a rendered portrait and on a real photo.
 
-What concerns the process runs in one of its own (``sargan``); the rest runs in this one (``call``), to be quick.
+What concerns the process runs in one of its own (``sargan``), the rest in this one (``call``): it is quicker.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ HEAVY = (
 )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["edit", "--help"], ["models", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["edit", "--help"], ["train", "--help"], ["models", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     script = (
         "import sys; from sargan_cli.__main__ import main; code = main(sys.argv[1:]);"
