@@ -138,7 +138,7 @@ def edit(
 ) -> None:
     """Change the expression in photos and leave everything else alone.
 
-    Size, file type, colours and metadata stay; pixels outside the faces stay bit for bit.
+    Size, file type, colours and metadata stay; pixels away from the faces are not touched.
 
     \b
     Examples:
