@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sargan_core.errors import NoFaceError
+from sargan_core.faces.mouth import with_lip_line
 from sargan_core.faces.warp import invert, positions, sample, spline_field
 
 if TYPE_CHECKING:
@@ -188,7 +189,8 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
     if np.abs(still - shape).max() > MAX_SPLINE_REACH * template.size:
         # No face differs so much from the mean: the landmarks are wrong, the affine fit is the safer one.
         return Alignment(template, matrix)
-    residual = spline_field(shape, still - shape, template.size, SPLINE_SMOOTHING)
+    points = with_lip_line(shape)
+    residual = spline_field(points, with_lip_line(still) - points, template.size, SPLINE_SMOOTHING)
     straight = Alignment(template, matrix, residual)
     where = torch.from_numpy(face.landmarks.T.astype(np.float32))[None, :, :, None]
     inside = straight.to_crop(where)[0, :, :, 0].T.numpy()

@@ -21,6 +21,16 @@ from torch import Tensor
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import RestShape, Template
+from sargan_core.faces.mouth import (
+    ALL_POINTS,
+    WITHOUT_LOWER_LIP,
+    WITHOUT_UPPER_LIP,
+    below_lip_line,
+    closed,
+    hide_inside,
+    inside_mouth,
+    widened,
+)
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops
 
@@ -155,16 +165,14 @@ class PixelModel(ExpressionModel):
     def _displace(
         self, image: Tensor, landmarks: Tensor, parts: Sequence[tuple[int, float]]
     ) -> EditedCrops:
-        zero = torch.zeros_like(image[:, :2])
+        still = torch.zeros_like(image[:, :2])
+        everything = torch.ones_like(image[:, :1])
         if not parts:
-            return EditedCrops(image, zero, torch.ones_like(image[:, :1]))
-        flow, gain, offset = zero, torch.ones_like(image), torch.zeros_like(image)
+            return EditedCrops(image, still, everything)
+        flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
         for row, strength in parts:
             full = self._tensor("dense_flow")[row : row + 1]
-            # An edit of strength s shows at p what the full edit shows at q, with p = q + (1 - s) d(q).
-            pull = zero
-            for _ in range(PULL_STEPS):
-                pull = torch.lerp(pull, -(1 - strength) * sample(full, positions(pull)), 0.6)
+            pull = _pull(full, strength)
             where = positions(pull)
             flow = flow + pull + sample(full, where)
             inside = sample(self._tensor("inside")[row : row + 1], where)
@@ -173,18 +181,44 @@ class PixelModel(ExpressionModel):
             )
             gain = gain + amount * (sample(self._tensor("weight")[row : row + 1], where) - 1)
             offset = offset + amount * sample(self._tensor("bias")[row : row + 1], where)
+        kept = gain.mean(1, keepdim=True).clamp(0, 1)
         if bool(landmarks.isfinite().all()):
-            # The face's own expression: the template's position v shows what lies at v + own(v).
-            flow = flow + sample(self._own_expression(landmarks), positions(flow))
+            # The face's own expression goes to the extent that the new one comes.
+            strength = min(1.0, sum(weight for _, weight in parts))
+            flow = flow + sample(self._own_expression(landmarks, strength), positions(flow))
+            image, seen = self._close_mouth(image, landmarks, strength)
+            kept = kept * sample(seen, positions(flow))
         edited = gain * sample(image, positions(flow)) + offset
-        return EditedCrops(edited, flow, gain.mean(1, keepdim=True).clamp(0, 1))
+        return EditedCrops(edited, flow, kept)
 
-    def _own_expression(self, landmarks: Tensor) -> Tensor:
-        """Return the field (1, 2, S, S) from the template's landmarks to the face's own, in crop pixels."""
-        shape = np.asarray(self.template.shape, dtype=np.float64) * self.template.size - 0.5
-        own = landmarks.detach().cpu().double().numpy()
-        field = spline_field(shape, own - shape, self.template.size, smoothing=1.0)
-        return torch.from_numpy(field)[None].to(landmarks.device)
+    def _own_expression(self, landmarks: Tensor, strength: float) -> Tensor:
+        """Return the backward field (1, 2, S, S) that takes the face's own expression away, in crop pixels.
+
+        With strength 1 the template's landmarks show what lies at the face's own; with less, points in between do.
+        Each lip has a field of its own, because where an open mouth closes the two move towards each other.
+        """
+        size = self.template.size
+        shape = np.asarray(self.template.shape, dtype=np.float64) * size - 0.5
+        own = closed(landmarks.detach().cpu().double().numpy())
+        goal = closed(shape + (1 - strength) * (own - shape))
+        layers = [
+            spline_field(goal[list(points)], (own - goal)[list(points)], size, smoothing=0.3)
+            for points in (ALL_POINTS, WITHOUT_LOWER_LIP, WITHOUT_UPPER_LIP)
+        ]
+        between, above, below = torch.from_numpy(np.stack(layers)).to(landmarks).split(1)
+        inside = inside_mouth(goal, size).to(landmarks)[None]
+        field = torch.lerp(above, below, below_lip_line(goal, size).to(landmarks)[None])
+        return torch.lerp(field, between, inside)
+
+    def _close_mouth(self, image: Tensor, landmarks: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """Return the crop with an open mouth painted over, and where its own detail may still be seen.
+
+        Lips that come together would otherwise squeeze the teeth into a bright line.
+        """
+        own = closed(landmarks.detach().cpu().double().numpy())
+        inside = widened(inside_mouth(own, self.template.size).to(image)[None])
+        hidden = inside * float(np.clip((strength - 0.6) / 0.4, 0, 1))
+        return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
 
     def _row(self, expression: Expression) -> int:
         if expression not in self._rows:
@@ -194,6 +228,20 @@ class PixelModel(ExpressionModel):
 
     def _tensor(self, name: str) -> Tensor:
         return self.get_buffer(name)
+
+
+def _pull(full: Tensor, strength: float) -> Tensor:
+    """Return where an edit of some strength takes its content's place in the full edit from.
+
+    A full backward field ``d`` shows at ``q`` what lies at ``q + d(q)``. At strength s the same content is seen at
+    ``p = q + (1 - s) d(q)``. The answer is the field ``q - p``, by fixed-point iteration, (1, 2, S, S).
+    """
+    pull = torch.zeros_like(full)
+    if strength == 1.0:
+        return pull
+    for _ in range(PULL_STEPS):
+        pull = torch.lerp(pull, -(1 - strength) * sample(full, positions(pull)), 0.6)
+    return pull
 
 
 def coarse(field: Tensor) -> Tensor:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from sargan_core.data.crop_set import CropSet
@@ -22,9 +24,9 @@ from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import Template
 from sargan_core.faces.blend import crop_mask
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.mouth import closed, inside_mouth
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
-from sargan_core.training.mouth import closed, inside_mouth, sharpen_inside
 from sargan_core.training.ridge import CurveSums, RidgeSums
 
 Points = npt.NDArray[np.float64]
@@ -34,6 +36,12 @@ Progress = Callable[[int, int], None]
 EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))
 # Smoothing of the splines that free crops of the person's shape, see ``spline_field``.
 SHAPE_SMOOTHING = 0.5
+# Height of the forehead above the brows and widening of the face's outline, as fractions of the crop's side.
+FOREHEAD = 0.14
+HULL_MARGIN = 0.03
+# How much the mean of many mouths is sharpened, and at what scale in pixels of a 256 px crop.
+SHARPEN = 1.2
+SHARPEN_SCALE = 1.6
 # Ridge penalty of the regression that estimates neutral landmarks (coordinates as fractions of the side).
 REST_PENALTY = 0.02
 
@@ -164,7 +172,6 @@ def _fit_displaced(
     shape = _mean_shape(crops)
     size = options.size
     channels = 1 if options.channels == "shared" else 3
-    border = crop_mask(size)[0].double()
     flows, weights, biases, insides = [], [], [], []
     for done, (expression, rows) in enumerate(chosen.items(), start=1):
         move = np.zeros((68, 2))
@@ -180,7 +187,10 @@ def _fit_displaced(
             sums.add(x, t)
         weight, bias = sums.solve(options.penalty, towards_identity=True)
         inside = inside_mouth(goal, size)
-        bias = sharpen_inside(bias, inside)
+        border = face_mask(np.concatenate([shape, goal]), size)
+        # Between the lips the input says nothing: what is seen there is the mean of the pairs.
+        weight = weight * (1 - inside)
+        bias = torch.lerp(bias, _sharpened(sums.t / sums.count), inside)
         flows.append(torch.from_numpy(spline_field(goal, shape - goal, size, SHAPE_SMOOTHING)))
         weights.append(1 + border * (weight - 1))
         biases.append(border * bias)
@@ -199,6 +209,30 @@ def _fit_displaced(
         "rest_noise": noise,
     }
     return template, tensors
+
+
+def _sharpened(mean: Tensor) -> Tensor:
+    """Return a (C, S, S) mean picture with the contrast that averaging many mouths has taken away."""
+    sigma = SHARPEN_SCALE * mean.shape[-1] / 256
+    window = 2 * int(3 * sigma) + 1
+    soft = gaussian_blur2d(mean[None], (window, window), (sigma, sigma))[0]
+    return mean + SHARPEN * (mean - soft)
+
+
+def face_mask(landmarks: Points, size: int) -> Tensor:
+    """Return where coefficients may change a pixel: 1 on the face, fading to 0 outside of it, (1, S, S) float64.
+
+    The hull of the landmarks, with the forehead above the brows, widened a little; what the pairs say about hair and
+    background is chance.
+    """
+    forehead = landmarks[landmarks[:, 1] < 0.35 * size] - [0.0, FOREHEAD * size]
+    hull = cv2.convexHull(np.concatenate([landmarks, forehead]).astype(np.float32))
+    canvas = np.zeros((size, size), np.float32)
+    cv2.fillConvexPoly(canvas, np.round(hull * 16).astype(np.int32), 1.0, shift=4)
+    reach = 2 * round(HULL_MARGIN * size) + 1
+    canvas = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    canvas = cv2.GaussianBlur(canvas, (0, 0), HULL_MARGIN * size / 2)
+    return torch.from_numpy(canvas.astype(np.float64))[None] * crop_mask(size)[0].double()
 
 
 def _with_landmarks(crops: CropSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
