@@ -79,16 +79,16 @@ class FaceFinder:
         Args:
             pixels: (H, W, 3) uint8 or uint16 RGB, of any size; the search runs on a bounded copy.
         """
-        bounded, scale = _bounded(pixels, max(SEARCH_SIDES))
-        faces = _search(bounded)
+        copy, scale = bounded(pixels, max(SEARCH_SIDES))
+        faces = _search(copy)
         best = max((face.score for face in faces), default=0.0)
         if best < CERTAIN:
             for turns in (1, 2, 3):
-                found = _search(np.ascontiguousarray(np.rot90(bounded, turns)))
+                found = _search(np.ascontiguousarray(np.rot90(copy, turns)))
                 score = max((face.score for face in found), default=0.0)
                 if score > best:
                     best = score
-                    faces = [_turn_back(face, turns, bounded.shape) for face in found]
+                    faces = [_turn_back(face, turns, copy.shape) for face in found]
         faces = [_scaled(face, 1 / scale) for face in faces]
         faces = [self._finish(face, pixels) for face in faces]
         faces.sort(key=lambda face: face.box[0] + face.box[2] / 2)
@@ -149,7 +149,7 @@ def _search(image: npt.NDArray[np.uint8]) -> list[Face]:
     """Detect at every search side and keep, of overlapping finds, the most certain."""
     found: list[Face] = []
     for side in SEARCH_SIDES:
-        copy, scale = _bounded(image, side)
+        copy, scale = bounded(image, side)
         found += [_scaled(face, 1 / scale) for face in _detect(copy)]
         if max(image.shape[:2]) <= side:
             break
@@ -160,7 +160,7 @@ def _search(image: npt.NDArray[np.uint8]) -> list[Face]:
     return kept
 
 
-def _bounded(pixels: Pixels, side: int) -> tuple[npt.NDArray[np.uint8], float]:
+def bounded(pixels: Pixels, side: int) -> tuple[npt.NDArray[np.uint8], float]:
     """Return an 8-bit copy whose longest side is at most ``side``, and its scale (copy / original)."""
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sargan_core.errors import UsageError
+from sargan_core.errors import UsageError, WeightsError
 from sargan_core.models.landmarks import SIZE, LandmarkNetwork
 
 if TYPE_CHECKING:
@@ -125,5 +125,10 @@ def _load() -> LandmarkNetwork:
     from sargan_core.models.weights import find_record, load_tensors
 
     network = LandmarkNetwork()
-    network.load_state_dict({name: tensor.float() for name, tensor in load_tensors(find_record("landmarks")).items()})
+    record = find_record("landmarks")
+    tensors = {name: tensor.float() for name, tensor in load_tensors(record).items()}
+    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    # The counters of batch normalisation serve training only and are not in the file.
+    if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
+        raise WeightsError(f"{record.file}: the weights do not fit the landmark network; reinstall sargan")
     return network.eval()

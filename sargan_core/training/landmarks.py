@@ -38,6 +38,7 @@ def train_landmarks(
     weights: npt.NDArray[np.float32],
     chances: npt.NDArray[np.float64],
     options: LandmarkOptions,
+    start: LandmarkNetwork | None = None,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> LandmarkNetwork:
     """Fit the network with a smooth L1 loss on the points.
@@ -48,6 +49,7 @@ def train_landmarks(
         weights: (N, 68) how much each point is to be trusted.
         chances: (N,) how often each crop is drawn, relative.
         options: the run's settings.
+        start: a network to go on from; None = a new one.
         progress: called with step and mean error in crop pixels.
 
     Returns:
@@ -55,7 +57,7 @@ def train_landmarks(
     """
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    network = LandmarkNetwork()
+    network = start or LandmarkNetwork()
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, options.learning_rate, total_steps=options.steps, pct_start=0.1
