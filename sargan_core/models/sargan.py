@@ -15,14 +15,17 @@ from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
 from sargan_core.faces.align import Template
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops
+from sargan_core.models.fast_convolution import (
+    WINOGRAD_CHANNELS,
+    FewOutputsConvolution,
+    WinogradConvolution,
+)
 from sargan_core.models.instance_norm import InstanceNorm
 
 STEM_KERNEL = 7
-# A residual generator starts as (almost) the identity: it has only the change to learn.
-RESIDUAL_START = 0.1
 # Of a label plane's constant, instance norm leaves only what the border makes of it, about a tenth; so label
 # weights start larger than the others, or the targets look alike to the network for a long time.
-LABEL_START = 6.0
+LABEL_START = 3.0
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,13 @@ class AttentionUnit(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, 1, H, W) attention for (B, C, H, W) features; H and W at least 5."""
-        full = functional.relu(self.skip_full(features))
-        half = functional.relu(self.down_half(features))
-        quarter = functional.relu(self.middle(functional.relu(self.down_quarter(half))))
+        full = relu(self.skip_full(features))
+        half = relu(self.down_half(features))
+        quarter = relu(self.middle(relu(self.down_quarter(half))))
         up = functional.interpolate(quarter, size=half.shape[2:], mode="nearest")
-        half = functional.relu(self.skip_half(half)) + functional.relu(self.up_half(up))
+        half = relu(self.skip_half(half)) + relu(self.up_half(up))
         up = functional.interpolate(half, size=full.shape[2:], mode="nearest")
-        return torch.sigmoid(self.out(full + functional.relu(self.up_full(up))))
+        return torch.sigmoid(self.out(full + relu(self.up_full(up))))
 
 
 class ResidualBlock(nn.Module):
@@ -159,11 +162,9 @@ class Generator(nn.Module):
             ups.append(nn.Sequential(layer, InstanceNorm(width // 2)))
             width //= 2
         self.ups = nn.ModuleList(ups)
-        self.head = nn.Conv2d(width, 3, STEM_KERNEL, 1, 3, bias=False)
+        self.head: nn.Conv2d | FewOutputsConvolution = nn.Conv2d(width, 3, STEM_KERNEL, 1, 3, bias=False)
         with torch.no_grad():
             self.stem.weight[:, 3:].mul_(LABEL_START)
-            if settings.skip:
-                self.head.weight.mul_(RESIDUAL_START)
 
     def forward(self, images: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
         """Return the images with the expressions of ``labels``.
@@ -180,13 +181,17 @@ class Generator(nn.Module):
         x = functional.conv2d(images, self.stem.weight[:, :3], padding=STEM_KERNEL // 2)
         if owner is not None:
             x, images = x[owner], images[owner]
-        x = functional.relu(self.stem_norm(x + self.label_map(labels, images.shape[2], images.shape[3])))
+        if torch.is_grad_enabled():
+            x = x + self.label_map(labels, images.shape[2], images.shape[3])
+        else:
+            self._add_label_borders(x, labels)
+        x = relu(self.stem_norm(x))
         for layer in self.downs:
-            x = functional.relu(layer(x))
+            x = relu(layer(x))
         for block in self.blocks:
             x = block(x)
         for layer in self.ups:
-            x = functional.relu(layer(x))
+            x = relu(layer(x))
         x = torch.tanh(self.head(x))
         return x + images if self.settings.skip else x
 
@@ -196,18 +201,54 @@ class Generator(nn.Module):
         A plane of ones seen through a zero-padded 7x7 kernel is constant but for three pixels at each border,
         so it is worked out on a 7x7 plane and stretched; exact for sides of at least 7.
         """
-        side, border = STEM_KERNEL, STEM_KERNEL // 2
+        return _stretch(_stretch(self._label_table(labels), 2, height), 3, width)
+
+    def _label_table(self, labels: Tensor) -> Tensor:
+        """Return the label map of a 7x7 plane, (B, C, 7, 7): row and column 3 hold what the inside gets."""
+        side = STEM_KERNEL
         weight = self.stem.weight[:, 3:]
-        kernels = weight.reshape(-1, 1, side, side)
         plane = torch.ones(1, 1, side, side, dtype=weight.dtype, device=weight.device)
-        table = functional.conv2d(plane, kernels, padding=border).view(*weight.shape[:2], side, side)
-        x = torch.einsum("bl,clhw->bchw", labels.to(weight.dtype), table)
-        for dim, length in ((2, height), (3, width)):
-            first, middle, last = torch.split(x, [border, 1, border], dim)
-            shape = list(middle.shape)
-            shape[dim] = length - 2 * border
-            x = torch.cat([first, middle.expand(shape), last], dim)
-        return x
+        table = functional.conv2d(plane, weight.reshape(-1, 1, side, side), padding=side // 2)
+        return torch.einsum(
+            "bl,clhw->bchw", labels.to(weight.dtype), table.view(*weight.shape[:2], side, side)
+        )
+
+    def _add_label_borders(self, x: Tensor, labels: Tensor) -> None:
+        """Add to ``x`` in place the label map less its inside, which the norm that follows cancels."""
+        border = STEM_KERNEL // 2
+        table = self._label_table(labels).to(x.dtype)
+        table = table - table[:, :, border, border, None, None]
+        across = _stretch(table, 3, x.shape[3])
+        x[:, :, :border] += across[:, :, :border]
+        x[:, :, -border:] += across[:, :, -border:]
+        x[:, :, border:-border, :border] += table[:, :, border, None, :border]
+        x[:, :, border:-border, -border:] += table[:, :, border, None, -border:]
+
+
+def _stretch(table: Tensor, dim: int, length: int) -> Tensor:
+    """Repeat the middle of 7 entries along ``dim`` until there are ``length`` >= 7."""
+    border = STEM_KERNEL // 2
+    first, middle, last = torch.split(table, [border, 1, border], dim)
+    shape = list(middle.shape)
+    shape[dim] = length - 2 * border
+    return torch.cat([first, middle.expand(shape), last], dim)
+
+
+def relu(x: Tensor) -> Tensor:
+    """Return ``max(x, 0)``, written over ``x`` where no gradient needs it."""
+    return functional.relu(x, inplace=not torch.is_grad_enabled())
+
+
+def _accelerate(generator: Generator) -> None:
+    """Put the layers that matter most on a processor in their faster form."""
+    for block in generator.blocks:
+        assert isinstance(block, ResidualBlock)
+        for place in (0, 3):
+            layer = block.feature[place]
+            if isinstance(layer, nn.Conv2d) and layer.in_channels >= WINOGRAD_CHANNELS:
+                block.feature[place] = WinogradConvolution(layer)
+    if isinstance(generator.head, nn.Conv2d):
+        generator.head = FewOutputsConvolution(generator.head)
 
 
 def keep_channels_last(module: nn.Module) -> None:
@@ -237,6 +278,7 @@ class SarganModel(ExpressionModel):
         super().__init__()
         self.generator = generator.requires_grad_(False)
         keep_channels_last(self.generator)
+        _accelerate(self.generator)
         self.template = template
         self.precision = precision
 
@@ -256,14 +298,17 @@ class SarganModel(ExpressionModel):
         if not rows:
             return EditedCrops(image)
         device = image.device
-        owner = torch.tensor([row[0] for row in rows], device=device)
+        indices = [row[0] for row in rows]
+        owner = torch.tensor(indices, device=device)
         labels = one_hot([row[1] for row in rows], self.generator.settings.labels, device)
         weights = torch.tensor([row[2] for row in rows], device=device).view(-1, 1, 1, 1)
-        change = self._change(image, labels, owner)
+        # One expression a crop, the usual case, needs no copies of the shared stem.
+        shared = None if indices == list(range(len(targets))) else owner
+        change = self._change(image, labels, shared)
         image.index_add_(0, owner, weights * change)
         return EditedCrops(image)
 
-    def _change(self, image: Tensor, labels: Tensor, owner: Tensor) -> Tensor:
+    def _change(self, image: Tensor, labels: Tensor, owner: Tensor | None) -> Tensor:
         """Return ``G(x, c) - x`` on the scale of [0, 1] for each row."""
         x = (image * 2 - 1).contiguous(memory_format=torch.channels_last)
         reduced = self.precision == "bf16" or (self.precision == "auto" and _computes_bf16(image.device))
@@ -271,7 +316,7 @@ class SarganModel(ExpressionModel):
             made: Tensor = self.generator(x, labels, owner).float()
         if reduced and not bool(torch.isfinite(made).all()):
             made = self.generator(x, labels, owner)
-        return (made - x[owner]) / 2
+        return (made - (x if owner is None else x[owner])) / 2
 
 
 def _computes_bf16(device: torch.device) -> bool:

@@ -13,7 +13,7 @@ SMALL = {"width": 8}
 
 
 def official_state(generator: Generator, unused_unit: bool = True) -> dict[str, torch.Tensor]:
-    """The generator's tensors under other names, in the order of the layer table, with what ours does not have."""
+    """The generator's tensors under other names, in the table's order, with what ours does not have."""
     state: dict[str, torch.Tensor] = {}
     for number, (key, tensor) in enumerate(generator.state_dict().items()):
         state[f"main.{number}.{'weight' if tensor.ndim == 4 else key.rsplit('.', 1)[1]}"] = tensor
