@@ -76,6 +76,25 @@ def train(
             "may change.",
         ),
     ] = False,
+    adversarial_from: Annotated[
+        int | None,
+        typer.Option(
+            "--adversarial-from",
+            min=1,
+            help="paired: the step from which a discriminator judges too; it sharpens what is there, so not "
+            "before expressions are seen on the sheets.",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            metavar="FILE",
+            help="Weights to start from: a generator of the same --arch, --width and --downs, of any --size.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, draws and augmentation.")] = 0,
     test: Annotated[
         float,
@@ -137,8 +156,16 @@ def train(
         training = (paper_recipe if recipe == "paper" else paired_recipe)(network, batch, seed)
         if rate is not None:
             training = replace(training, rate=rate)
+        if adversarial_from is not None:
+            training = replace(training, adversarial_from=adversarial_from)
+        if start is not None:
+            # Trained weights are no longer held at the identity, and squared distances would blur them.
+            training = replace(training, squared_until=0)
         loop = LoopSettings(steps=steps or DEFAULT_STEPS, sheet_every=sheet, checkpoint_every=checkpoint)
-        options = RunOptions(_paths(data), training, loop, test, landmarks, device, precision)
+        options = RunOptions(
+            *(_paths(data), training, loop, test, landmarks, device, precision),
+            start=str(start or ""),
+        )
     if pack is not None:
         if pack.suffix != ".safetensors":
             raise UsageError(f"--pack {pack}: give a name that ends in .safetensors")
@@ -154,13 +181,13 @@ def train(
         for line in plan_lines(session.plan(), options):
             console.note(line)
         return
-    start = time.perf_counter()
+    began = time.perf_counter()
 
     def on_step(step: int, losses: dict[str, float]) -> None:
         if step % options.loop.log_every == 0:
             listed = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
             console.note(
-                f"step {step} of {options.loop.steps}, {time.perf_counter() - start:.0f} s: {listed}"
+                f"step {step} of {options.loop.steps}, {time.perf_counter() - began:.0f} s: {listed}"
             )
 
     session.run(on_step)
@@ -201,7 +228,7 @@ def plan_lines(plan: TrainingPlan, options: RunOptions) -> list[str]:
 def _train_pixel(
     data: Sequence[Path] | None, out: Path, test: float, landmarks: str, cache: Path | None, console: Console
 ) -> None:
-    from sargan_core.training.pixel import train_pixel
+    from sargan_core.training.pixel_run import train_pixel
 
     if not data:
         raise UsageError("no photos to learn from; name a folder with --data")

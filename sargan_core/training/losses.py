@@ -36,6 +36,11 @@ def weighted_l1(made: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * (made - target).abs()).mean()
 
 
+def weighted_l2(made: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean of ``weight * (made - target) ** 2``, times 4 to be of the size of the L1 distance."""
+    return 4 * (weight * (made - target).square()).mean()
+
+
 def gradient_l1(made: Tensor, target: Tensor, weight: Tensor, scales: int = 3) -> Tensor:
     """Return the weighted L1 distance of the image gradients, added over ``scales`` halvings.
 

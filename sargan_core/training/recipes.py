@@ -29,6 +29,8 @@ class SarganTraining:
         classes: weight of the classification.
         cycle: weight of the cycle (paper).
         penalty: weight of the gradient penalty: the two-sided one (paper), at real images (paired).
+        squared_until: last step that minimises squared distances instead of absolute ones and gradients
+            (paired): absolute distances hold an untrained residual network at the identity.
         adversarial_from: first step of the adversarial, feature and class losses (paired).
         augment: augmentation.
         seed: of weights, draws and augmentation.
@@ -38,7 +40,7 @@ class SarganTraining:
     generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
     batch: int = 8
-    rate: float = 4e-4
+    rate: float = 6e-4
     rate_steps: int = 3000
     average: float = 0.999
     pixel: float = 1.0
@@ -48,6 +50,7 @@ class SarganTraining:
     classes: float = 0.01
     cycle: float = 0.0
     penalty: float = 1.0
+    squared_until: int = 800
     adversarial_from: int = 2500
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     seed: int = 0

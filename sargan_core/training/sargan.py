@@ -33,9 +33,17 @@ class SarganTask:
         data: crops of the training people; pairs are used by the paired recipe only.
         samples: crops of people left out, for the sample sheets.
         fabric: device, precision and processes.
+        start: weights to start from instead of random ones.
     """
 
-    def __init__(self, settings: SarganTraining, data: CropPairs, samples: CropPairs, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        settings: SarganTraining,
+        data: CropPairs,
+        samples: CropPairs,
+        fabric: Fabric,
+        start: dict[str, Tensor] | None = None,
+    ) -> None:
         self.settings = settings
         self.data = data
         self.samples = samples
@@ -43,6 +51,8 @@ class SarganTask:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             generator, judge = Generator(settings.generator), Discriminator(settings.discriminator)
+        if start is not None:
+            generator.load_state_dict(start)
         for network in (generator, judge):
             keep_channels_last(network)
         self.average = deepcopy(generator).to(fabric.device).requires_grad_(False)
@@ -119,7 +129,10 @@ class SarganTask:
             "pixel": losses.weighted_l1(made, target, weight),
             "gradient": losses.gradient_l1(made, target, weight),
         }
-        loss = settings.pixel * metrics["pixel"] + settings.gradient * metrics["gradient"]
+        if step <= settings.squared_until:
+            loss = settings.pixel * losses.weighted_l2(made, target, weight)
+        else:
+            loss = settings.pixel * metrics["pixel"] + settings.gradient * metrics["gradient"]
         adversarial = step >= settings.adversarial_from
         if adversarial:
             realness, kind, features = self._frozen_judge(made)

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from sargan_core.data.samples import Skipped
 from sargan_core.data.split import Split, write_split
 from sargan_core.errors import TrainingError, UsageError
+from sargan_core.models.generator_file import build_generator
+from sargan_core.models.weights import open_weights
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.plan import TrainingPlan, make_plan
@@ -40,6 +43,7 @@ class RunOptions:
         landmarks: what finds landmarks for the crops.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``fp32`` or ``bf16``.
+        start: a generator file to start from, of the same architecture and any crop size; empty = none.
     """
 
     data: tuple[str, ...]
@@ -49,6 +53,7 @@ class RunOptions:
     landmarks: str = "auto"
     device: str = "auto"
     precision: str = "fp32"
+    start: str = ""
 
 
 def read_options(folder: Path) -> RunOptions:
@@ -83,7 +88,9 @@ class TrainingSession:
 
     Raises:
         DataError: the data does not hold what training needs.
-        UsageError: the run folder is in use by another run, or the device is not there.
+        UsageError: the run folder is in use by another run, the device is not there, or the weights to start
+            from are of another architecture.
+        WeightsError: the weights to start from cannot be read.
     """
 
     def __init__(
@@ -104,7 +111,7 @@ class TrainingSession:
         training = self.data.training()
         held_out = self.data.test() if self.data.held_out else training
         samples = sheet_samples(held_out, SHEET_ROWS)
-        self.task = SarganTask(options.training, training, samples, self.fabric)
+        self.task = SarganTask(options.training, training, samples, self.fabric, self._start())
 
     def _prepare(self, cache: Path | None, progress: Progress) -> tuple[CropPairs, tuple[Skipped, ...]]:
         options = self.options
@@ -116,6 +123,16 @@ class TrainingSession:
             cache=cache,
             progress=progress,
         )
+
+    def _start(self) -> dict[str, Tensor] | None:
+        if not self.options.start or self.options.loop.resume:
+            return None
+        record, tensors = open_weights(Path(self.options.start))
+        own = self.options.training.generator
+        start = build_generator(record, tensors)
+        if replace(start.settings, size=own.size) != own:
+            raise UsageError(f"--start {self.options.start}: holds {start.settings}, asked for is {own}")
+        return start.state_dict()
 
     def plan(self) -> TrainingPlan:
         """Return the plan; a few measured steps spend the session's networks, so build a new one to train."""
