@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ class FanLandmarks:
             self._network = face_alignment.FaceAlignment(
                 face_alignment.LandmarksType.TWO_D, device=device, face_detector="folder", compile=False
             )
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
+        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             reason = str(error).strip().splitlines()[0]
             raise WeightsError(f"{path}: damaged weights ({reason}); delete the file and fetch it again") from error
 

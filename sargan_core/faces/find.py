@@ -19,8 +19,9 @@ Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 # large one those in the last row of a group.
 SEARCH_SIDES = (640, 1280)
 MIN_SCORE = 0.7
-# A face below this score may be one that lies on its side.
-CERTAIN = 0.85
+# A face below this score may lie on its side or stand on its head; a turned search must be this much more certain.
+CERTAIN = 0.92
+TURN_MARGIN = 0.02
 MAX_OVERLAP = 0.3
 MIN_EYE_DISTANCE = 24.0
 # Distance of the nose tip from the middle of the eyes, along the eye line, in eye distances.
@@ -86,7 +87,7 @@ class FaceFinder:
             for turns in (1, 2, 3):
                 found = _search(np.ascontiguousarray(np.rot90(copy, turns)))
                 score = max((face.score for face in found), default=0.0)
-                if score > best:
+                if score > best + TURN_MARGIN:
                     best = score
                     faces = [_turn_back(face, turns, copy.shape) for face in found]
         faces = [_scaled(face, 1 / scale) for face in faces]

@@ -44,7 +44,7 @@ def sample(image: Tensor, where: Tensor, mode: str = "bilinear") -> Tensor:
     return remap(image, where[:, 0], where[:, 1], mode=mode, padding_mode="border", align_corners=True)
 
 
-def invert(field: Tensor, steps: int = 12, damping: float = 1.0) -> Tensor:
+def invert(field: Tensor, steps: int = 8, damping: float = 1.0) -> Tensor:
     """Return the field ``g`` with ``g(p) = -field(p + g(p))`` by fixed-point iteration.
 
     Args:

@@ -21,6 +21,7 @@ from torch import Tensor
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import RestShape, Template
+from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.mouth import (
     ALL_POINTS,
     WITHOUT_LOWER_LIP,
@@ -40,6 +41,8 @@ SCALINGS = ("product", "fidelity")
 CURVE = 256
 # Below this strength what lies between the lips fades in, above it the opening alone decides how much is seen.
 FADE_IN = 0.25
+# How much darker or brighter than in training the inside of a mouth may be lit.
+LIGHT_RANGE = (0.35, 1.25)
 # Fixed-point iterations that find where an edit of strength s takes its coefficients from.
 PULL_STEPS = 24
 
@@ -80,7 +83,8 @@ class PixelModel(ExpressionModel):
         tensors: by name, E = fitted expressions, C = 1 (shared) or 3 (separate), S = crop side:
             ``weight``, ``bias`` (E, C, S, S) for plain and displaced; ``curves`` (E, C, 256, S, S) for kernel;
             ``flow`` (E, 2, L, L) backward displacement in crop pixels on a coarse lattice, ``inside`` (E, 1, S, S) where
-            the mouth's inside is seen, ``rest`` (137, 136) and ``rest_noise`` () for displaced: regression from
+            the mouth's inside is seen, ``eye_white`` (3,) mean colour of the eyes' whites in training,
+            ``rest`` (137, 136) and ``rest_noise`` () for displaced: regression from
             landmarks to the neutral face's, and how far it moves landmarks of neutral faces.
     """
 
@@ -112,7 +116,7 @@ class PixelModel(ExpressionModel):
             move = (known @ rest).reshape(-1, 2) * size
             # A face that is already neutral must not be touched by the regression's own error.
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
-            share = np.clip((excess - 1.0) / 1.0, 0.0, 1.0)
+            share = np.clip((excess - 2.0) / 3.0, 0.0, 1.0)
             return landmarks + share * move
 
         return estimate
@@ -170,6 +174,7 @@ class PixelModel(ExpressionModel):
         if not parts:
             return EditedCrops(image, still, everything)
         flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
+        light = self._light(image[0], landmarks)
         for row, strength in parts:
             full = self._tensor("dense_flow")[row : row + 1]
             pull = _pull(full, strength)
@@ -180,7 +185,8 @@ class PixelModel(ExpressionModel):
                 torch.full_like(inside, strength), torch.full_like(inside, min(1.0, strength / FADE_IN)), inside
             )
             gain = gain + amount * (sample(self._tensor("weight")[row : row + 1], where) - 1)
-            offset = offset + amount * sample(self._tensor("bias")[row : row + 1], where)
+            bias = sample(self._tensor("bias")[row : row + 1], where)
+            offset = offset + amount * bias * torch.lerp(torch.ones_like(light), light, inside)
         kept = gain.mean(1, keepdim=True).clamp(0, 1)
         if bool(landmarks.isfinite().all()):
             # The face's own expression goes to the extent that the new one comes.
@@ -190,6 +196,16 @@ class PixelModel(ExpressionModel):
             kept = kept * sample(seen, positions(flow))
         edited = gain * sample(image, positions(flow)) + offset
         return EditedCrops(edited, flow, kept)
+
+    def _light(self, image: Tensor, landmarks: Tensor) -> Tensor:
+        """Return the light on this face relative to the training faces, (1, 3, 1, 1), told by the eyes' whites."""
+        size = self.template.size
+        shape = np.asarray(self.template.shape, dtype=np.float64) * size - 0.5
+        own = landmarks.detach().cpu().double().numpy()
+        points = own if np.isfinite(own).all() else shape
+        white = eye_white(image, eye_regions(points, size))
+        ratio = white / self._tensor("eye_white").clamp_min(0.05)
+        return ratio.clamp(*LIGHT_RANGE).view(1, 3, 1, 1)
 
     def _own_expression(self, landmarks: Tensor, strength: float) -> Tensor:
         """Return the backward field (1, 2, S, S) that takes the face's own expression away, in crop pixels.

@@ -17,9 +17,9 @@ KIND = "pixel"
 TENSORS = {
     "plain": ("weight", "bias"),
     "kernel": ("curves",),
-    "displaced": ("flow", "weight", "bias", "inside", "rest", "rest_noise"),
+    "displaced": ("flow", "weight", "bias", "inside", "eye_white", "rest", "rest_noise"),
 }
-SINGLE = ("rest", "rest_noise")
+SINGLE = ("eye_white", "rest", "rest_noise")
 
 
 def save_pixel(

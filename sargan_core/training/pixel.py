@@ -24,6 +24,7 @@ from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import Template
 from sargan_core.faces.blend import crop_mask
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.mouth import closed, inside_mouth
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
@@ -36,9 +37,12 @@ Progress = Callable[[int, int], None]
 EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))
 # Smoothing of the splines that free crops of the person's shape, see ``spline_field``.
 SHAPE_SMOOTHING = 0.5
-# Height of the forehead above the brows and widening of the face's outline, as fractions of the crop's side.
+# Data sets of rendered people.
+RENDERED = ("synth",)
+# Height of the forehead above the brows, and the width over which changes fade towards the face's outline, as
+# fractions of the crop's side.
 FOREHEAD = 0.14
-HULL_MARGIN = 0.03
+FACE_FEATHER = 0.05
 # How much the mean of many mouths is sharpened, and at what scale in pixels of a 256 px crop.
 SHARPEN = 1.2
 SHARPEN_SCALE = 1.6
@@ -172,9 +176,10 @@ def _fit_displaced(
     shape = _mean_shape(crops)
     size = options.size
     channels = 1 if options.channels == "shared" else 3
-    flows, weights, biases, insides = [], [], [], []
+    flows, weights, biases, insides, whites = [], [], [], [], []
     for done, (expression, rows) in enumerate(chosen.items(), start=1):
         move = np.zeros((68, 2))
+        rows = _photographs(crops, rows)
         if expression is not Expression.NEUTRAL:
             rows = _agreeing(crops, rows, options.agreement)
             moves = crops.landmarks[rows[:, 1]] - crops.landmarks[rows[:, 0]]
@@ -185,9 +190,10 @@ def _fit_displaced(
             x = _freed(pair.source, closed(pair.source_landmarks), goal)
             t = _freed(pair.target, closed(pair.target_landmarks), goal)
             sums.add(x, t)
+            whites.append(eye_white(pair.source, eye_regions(pair.source_landmarks, size)))
         weight, bias = sums.solve(options.penalty, towards_identity=True)
         inside = inside_mouth(goal, size)
-        border = face_mask(np.concatenate([shape, goal]), size)
+        border = face_mask(goal, size)
         # Between the lips the input says nothing: what is seen there is the mean of the pairs.
         weight = weight * (1 - inside)
         bias = torch.lerp(bias, _sharpened(sums.t / sums.count), inside)
@@ -205,6 +211,7 @@ def _fit_displaced(
         "weight": torch.stack(weights).float(),
         "bias": torch.stack(biases).float(),
         "inside": torch.stack(insides).float(),
+        "eye_white": torch.stack(whites).mean(0).float(),
         "rest": rest,
         "rest_noise": noise,
     }
@@ -220,19 +227,18 @@ def _sharpened(mean: Tensor) -> Tensor:
 
 
 def face_mask(landmarks: Points, size: int) -> Tensor:
-    """Return where coefficients may change a pixel: 1 on the face, fading to 0 outside of it, (1, S, S) float64.
+    """Return where coefficients may change a pixel: 1 on the face, fading to 0 at its outline, (1, S, S) float64.
 
-    The hull of the landmarks, with the forehead above the brows, widened a little; what the pairs say about hair and
-    background is chance.
+    The hull of the landmarks with the forehead above the brows, and nothing beyond it: what the pairs say about hair,
+    neck and background is chance.
     """
-    forehead = landmarks[landmarks[:, 1] < 0.35 * size] - [0.0, FOREHEAD * size]
+    forehead = landmarks[17:27] - [0.0, FOREHEAD * size]
     hull = cv2.convexHull(np.concatenate([landmarks, forehead]).astype(np.float32))
     canvas = np.zeros((size, size), np.float32)
     cv2.fillConvexPoly(canvas, np.round(hull * 16).astype(np.int32), 1.0, shift=4)
-    reach = 2 * round(HULL_MARGIN * size) + 1
-    canvas = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    canvas = cv2.GaussianBlur(canvas, (0, 0), HULL_MARGIN * size / 2)
-    return torch.from_numpy(canvas.astype(np.float64))[None] * crop_mask(size)[0].double()
+    distance = cv2.distanceTransform(canvas.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    ramp = np.clip(distance / (FACE_FEATHER * size), 0, 1).astype(np.float64)
+    return torch.from_numpy(ramp * ramp * (3 - 2 * ramp))[None] * crop_mask(size)[0].double()
 
 
 def _with_landmarks(crops: CropSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -246,6 +252,8 @@ def _mean_shape(crops: CropSet) -> Points:
     """Return the mean landmarks of the neutral faces, made symmetric, (68, 2) crop pixels."""
     neutral = crops.own & (crops.labels == Expression.NEUTRAL.label)
     neutral &= np.isfinite(crops.landmarks).all((1, 2))
+    photographs = neutral & ~np.isin(crops.sources, RENDERED)
+    neutral = photographs if photographs.any() else neutral
     mean = crops.landmarks[neutral].mean(0).astype(np.float64)
     mirrored = mean[list(MIRRORED)].copy()
     mirrored[:, 0] = crops.template.size - 1 - mirrored[:, 0]
@@ -256,6 +264,12 @@ def _symmetric(move: Points) -> Points:
     mirrored = move[list(MIRRORED)].copy()
     mirrored[:, 0] *= -1
     return (move + mirrored) / 2
+
+
+def _photographs(crops: CropSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the pairs of real photos where there are any: rendered faces teach shape, not the look of skin."""
+    real = ~np.isin(crops.sources[rows[:, 1]], RENDERED)
+    return rows[real] if real.any() else rows
 
 
 def _agreeing(crops: CropSet, rows: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import skimage.data
+import skimage.transform
+import torch
+
+from sargan_core.errors import NoFaceError
+from sargan_core.faces.align import Template, align, anchors, apply_matrix, extract, similarity
+from sargan_core.faces.find import Face
+
+POINTS = ((0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
+
+
+def template(kind: str, size: int = 64, shape=None) -> Template:
+    return Template(size, kind, *POINTS, shape)
+
+
+def face(points=None, landmarks=None) -> Face:
+    if points is None:
+        points = [[200, 105], [245, 107], [221, 127], [203, 145], [240, 147]]
+    points = np.asarray(points, np.float32)
+    return Face((180, 60, 90, 115), 0.9, points, landmarks)
+
+
+def test_affine_puts_eyes_and_mouth_exactly_on_the_template():
+    one = face()
+    fitted = align(one, template("affine"))
+    assert np.allclose(apply_matrix(fitted.matrix, template("affine").pixels()), anchors(one), atol=1e-9)
+
+
+def test_similarity_agrees_with_scikit_image():
+    rng = np.random.default_rng(0)
+    sources, targets = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+    reference = skimage.transform.SimilarityTransform.from_estimate(sources, targets)
+    assert np.allclose(similarity(sources, targets), reference.params[:2], atol=1e-9)
+
+
+def test_points_that_coincide_are_refused():
+    with pytest.raises(NoFaceError, match="coincide"):
+        align(face(np.full((5, 2), 50.0)), template("affine"))
+
+
+def test_identity_alignment_extracts_the_photo_itself():
+    photo = skimage.data.astronaut()[:64, :64]
+    own = template("affine").pixels()
+    points = np.stack([own[0], own[1], own[2], own[2] - [5, 0], own[2] + [5, 0]])
+    crop = extract(photo, align(face(points), template("affine")))
+    assert torch.allclose(crop[0].permute(1, 2, 0) * 255, torch.from_numpy(photo).float(), atol=1e-2)
+
+
+def test_sixteen_bit_photos_give_the_same_crop():
+    photo = skimage.data.astronaut()
+    fitted = align(face(), template("similarity"))
+    # The area average of an 8-bit photo is rounded to 8 bits.
+    one, other = extract(photo, fitted), extract(photo.astype(np.uint16) * 257, fitted)
+    assert torch.allclose(one, other, atol=0.6 / 255)
+
+
+def shape_and_landmarks() -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
+    rng = np.random.default_rng(3)
+    shape = rng.uniform(0.2, 0.8, (68, 2))
+    shape[36:42] = np.array(POINTS[0]) + rng.normal(0, 0.02, (6, 2))
+    shape[42:48] = np.array(POINTS[1]) + rng.normal(0, 0.02, (6, 2))
+    shape[[48, 54]] = np.array(POINTS[2]) + [[-0.1, 0], [0.1, 0]]
+    moved = shape + 0.02 * np.sin(6 * shape[:, ::-1])
+    return tuple((float(x), float(y)) for x, y in shape), (moved * 64 - 0.5) * 3 + 40
+
+
+def test_spline_brings_landmarks_near_the_template_and_back():
+    shape, landmarks = shape_and_landmarks()
+    fitted = align(face(landmarks=landmarks.astype(np.float32)), template("spline", shape=shape))
+    wanted = np.asarray(shape) * 64 - 0.5
+    straight = align(face(landmarks=landmarks.astype(np.float32)), template("affine"))
+    assert fitted.landmarks is not None
+    assert straight.landmarks is not None
+    assert np.abs(fitted.landmarks - wanted).mean() < 0.5 * np.abs(straight.landmarks - wanted).mean()
+    where = torch.rand(1, 2, 5, 5) * 63
+    assert torch.allclose(fitted.to_crop(fitted.to_photo(where)), where, atol=0.02)
+
+
+def test_spline_without_landmarks_is_the_affine_fit():
+    shape, _ = shape_and_landmarks()
+    fitted = align(face(), template("spline", shape=shape))
+    assert fitted.residual is None
+    assert np.allclose(fitted.matrix, align(face(), template("affine")).matrix)
+
+
+def test_template_survives_json():
+    shape, _ = shape_and_landmarks()
+    one = template("spline", shape=shape)
+    assert Template.from_json(one.to_json()) == one

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from sargan_core.faces.align import Alignment, Template, extract
+from sargan_core.faces.blend import crop_mask, paste
+from sargan_core.models.base import EditedCrops
+
+TEMPLATE = Template(64, "affine", (0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
+
+
+def placed(scale: float, x: float = 150.3, y: float = 80.7) -> Alignment:
+    turn = 0.1
+    matrix = scale * np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0]])
+    matrix[:, 2] = [x, y]
+    return Alignment(TEMPLATE, matrix)
+
+
+@pytest.fixture(params=[np.uint8, np.uint16], ids=["8 bit", "16 bit"])
+def photo(request):
+    pixels = skimage.data.astronaut()
+    return pixels if request.param is np.uint8 else pixels.astype(np.uint16) * 257
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 3.7])
+@pytest.mark.parametrize("with_flow", [False, True])
+def test_an_unchanged_crop_leaves_the_photo_as_it_was(photo, scale, with_flow):
+    alignment = placed(scale)
+    crop = extract(photo, alignment)
+    flow = torch.zeros(1, 2, 64, 64) if with_flow else None
+    keep = torch.ones(1, 1, 64, 64) if with_flow else None
+    pasted = paste(photo, alignment, crop, EditedCrops(crop, flow, keep))
+    assert np.array_equal(pasted.pixels, photo)
+    assert pasted.change < 1e-5
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 3.7])
+def test_outside_the_region_every_pixel_stays(photo, scale):
+    alignment = placed(scale)
+    crop = extract(photo, alignment)
+    before = photo.copy()
+    pasted = paste(photo, alignment, crop, EditedCrops(1 - crop, 3 * torch.randn(1, 2, 64, 64), None))
+    assert np.array_equal(photo, before)
+    x0, y0, x1, y1 = pasted.region
+    changed = (pasted.pixels != photo).any(2)
+    assert changed[y0:y1, x0:x1].any()
+    changed[y0:y1, x0:x1] = False
+    assert not changed.any()
+
+
+def test_a_brighter_crop_brightens_by_as_much_and_keeps_the_detail():
+    photo = skimage.data.astronaut() // 2
+    alignment = placed(4.0)
+    crop = extract(photo, alignment)
+    pasted = paste(photo, alignment, crop, EditedCrops(crop + 0.04))
+    change = pasted.pixels.astype(int) - photo
+    assert abs(change[210, 260].mean() - 0.04 * 255) < 1.0
+    inside = change[180:240, 230:290]
+    assert np.abs(inside - 0.04 * 255).max() < 2
+
+
+def test_moved_content_is_taken_from_the_photo_at_full_detail():
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (400, 400, 3), np.uint8)
+    matrix = np.array([[4.0, 0, 70], [0, 4.0, 70]])
+    alignment = Alignment(TEMPLATE, matrix)
+    crop = extract(photo, alignment)
+    flow = torch.zeros(1, 2, 64, 64)
+    flow[:, 0] = 2.0
+    shifted = torch.roll(crop, -2, dims=3)
+    pasted = paste(photo, alignment, crop, EditedCrops(shifted, flow, torch.ones(1, 1, 64, 64)))
+    # Two crop pixels are eight photo pixels: noise finer than the crop must have moved with them.
+    assert np.abs(pasted.pixels[180:220, 180:220].astype(int) - photo[180:220, 188:228]).mean() < 3
+
+
+def test_the_seam_figure_sees_a_step_and_only_a_step(photo):
+    alignment = placed(2.0)
+    crop = extract(photo, alignment)
+    centre = torch.zeros_like(crop)
+    centre[..., 24:40, 24:40] = 0.3
+    assert paste(photo, alignment, crop, EditedCrops(crop + centre)).seam < 0.05
+    assert paste(photo, alignment, crop, EditedCrops(crop * 0)).seam > 0.5
+
+
+def test_bands_do_not_show(monkeypatch, photo):
+    alignment = placed(3.0)
+    crop = extract(photo, alignment)
+    edited = EditedCrops(crop.flip(3), 2 * torch.ones(1, 2, 64, 64))
+    whole = paste(photo, alignment, crop, edited).pixels
+    monkeypatch.setattr("sargan_core.faces.blend.BAND_PIXELS", 3000)
+    banded = paste(photo, alignment, crop, edited).pixels
+    # Positions are computed from each band's corner: a rounding of 1 / 65535 at most.
+    assert np.abs(banded.astype(int) - whole).max() <= (0 if photo.dtype == np.uint8 else 4)
+
+
+def test_mask_is_whole_in_the_middle_and_nothing_at_the_border():
+    mask = crop_mask(128)[0, 0]
+    assert mask[64, 64] == 1
+    assert mask[0].max() < 0.01
+    assert (mask.diff().abs().max() < 0.2).item()
