@@ -130,8 +130,9 @@ class CropPairs:
 
     def save(self, path: Path) -> None:
         """Write everything as one safetensors file."""
+        # Copies, because tensors that share memory are refused.
         tensors = {
-            name: getattr(self, name).contiguous()
+            name: getattr(self, name).clone(memory_format=torch.contiguous_format)
             for name in ("crops", "labels", "pairs", "odds", "trust", "mask")
         }
         metadata = {

@@ -100,13 +100,14 @@ class TrainingSession:
         cache: Path | None = None,
         progress: Progress = lambda done, total: None,
     ) -> None:
-        if not options.loop.resume and (out / OPTIONS).is_file():
-            raise UsageError(
-                f"{out}: already holds a run; go on with --resume, or name another folder with --out"
-            )
         self.options = options
         self.out = out
         self.fabric = make_fabric(options.device, options.precision)
+        # Only the first process looks: the others may come after it has written its options.
+        if self.fabric.is_global_zero and not options.loop.resume and (out / OPTIONS).is_file():
+            raise UsageError(
+                f"{out}: already holds a run; go on with --resume, or name another folder with --out"
+            )
         self.data, self.skipped = self._prepare(cache, progress)
         training = self.data.training()
         held_out = self.data.test() if self.data.held_out else training

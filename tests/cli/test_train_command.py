@@ -1,0 +1,85 @@
+"""``sargan train``: plan, run, resume, pack, on a tiny packed set."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sargan_cli.__main__ import main
+from sargan_core.training.pairs import CropPairs
+from sargan_core.training.prepare import face_mask, sargan_template
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    random = torch.Generator().manual_seed(5)
+    crops = torch.randint(0, 256, (21, 3, SIZE, SIZE), generator=random, dtype=torch.uint8)
+    persons = tuple(f"p{index // 7}" for index in range(21))
+    pairs = torch.tensor([(7 * p + 4, 7 * p + label) for p in range(3) for label in range(7)])
+    ones = torch.ones(len(pairs))
+    labels = torch.arange(7).repeat(3)
+    data = CropPairs(
+        crops, persons, labels, pairs, ones, ones, face_mask(SIZE), sargan_template(SIZE), held_out=("p0",)
+    )
+    file = tmp_path_factory.mktemp("data") / "pack.safetensors"
+    data.save(file)
+    return file
+
+
+def arguments(packed: Path, out: Path, *more: str) -> list[str]:
+    small = ["--size", str(SIZE), "--width", "4", "--batch", "2", "--device", "cpu"]
+    return ["train", "--data", str(packed), "--out", str(out), *small, *more]
+
+
+def test_dry_run_prints_the_plan_and_leaves_nothing(packed: Path, tmp_path: Path, capsys):
+    assert main(arguments(packed, tmp_path / "run", "--steps", "20", "--dry-run")) == 0
+    plan = capsys.readouterr().err
+    assert "2 to train on, 1 held out" in plan
+    assert "14 of 64 px" in plan
+    assert "steps to make: 20" in plan
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_resume_and_start_from_its_weights(packed: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert main(arguments(packed, out, "--steps", "2")) == 0
+    weights = out / "generator.safetensors"
+    assert capsys.readouterr().out.strip() == str(weights)
+    split = json.loads((out / "split.json").read_text())
+    assert split["test"] == ["p0"]
+    assert main(["train", "--out", str(out), "--resume", "--steps", "3", "--device", "cpu"]) == 0
+    steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [2, 3]
+    finer = tmp_path / "finer"
+    assert main(arguments(packed, finer, "--steps", "1", "--start", str(weights))) == 0
+    capsys.readouterr()
+    assert main(arguments(packed, tmp_path / "wider", "--width", "8", "--start", str(weights))) == 2
+    assert "--start" in capsys.readouterr().err
+
+
+def test_a_run_is_not_written_over(packed: Path, tmp_path: Path, capsys):
+    (tmp_path / "options.json").write_text("{}")
+    assert main(arguments(packed, tmp_path)) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [(["--out", "nowhere", "--resume"], "options"), ([], "--data"), (["--data", "nowhere"], "nowhere")],
+)
+def test_what_is_missing_is_said_in_one_line(more: list[str], text: str, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *more]) in (1, 2)
+    error = capsys.readouterr().err
+    assert text in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_pack_of_folders_must_be_named_safetensors(packed: Path, tmp_path: Path, capsys):
+    assert main(arguments(packed, tmp_path / "run", "--pack", str(tmp_path / "a.zip"))) == 2
+    assert "--pack" in capsys.readouterr().err
+    assert main(arguments(packed, tmp_path / "run", "--pack", str(tmp_path / "a.safetensors"))) == 0
+    assert CropPairs.load(tmp_path / "a.safetensors").held_out == ("p0",)
