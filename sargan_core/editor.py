@@ -134,7 +134,9 @@ class Editor:
         if faces is None:
             found = self.find(photo)
             if not found:
-                raise NoFaceError(f"{photo.name}: no face found; try a larger or less cropped picture of the face")
+                raise NoFaceError(
+                    f"{photo.name}: no face found; try a larger or less cropped picture of the face"
+                )
             faces = select_faces(found, self.settings.faces)
         clock.stage("find")
         alignments, crops = self._crop(photo, faces)

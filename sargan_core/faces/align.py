@@ -181,7 +181,8 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
         raise NoFaceError("the face's points coincide, it cannot be aligned; leave it out with --faces")
     if face.landmarks is None:
         return Alignment(template, matrix)
-    landmarks = apply_matrix(np.linalg.inv(to_square(matrix))[:2], face.landmarks)
+    inverse = np.linalg.inv(to_square(matrix))[:2].astype(np.float64)
+    landmarks = apply_matrix(inverse, face.landmarks)
     if template.kind != "spline" or template.shape is None:
         return Alignment(template, matrix, None, landmarks.astype(np.float32))
     shape = np.asarray(template.shape, dtype=np.float64) * template.size - 0.5
@@ -197,9 +198,7 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
     return replace(straight, landmarks=inside)
 
 
-def similarity(
-    sources: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def similarity(sources: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the (2, 3) rotation, scale and shift that takes ``sources`` to ``targets`` with least squared error.
 
     Both are (N, 2) points (x, y), N >= 2; no reflection. Closed form with complex numbers.

@@ -149,7 +149,8 @@ def _band(
     change = mask * (wanted.clamp(0, 1) - own)
     sums = _figures(change, mask)
     pixels = ((own + change) * peak).round().clamp(0, peak)
-    band = pixels[0].permute(1, 2, 0).cpu().numpy().astype(photo.dtype)
+    edited = pixels[0].permute(1, 2, 0).cpu().numpy()
+    band: Pixels = edited.astype(np.uint8) if photo.dtype == np.uint8 else edited.astype(np.uint16)
     untouched = (mask[0, 0] == 0).cpu().numpy()
     band[untouched] = photo[y0:y1, x0:x1][untouched]
     return band, sums
@@ -175,4 +176,6 @@ def _figures(change: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
     size = change.abs().mean(1, keepdim=True)
     border = (mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1])
     centre = mask > 0.5
-    return np.array([float(size[border].sum()), float(border.sum()), float(size[centre].sum()), float(centre.sum())])
+    return np.array(
+        [float(size[border].sum()), float(border.sum()), float(size[centre].sum()), float(centre.sum())]
+    )

@@ -76,7 +76,9 @@ class FanLandmarks:
             )
         except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise WeightsError(f"{path}: damaged weights ({reason}); delete the file and fetch it again") from error
+            raise WeightsError(
+                f"{path}: damaged weights ({reason}); delete the file and fetch it again"
+            ) from error
 
     def landmarks(self, pixels: Pixels, face: Face) -> npt.NDArray[np.float32]:
         """Return (68, 2) float32 photo pixels, (x, y), in iBUG-68 order."""

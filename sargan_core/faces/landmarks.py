@@ -68,7 +68,7 @@ class BuiltinLandmarks:
         landmarks = np.empty((68, 2))
         for _ in range(PASSES):
             matrix = similarity(CROP_POINTS * SIZE - 0.5, points)
-            crop = _upright_crop(pixels, matrix)
+            crop = upright_crop(pixels, matrix)
             batch = torch.from_numpy(np.stack([crop, crop[:, ::-1].copy()]))[:, None].to(self._device)
             with torch.inference_mode():
                 straight, mirrored = self._network(batch).cpu().double().numpy()
@@ -92,9 +92,11 @@ MIRRORED = (
 )
 
 
-def _upright_crop(pixels: Pixels, matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return the (112, 112) float32 luminance crop in [0, 1] that ``matrix`` (crop -> photo) describes."""
-    corners = np.array([[0, 0], [SIZE, 0], [0, SIZE], [SIZE, SIZE]]) @ matrix[:, :2].T + matrix[:, 2]
+def upright_crop(
+    pixels: Pixels, matrix: npt.NDArray[np.float64], size: int = SIZE
+) -> npt.NDArray[np.float32]:
+    """Return the (size, size) float32 luminance crop in [0, 1] that ``matrix`` (crop -> photo) describes."""
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ matrix[:, :2].T + matrix[:, 2]
     height, width = pixels.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(0)).astype(int), 0, [width - 1, height - 1])
     x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 1, [x0 + 1, y0 + 1], [width, height])
@@ -113,7 +115,7 @@ def _upright_crop(pixels: Pixels, matrix: npt.NDArray[np.float64]) -> npt.NDArra
     crop: npt.NDArray[np.float32] = cv2.warpAffine(
         luminance,
         local,
-        (SIZE, SIZE),
+        (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )

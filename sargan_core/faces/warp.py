@@ -23,7 +23,9 @@ LATTICE_STEP = 4
 def positions(field: Tensor) -> Tensor:
     """Return ``p + field(p)`` for every pixel: (B, 2, H, W)."""
     height, width = field.shape[-2:]
-    grid = create_meshgrid(height, width, normalized_coordinates=False, device=field.device, dtype=field.dtype)
+    grid = create_meshgrid(
+        height, width, normalized_coordinates=False, device=field.device, dtype=field.dtype
+    )
     return field + grid.permute(0, 3, 1, 2)
 
 

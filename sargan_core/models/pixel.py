@@ -60,7 +60,7 @@ class PixelSettings:
     """
 
     form: str = "displaced"
-    channels: str = "separate"
+    channels: str = "shared"
     scaling: str = "product"
     expressions: tuple[str, ...] = tuple(expression.value for expression in LABELS)
 
@@ -81,9 +81,10 @@ class PixelModel(ExpressionModel):
         settings: form, channels, scaling, fitted expressions.
         template: the crop's alignment; ``spline`` for the displaced form.
         tensors: by name, E = fitted expressions, C = 1 (shared) or 3 (separate), S = crop side:
-            ``weight``, ``bias`` (E, C, S, S) for plain and displaced; ``curves`` (E, C, 256, S, S) for kernel;
-            ``flow`` (E, 2, L, L) backward displacement in crop pixels on a coarse lattice, ``inside`` (E, 1, S, S) where
-            the mouth's inside is seen, ``eye_white`` (3,) mean colour of the eyes' whites in training,
+            ``weight``, ``bias`` (E, C, S, S) for plain and displaced, where bias always has three channels: what is seen
+            between the lips has a colour; ``curves`` (E, C, 256, S, S) for kernel;
+            ``flow`` (E, 2, L, L) backward displacement in crop pixels on a coarse lattice, ``inside`` (E, 1, S, S)
+            where the mouth's inside is seen, ``eye_white`` (3,) mean colour of the eyes' whites in training,
             ``rest`` (137, 136) and ``rest_noise`` () for displaced: regression from
             landmarks to the neutral face's, and how far it moves landmarks of neutral faces.
     """
@@ -166,9 +167,7 @@ class PixelModel(ExpressionModel):
         second = curves.gather(1, below.long()[:, None] + 1)[:, 0]
         return torch.lerp(first, second, entry - below)[None]
 
-    def _displace(
-        self, image: Tensor, landmarks: Tensor, parts: Sequence[tuple[int, float]]
-    ) -> EditedCrops:
+    def _displace(self, image: Tensor, landmarks: Tensor, parts: Sequence[tuple[int, float]]) -> EditedCrops:
         still = torch.zeros_like(image[:, :2])
         everything = torch.ones_like(image[:, :1])
         if not parts:
@@ -182,7 +181,9 @@ class PixelModel(ExpressionModel):
             flow = flow + pull + sample(full, where)
             inside = sample(self._tensor("inside")[row : row + 1], where)
             amount = torch.lerp(
-                torch.full_like(inside, strength), torch.full_like(inside, min(1.0, strength / FADE_IN)), inside
+                torch.full_like(inside, strength),
+                torch.full_like(inside, min(1.0, strength / FADE_IN)),
+                inside,
             )
             gain = gain + amount * (sample(self._tensor("weight")[row : row + 1], where) - 1)
             bias = sample(self._tensor("bias")[row : row + 1], where)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sargan_core
 from sargan_core.errors import WeightsError
+from sargan_core.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,20 +152,28 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
     import safetensors
 
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file; see sargan models list, or train one with sargan train")
+        raise WeightsError(
+            f"{path}: no such weights file; see sargan models list, or train one with sargan train"
+        )
     try:
         with safetensors.safe_open(path, framework="pt") as stream:
             header = (stream.metadata() or {}).get(HEADER)
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{path}: not a safetensors file ({error}); give a file made by sargan train") from error
+        raise WeightsError(
+            f"{path}: not a safetensors file ({error}); give a file made by sargan train"
+        ) from error
     if header is None:
-        raise WeightsError(f"{path}: no sargan record in the file; give a file made by sargan train or models import")
+        raise WeightsError(
+            f"{path}: no sargan record in the file; give a file made by sargan train or models import"
+        )
     try:
         values = json.loads(header)
         record = WeightsRecord(file=path.name, sha256=checksum(path), bytes=path.stat().st_size, **values)
     except (ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: its record is not readable ({error}); train or import it again") from error
+        raise WeightsError(
+            f"{path}: its record is not readable ({error}); train or import it again"
+        ) from error
     return record, tensors
 
 
@@ -178,13 +187,11 @@ def save_weights(path: Path, tensors: dict[str, Tensor], record: WeightsRecord) 
     values = asdict(record)
     for own in ("file", "sha256", "bytes"):
         values.pop(own)
-    temporary = path.with_name(path.name + ".part")
-    safetensors.torch.save_file(
+    content = safetensors.torch.save(
         {name: tensor.contiguous() for name, tensor in tensors.items()},
-        temporary,
         metadata={HEADER: json.dumps(values, ensure_ascii=False)},
     )
-    temporary.replace(path)
+    write_atomically(path, content, overwrite=True)
     return replace(record, file=path.name, sha256=checksum(path), bytes=path.stat().st_size)
 
 

@@ -23,8 +23,8 @@ from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import Template
 from sargan_core.faces.blend import crop_mask
-from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.faces.eyes import eye_regions, eye_white
+from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.faces.mouth import closed, inside_mouth
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
@@ -66,7 +66,7 @@ class PixelOptions:
     """
 
     form: str = "displaced"
-    channels: str = "separate"
+    channels: str = "shared"
     scaling: str = "product"
     size: int = 256
     penalty: float = 0.4
@@ -87,7 +87,9 @@ class _Pair:
     target_landmarks: Points
 
 
-def fit_pixel(crops: CropSet, options: PixelOptions, progress: Progress = lambda done, total: None) -> PixelModel:
+def fit_pixel(
+    crops: CropSet, options: PixelOptions, progress: Progress = lambda done, total: None
+) -> PixelModel:
     """Fit a pixel model to paired crops.
 
     Args:
@@ -105,7 +107,9 @@ def fit_pixel(crops: CropSet, options: PixelOptions, progress: Progress = lambda
     chosen = {expression: _pair_rows(crops, expression) for expression in LABELS}
     chosen = {expression: rows for expression, rows in chosen.items() if len(rows)}
     if not chosen:
-        raise DataError("no pairs of the same person with and without an expression; the pixel model needs them")
+        raise DataError(
+            "no pairs of the same person with and without an expression; the pixel model needs them"
+        )
     settings = PixelSettings(
         options.form, options.channels, options.scaling, tuple(expression.value for expression in chosen)
     )
@@ -186,20 +190,22 @@ def _fit_displaced(
             move = _symmetric(moves.mean(0).astype(np.float64))
         goal = closed(shape + move)
         sums = RidgeSums((channels, size, size))
+        picture = torch.zeros(3, size, size, dtype=torch.float64)
         for pair in _load(crops, rows):
             x = _freed(pair.source, closed(pair.source_landmarks), goal)
             t = _freed(pair.target, closed(pair.target_landmarks), goal)
             sums.add(x, t)
+            picture += t.double() / len(rows)
             whites.append(eye_white(pair.source, eye_regions(pair.source_landmarks, size)))
         weight, bias = sums.solve(options.penalty, towards_identity=True)
         inside = inside_mouth(goal, size)
         border = face_mask(goal, size)
         # Between the lips the input says nothing: what is seen there is the mean of the pairs.
         weight = weight * (1 - inside)
-        bias = torch.lerp(bias, _sharpened(sums.t / sums.count), inside)
+        bias = torch.lerp((border * bias).expand(3, -1, -1), _sharpened(picture), inside)
         flows.append(torch.from_numpy(spline_field(goal, shape - goal, size, SHAPE_SMOOTHING)))
         weights.append(1 + border * (weight - 1))
-        biases.append(border * bias)
+        biases.append(bias)
         insides.append(inside)
         progress(done, len(chosen))
     rest, noise = fit_rest(crops, size)
@@ -244,7 +250,9 @@ def face_mask(landmarks: Points, size: int) -> Tensor:
 def _with_landmarks(crops: CropSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     known = np.isfinite(crops.landmarks[rows]).all((1, 2, 3))
     if not known.any():
-        raise DataError("the displaced form needs landmarks of inputs and targets; crop with --landmarks builtin")
+        raise DataError(
+            "the displaced form needs landmarks of inputs and targets; crop with --landmarks builtin"
+        )
     return rows[known]
 
 

@@ -143,7 +143,9 @@ def held_out_figures(model: PixelModel, crops: CropSet, most: int = MOST_COMPARE
         crops: people never trained on.
         most: pairs to compare for each target and kind, spread evenly.
     """
-    weight = np.broadcast_to(crop_mask(crops.template.size)[0, 0].numpy()[..., None], (crops.template.size,) * 2 + (3,))
+    weight = np.broadcast_to(
+        crop_mask(crops.template.size)[0, 0].numpy()[..., None], (crops.template.size,) * 2 + (3,)
+    )
     rendered = np.isin(crops.sources[crops.pairs[:, 1]], RENDERED)
     figures = []
     for kind, ours in (("real", ~rendered), ("rendered", rendered)):

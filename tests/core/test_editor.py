@@ -60,7 +60,9 @@ def test_every_face_or_only_the_chosen_one(editor, astronaut):
 
 
 def test_overlapping_faces_both_keep_their_edit(editor, astronaut):
-    close = Photo(np.ascontiguousarray(np.concatenate([astronaut.pixels[:, 130:290], astronaut.pixels[:, 160:320]], 1)))
+    close = Photo(
+        np.ascontiguousarray(np.concatenate([astronaut.pixels[:, 130:290], astronaut.pixels[:, 160:320]], 1))
+    )
     faces = editor.find(close)
     assert len(faces) == 2
     both = editor.edit(close, parse_mix("happy"), faces).photo.pixels.astype(int)
@@ -79,7 +81,7 @@ def test_several_targets_are_the_same_as_one_after_the_other(editor, astronaut):
 
 
 def test_no_face_is_an_error_that_names_the_file(editor):
-    with pytest.raises(NoFaceError, match="wall.jpg"):
+    with pytest.raises(NoFaceError, match=r"wall\.jpg"):
         editor.edit(Photo(np.full((200, 200, 3), 90, np.uint8), name="wall.jpg"), parse_mix("happy"))
 
 

@@ -61,7 +61,7 @@ def shape_and_landmarks() -> tuple[tuple[tuple[float, float], ...], np.ndarray]:
     shape = rng.uniform(0.2, 0.8, (68, 2))
     shape[36:42] = np.array(POINTS[0]) + rng.normal(0, 0.02, (6, 2))
     shape[42:48] = np.array(POINTS[1]) + rng.normal(0, 0.02, (6, 2))
-    shape[[48, 54]] = np.array(POINTS[2]) + [[-0.1, 0], [0.1, 0]]
+    shape[[48, 54]] = np.array([POINTS[2], POINTS[2]]) + np.array([[-0.1, 0], [0.1, 0]])
     moved = shape + 0.02 * np.sin(6 * shape[:, ::-1])
     return tuple((float(x), float(y)) for x, y in shape), (moved * 64 - 0.5) * 3 + 40
 

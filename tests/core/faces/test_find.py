@@ -26,7 +26,9 @@ def test_one_face_with_points_in_order(finder, astronaut):
     assert face.landmarks is not None
     # The chin is below the mouth, the mouth below the nose, the brows above the eyes.
     landmarks = face.landmarks
-    assert landmarks[8, 1] > landmarks[57, 1] > landmarks[33, 1] > landmarks[36:48, 1].mean() > landmarks[19, 1]
+    assert (
+        landmarks[8, 1] > landmarks[57, 1] > landmarks[33, 1] > landmarks[36:48, 1].mean() > landmarks[19, 1]
+    )
 
 
 def test_no_face_gives_an_empty_list(finder):

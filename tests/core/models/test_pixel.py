@@ -52,7 +52,9 @@ def test_plain_form_is_one_weight_and_one_bias_a_pixel(channels):
 def test_plain_form_has_as_many_numbers_as_the_paper_counts():
     template = Template(128, "affine", *POINTS)
     ones = torch.ones(1, 1, 128, 128)
-    model = PixelModel(PixelSettings("plain", "shared", "product", ("happy",)), template, {"weight": ones, "bias": ones})
+    model = PixelModel(
+        PixelSettings("plain", "shared", "product", ("happy",)), template, {"weight": ones, "bias": ones}
+    )
     assert sum(model.get_buffer(name).numel() for name in ("weight", "bias")) == 32_768
 
 
@@ -99,7 +101,9 @@ def test_targets_that_were_not_fitted_are_refused():
 def shipped_crops(model: PixelModel, shift: float = 0.0) -> FaceCrops:
     size = model.template.size
     torch.manual_seed(1)
-    smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 24), (size, size), mode="bicubic").clamp(0, 1)
+    smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 24, 24), (size, size), mode="bicubic").clamp(
+        0, 1
+    )
     landmarks = torch.tensor(np.asarray(model.template.shape) * size - 0.5, dtype=torch.float32)[None]
     return FaceCrops(smooth, landmarks + shift)
 

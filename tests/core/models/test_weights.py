@@ -60,7 +60,7 @@ def test_a_changed_byte_is_noticed(folder, place):
 def test_a_truncated_file_of_the_users_own_is_refused(folder, share):
     path = folder / "mine.safetensors"
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(WeightsError, match="mine.safetensors"):
+    with pytest.raises(WeightsError, match=r"mine\.safetensors"):
         open_weights(path)
 
 
