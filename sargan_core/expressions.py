@@ -127,7 +127,9 @@ def parse_mix(text: str) -> ExpressionMix:
         except ValueError:
             weight = math.nan
         if not 0.0 <= weight <= 2.0:
-            raise UsageError(f"'{item}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6")
+            raise UsageError(
+                f"'{item}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6"
+            )
         if any(expression is known for known, _ in parts):
             raise UsageError(f"'{text}' names {expression} twice; give each expression once")
         parts.append((expression, weight))

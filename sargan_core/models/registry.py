@@ -32,7 +32,9 @@ def load_model(
         record = find_record(name)
         tensors = load_tensors(record)
     if record.template is None:
-        raise WeightsError(f"{record.file}: '{record.name}' is not an expression model; see sargan models list")
+        raise WeightsError(
+            f"{record.file}: '{record.name}' is not an expression model; see sargan models list"
+        )
     model: ExpressionModel
     if record.kind == pixel_file.KIND:
         model = pixel_file.build_pixel(record, tensors)
