@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -37,7 +35,10 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        Literal["sargan", "pixel"], typer.Option("--model", "-m", help="What to train.")
+        Literal["sargan", "pixel", "landmarks"],
+        typer.Option(
+            "--model", "-m", help="What to train; landmarks is the network that finds the 68 points."
+        ),
     ] = "sargan",
     arch: Annotated[
         Literal["sargan", "usgan", "stargan"], typer.Option("--arch", help="Architecture of the network.")
@@ -57,17 +58,47 @@ def train(
         ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Faces a step and process.")] = 8,
-    size: Annotated[int, typer.Option("--size", min=64, help="Side of the face crops in pixels.")] = 128,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size",
+            min=64,
+            help="Side of the face crops in pixels: 128 by default, 256 for the displaced pixel form.",
+            show_default=False,
+        ),
+    ] = None,
     width: Annotated[int, typer.Option("--width", min=4, help="Channels of the network's first layer.")] = 64,
     downs: Annotated[int, typer.Option("--downs", min=1, max=5, help="Halvings of the resolution.")] = 2,
     rate: Annotated[
         float | None,
         typer.Option("--rate", min=0.0, help="Learning rate; by default the recipe's.", show_default=False),
     ] = None,
+    form: Annotated[
+        Literal["displaced", "plain", "kernel"],
+        typer.Option("--form", help="Pixel model: displaced, or the paper's plain, or a curve a pixel."),
+    ] = "displaced",
+    channels: Annotated[
+        Literal["shared", "separate"],
+        typer.Option("--channels", help="Pixel model: one weight and bias for R, G and B, or three."),
+    ] = "shared",
+    scaling: Annotated[
+        Literal["product", "fidelity"],
+        typer.Option(
+            "--scaling", help="Pixel model: fidelity stretches every crop, as the published code does."
+        ),
+    ] = "product",
+    penalty: Annotated[
+        float, typer.Option("--lambda", min=0.0, help="Pixel model: the ridge penalty.")
+    ] = 0.4,
     out: Annotated[
-        Path,
-        typer.Option("--out", metavar="FOLDER", help="Run folder: options, metrics, sheets, checkpoint."),
-    ] = Path("runs/sargan"),
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Folder for the results; runs/ and the model's name by default.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -137,8 +168,17 @@ def train(
     """
     console = Console(quiet)
     if model == "pixel":
-        _train_pixel(data, out, test, landmarks, cache, console)
+        forms = {"form": form, "channels": channels, "scaling": scaling, "penalty": penalty}
+        size = size or (256 if form == "displaced" else 128)
+        _train_pixel(
+            data, out or Path("runs/pixel"), {**forms, "size": size}, test, landmarks, cache, console
+        )
         return
+    if model == "landmarks":
+        _train_landmarks(data, out or Path("runs/landmarks"), test, console)
+        return
+    out = out or Path("runs/sargan")
+    size = size or 128
     from sargan_core.models.sargan import preset
     from sargan_core.training.loop import LoopSettings
     from sargan_core.training.recipes import paired_recipe, paper_recipe
@@ -169,12 +209,12 @@ def train(
     if pack is not None:
         if pack.suffix != ".safetensors":
             raise UsageError(f"--pack {pack}: give a name that ends in .safetensors")
-        with _counting(console, "cropping") as progress:
+        with console.counting("cropping") as progress:
             skipped = write_pack(options, pack, cache, progress)
         _say_skipped(skipped, console)
         print_path(pack)
         return
-    with _counting(console, "cropping") as progress:
+    with console.counting("cropping") as progress:
         session = TrainingSession(options, out, cache, progress)
     _say_skipped(session.skipped, console)
     if dry_run:
@@ -226,29 +266,39 @@ def plan_lines(plan: TrainingPlan, options: RunOptions) -> list[str]:
 
 
 def _train_pixel(
-    data: Sequence[Path] | None, out: Path, test: float, landmarks: str, cache: Path | None, console: Console
+    data: Sequence[Path] | None,
+    out: Path,
+    options: dict[str, Any],
+    test: float,
+    landmarks: str,
+    cache: Path | None,
+    console: Console,
 ) -> None:
+    from sargan_core.training.pixel import PixelOptions
     from sargan_core.training.pixel_run import train_pixel
 
     if not data:
         raise UsageError("no photos to learn from; name a folder with --data")
-    with _counting(console, "cropping and fitting") as progress:
+    with console.counting("cropping and fitting") as progress:
         path, skipped = train_pixel(
-            data, out, test_fraction=test, landmarks=landmarks, cache=cache, progress=progress
+            data,
+            out,
+            PixelOptions(**options),
+            test_fraction=test,
+            landmarks=landmarks,
+            cache=cache,
+            progress=progress,
         )
     _say_skipped(skipped, console)
     print_path(path)
 
 
-@contextlib.contextmanager
-def _counting(console: Console, label: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a callback (done, total) that drives a progress bar, if there is a terminal to show it on."""
-    if console.quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console as RichConsole
-    from rich.progress import Progress
+def _train_landmarks(data: Sequence[Path] | None, out: Path, test: float, console: Console) -> None:
+    from sargan_core.training.landmarks_run import train_landmarks_run
 
-    with Progress(console=RichConsole(stderr=True), transient=True) as bar:
-        task = bar.add_task(label)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    if not data:
+        raise UsageError("no photos to learn from; name a folder with --data")
+    with console.counting("training") as progress:
+        path, skipped = train_landmarks_run(data, out, test_fraction=test, progress=progress)
+    _say_skipped(skipped, console)
+    print_path(path)
