@@ -81,8 +81,8 @@ class PixelModel(ExpressionModel):
         settings: form, channels, scaling, fitted expressions.
         template: the crop's alignment; ``spline`` for the displaced form.
         tensors: by name, E = fitted expressions, C = 1 (shared) or 3 (separate), S = crop side:
-            ``weight``, ``bias`` (E, C, S, S) for plain and displaced, where bias always has three channels: what is seen
-            between the lips has a colour; ``curves`` (E, C, 256, S, S) for kernel;
+            ``weight``, ``bias`` (E, C, S, S) for plain and displaced, where bias always has three channels: what
+            is seen between the lips has a colour; ``curves`` (E, C, 256, S, S) for kernel;
             ``flow`` (E, 2, L, L) backward displacement in crop pixels on a coarse lattice, ``inside`` (E, 1, S, S)
             where the mouth's inside is seen, ``eye_white`` (3,) mean colour of the eyes' whites in training,
             ``rest`` (137, 136) and ``rest_noise`` () for displaced: regression from

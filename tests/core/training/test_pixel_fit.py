@@ -34,7 +34,9 @@ def crops() -> CropSet:
     rng = np.random.default_rng(0)
     shape, rows, marks, labels, persons, own, pairs = mean_shape(), [], [], [], [], [], []
     for person in range(PEOPLE):
-        texture = torch.nn.functional.interpolate(torch.rand(1, 3, 12, 12), (SIZE, SIZE), mode="bicubic").clamp(0, 1)
+        texture = torch.nn.functional.interpolate(
+            torch.rand(1, 3, 12, 12), (SIZE, SIZE), mode="bicubic"
+        ).clamp(0, 1)
         landmarks = shape + rng.normal(0, 0.15, shape.shape)
         moved = landmarks + smile(shape)
         field = torch.from_numpy(spline_field(moved, landmarks - moved, SIZE))[None]
@@ -69,7 +71,15 @@ def crops() -> CropSet:
 def only(crops: CropSet, people: range) -> CropSet:
     rows = np.concatenate([np.arange(4 * person, 4 * person + 4) for person in people])
     pairs = crops.pairs[[pair[0] in rows for pair in crops.pairs]] - rows[0]
-    columns = (crops.images, crops.landmarks, crops.labels, crops.own, crops.persons, crops.sources, crops.paths)
+    columns = (
+        crops.images,
+        crops.landmarks,
+        crops.labels,
+        crops.own,
+        crops.persons,
+        crops.sources,
+        crops.paths,
+    )
     return CropSet(crops.template, *(column[rows] for column in columns), pairs)
 
 
@@ -112,7 +122,15 @@ def test_no_pairs_is_a_data_error(crops):
     lonely = only(crops, range(2))
     empty = CropSet(
         lonely.template,
-        *(lonely.images, lonely.landmarks, lonely.labels, lonely.own, lonely.persons, lonely.sources, lonely.paths),
+        *(
+            lonely.images,
+            lonely.landmarks,
+            lonely.labels,
+            lonely.own,
+            lonely.persons,
+            lonely.sources,
+            lonely.paths,
+        ),
         lonely.pairs[:0],
     )
     with pytest.raises(DataError, match="pairs"):
