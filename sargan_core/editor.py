@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sargan_core.device import choose_device
 from sargan_core.errors import NoFaceError
@@ -166,11 +167,17 @@ class Editor:
         rest = self.model.rest_shape()
         alignments = [align(face, self.model.template, rest) for face in faces]
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
-        landmarks = torch.full((len(faces), 68, 2), torch.nan, device=self.device)
-        for row, alignment in zip(landmarks, alignments, strict=True):
-            if alignment.landmarks is not None:
-                row.copy_(torch.from_numpy(alignment.landmarks))
-        return alignments, FaceCrops(images, landmarks)
+        return alignments, face_crops(images, alignments)
+
+
+def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:
+    """Return extracted crops (B, 3, S, S) with the landmarks of their alignments, NaN where there are none."""
+    points = images.new_full((2, len(alignments), 68, 2), torch.nan)
+    for index, alignment in enumerate(alignments):
+        for row, known in zip(points, (alignment.landmarks, alignment.rest), strict=True):
+            if known is not None:
+                row[index] = torch.from_numpy(known)
+    return FaceCrops(images, *points)
 
 
 def _warnings(pasted: Pasted) -> list[str]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.mouth import with_lip_line
-from sargan_core.faces.warp import invert, positions, sample, spline_field
+from sargan_core.faces.warp import invert, positions, sample, smallest_area, spline_field
 
 if TYPE_CHECKING:
     from sargan_core.faces.find import Face
@@ -86,8 +86,10 @@ MOUTH_CORNERS = (48, 54)
 # Landmarks in crop pixels (68, 2) -> where they would lie on the neutral face.
 RestShape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
-# Thin-plate smoothing: lets the spline miss a landmark by about its own finding error instead of following noise.
-SPLINE_SMOOTHING = 2.0
+# Thin-plate smoothing, tried in this order: how far the spline may miss the landmarks instead of folding.
+SPLINE_SMOOTHINGS = (0.5, 5.0, 50.0, 500.0, 5000.0)
+# Area that a crop pixel must at least keep under the spline, as a share of its own.
+LEAST_AREA = 0.3
 # Share of the crop's side beyond which a landmark cannot be right.
 MAX_SPLINE_REACH = 0.2
 
@@ -101,12 +103,14 @@ class Alignment:
         matrix: (2, 3) float64, crop pixels -> photo pixels, before the spline.
         residual: (2, S, S) float32 crop pixels, channel 0 = x, 1 = y, the spline's part; None for the other kinds.
         landmarks: (68, 2) float32 crop pixels of the face itself; None without landmarks.
+        rest: (68, 2) float32 crop pixels, where they would lie if the face were neutral; None without landmarks.
     """
 
     template: Template
     matrix: npt.NDArray[np.float64]
     residual: npt.NDArray[np.float32] | None = None
     landmarks: npt.NDArray[np.float32] | None = None
+    rest: npt.NDArray[np.float32] | None = None
 
     @property
     def scale(self) -> float:
@@ -190,12 +194,32 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
     if np.abs(still - shape).max() > MAX_SPLINE_REACH * template.size:
         # No face differs so much from the mean: the landmarks are wrong, the affine fit is the safer one.
         return Alignment(template, matrix)
+    straight = Alignment(template, matrix, _unfolded_spline(shape, still, template.size))
+    own = straight.to_crop(_as_positions(face.landmarks))
+    neutral = straight.to_crop(_as_positions(apply_matrix(matrix, still)))
+    return replace(straight, landmarks=own[0, :, :, 0].T.numpy(), rest=neutral[0, :, :, 0].T.numpy())
+
+
+def _unfolded_spline(
+    shape: npt.NDArray[np.float64], landmarks: npt.NDArray[np.float64], size: int
+) -> npt.NDArray[np.float32] | None:
+    """Return the spline from template to landmarks, as close as it can follow them without folding.
+
+    Brows that lie on the lids, or wrong landmarks, would fold a close spline; a smoother one gives way. None = not
+    even the smoothest holds.
+    """
     points = with_lip_line(shape)
-    residual = spline_field(points, with_lip_line(still) - points, template.size, SPLINE_SMOOTHING)
-    straight = Alignment(template, matrix, residual)
-    where = torch.from_numpy(face.landmarks.T.astype(np.float32))[None, :, :, None]
-    inside = straight.to_crop(where)[0, :, :, 0].T.numpy()
-    return replace(straight, landmarks=inside)
+    values = with_lip_line(landmarks) - points
+    for smoothing in SPLINE_SMOOTHINGS:
+        residual = spline_field(points, values, size, smoothing)
+        if smallest_area(residual) > LEAST_AREA:
+            return residual
+    return None
+
+
+def _as_positions(points: npt.ArrayLike) -> Tensor:
+    """Return (N, 2) points as positions (1, 2, N, 1)."""
+    return torch.from_numpy(np.asarray(points, dtype=np.float32).T.copy())[None, :, :, None]
 
 
 def similarity(sources: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,6 +12,8 @@ from torch import Tensor
 EYES = (tuple(range(36, 42)), tuple(range(42, 48)))
 # The brightest share of the pixels between the lids is taken for the white.
 WHITE_SHARE = 0.2
+# Rim of the lids that goes with the eyes, as a fraction of the crop's side.
+EYES_MARGIN = 0.006
 
 
 def eye_regions(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
@@ -20,6 +22,15 @@ def eye_regions(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     for eye in EYES:
         cv2.fillPoly(canvas, [np.round(landmarks[list(eye)] * 16).astype(np.int32)], 1, shift=4)
     return torch.from_numpy(canvas.astype(bool))
+
+
+def eyes_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
+    """Return where the openings of the eyes are, (1, S, S) float64 in [0, 1], a little widened, with a soft edge."""
+    canvas = eye_regions(landmarks, size).numpy().astype(np.float32)
+    reach = 2 * round(EYES_MARGIN * size) + 1
+    canvas = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    canvas = cv2.GaussianBlur(canvas, (0, 0), EYES_MARGIN * size)
+    return torch.from_numpy(canvas.astype(np.float64))[None]
 
 
 def eye_white(image: Tensor, regions: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ FACING = ((61, 67), (62, 66), (63, 65))
 # Outer corner, inner corner, next point of the upper lip; where the inner corner lies between the two.
 CORNERS = ((48, 60, 61), (54, 64, 63))
 CORNER_SHARE = 0.55
+# Skin around the lips that goes with them, as a fraction of the crop's side.
+LIPS_MARGIN = 0.025
 # Reach of the lips' colour into the hidden mouth, in pixels of a 256 px crop, and how dark the lip line is.
 FILL_SCALE = 5.0
 LIP_LINE = 0.6
@@ -52,6 +54,12 @@ def with_lip_line(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     return np.concatenate([landmarks[:60], np.stack(line)])
 
 
+def opening(landmarks: npt.NDArray[np.float64]) -> float:
+    """Return the mean gap between the inner lips in pixels of the landmarks; 0 for lips that touch or cross."""
+    gaps = [landmarks[lower, 1] - landmarks[upper, 1] for upper, lower in FACING]
+    return max(0.0, float(np.mean(gaps)))
+
+
 def inside_mouth(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     """Return the share of each pixel that lies between the lips, (1, S, S) float64 in [0, 1]."""
     canvas = np.zeros((size * 4, size * 4), np.uint8)
@@ -59,6 +67,17 @@ def inside_mouth(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     cv2.fillPoly(canvas, [outline], 255, shift=4)
     share = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
     return torch.from_numpy(share.astype(np.float64) / 255)[None]
+
+
+def lips_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
+    """Return where the lips and the skin just around them are, (1, S, S) float64 in [0, 1] with a soft edge."""
+    canvas = np.zeros((size, size), np.float32)
+    outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
+    cv2.fillConvexPoly(canvas, np.round(outline * 16).astype(np.int32), 1.0, shift=4)
+    reach = 2 * round(LIPS_MARGIN * size) + 1
+    canvas = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    canvas = cv2.GaussianBlur(canvas, (0, 0), LIPS_MARGIN * size / 2)
+    return torch.from_numpy(canvas.astype(np.float64))[None]
 
 
 def below_lip_line(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:

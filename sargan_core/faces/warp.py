@@ -59,6 +59,13 @@ def invert(field: Tensor, steps: int = 8, damping: float = 1.0) -> Tensor:
     return inverse
 
 
+def smallest_area(field: npt.NDArray[np.float32]) -> float:
+    """Return the smallest area that a pixel keeps under ``p + field(p)``, (2, H, W); negative where it folds."""
+    x_x, x_y = np.diff(field[0], axis=1)[:-1], np.diff(field[0], axis=0)[:, :-1]
+    y_x, y_y = np.diff(field[1], axis=1)[:-1], np.diff(field[1], axis=0)[:, :-1]
+    return float(((1 + x_x) * (1 + y_y) - x_y * y_x).min())
+
+
 def border_ring(size: int) -> npt.NDArray[np.float64]:
     """Return 24 points evenly on the border of an S x S crop, (24, 2): where splines are held still."""
     edge = np.linspace(0, size - 1, 7)

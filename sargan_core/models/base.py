@@ -20,10 +20,12 @@ class FaceCrops:
         image: (B, 3, S, S) float32 RGB in [0, 1], in the model's own template.
         landmarks: (B, 68, 2) float32 crop pixels, (x, y), x to the right, y down, pixel centres at
             integers, iBUG-68 order; NaN for a face of which only the detector's five points are known.
+        rest: as ``landmarks``, where they would lie if the face were neutral; None = they lie there.
     """
 
     image: Tensor
     landmarks: Tensor
+    rest: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from sargan_core.faces.mouth import (
     closed,
     hide_inside,
     inside_mouth,
+    opening,
     widened,
 )
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
@@ -43,6 +44,10 @@ CURVE = 256
 FADE_IN = 0.25
 # How much darker or brighter than in training the inside of a mouth may be lit.
 LIGHT_RANGE = (0.35, 1.25)
+# Distance between own and neutral landmarks, as a fraction of the crop's side, from which a face is not neutral.
+MOVED = 0.004
+# Gap between the lips, as a fraction of the crop's side, from which a mouth is taken for open.
+OPEN_FROM = 0.012
 # Fixed-point iterations that find where an edit of strength s takes its coefficients from.
 PULL_STEPS = 24
 
@@ -142,7 +147,8 @@ class PixelModel(ExpressionModel):
         image = crops.image[index : index + 1]
         parts = [(self._row(expression), weight) for expression, weight in target.parts if weight > 0]
         if self.settings.form == "displaced":
-            return self._displace(image, crops.landmarks[index], parts)
+            rest = None if crops.rest is None else crops.rest[index]
+            return self._displace(image, crops.landmarks[index], rest, parts)
         low, high = image.amin(), image.amax()
         stretched = self.settings.scaling == "fidelity"
         x = (image - low) / (high - low).clamp_min(1e-6) if stretched else image
@@ -167,7 +173,9 @@ class PixelModel(ExpressionModel):
         second = curves.gather(1, below.long()[:, None] + 1)[:, 0]
         return torch.lerp(first, second, entry - below)[None]
 
-    def _displace(self, image: Tensor, landmarks: Tensor, parts: Sequence[tuple[int, float]]) -> EditedCrops:
+    def _displace(
+        self, image: Tensor, landmarks: Tensor, rest: Tensor | None, parts: Sequence[tuple[int, float]]
+    ) -> EditedCrops:
         still = torch.zeros_like(image[:, :2])
         everything = torch.ones_like(image[:, :1])
         if not parts:
@@ -189,10 +197,10 @@ class PixelModel(ExpressionModel):
             bias = sample(self._tensor("bias")[row : row + 1], where)
             offset = offset + amount * bias * torch.lerp(torch.ones_like(light), light, inside)
         kept = gain.mean(1, keepdim=True).clamp(0, 1)
-        if bool(landmarks.isfinite().all()):
+        if rest is not None and bool(((landmarks - rest).abs() > MOVED * image.shape[-1]).any()):
             # The face's own expression goes to the extent that the new one comes.
             strength = min(1.0, sum(weight for _, weight in parts))
-            flow = flow + sample(self._own_expression(landmarks, strength), positions(flow))
+            flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
             image, seen = self._close_mouth(image, landmarks, strength)
             kept = kept * sample(seen, positions(flow))
         edited = gain * sample(image, positions(flow)) + offset
@@ -208,16 +216,16 @@ class PixelModel(ExpressionModel):
         ratio = white / self._tensor("eye_white").clamp_min(0.05)
         return ratio.clamp(*LIGHT_RANGE).view(1, 3, 1, 1)
 
-    def _own_expression(self, landmarks: Tensor, strength: float) -> Tensor:
+    def _own_expression(self, landmarks: Tensor, rest: Tensor, strength: float) -> Tensor:
         """Return the backward field (1, 2, S, S) that takes the face's own expression away, in crop pixels.
 
-        With strength 1 the template's landmarks show what lies at the face's own; with less, points in between do.
+        With strength 1 the neutral landmarks show what lies at the face's own; with less, points in between do.
         Each lip has a field of its own, because where an open mouth closes the two move towards each other.
         """
         size = self.template.size
-        shape = np.asarray(self.template.shape, dtype=np.float64) * size - 0.5
         own = closed(landmarks.detach().cpu().double().numpy())
-        goal = closed(shape + (1 - strength) * (own - shape))
+        neutral = closed(rest.detach().cpu().double().numpy())
+        goal = closed(neutral + (1 - strength) * (own - neutral))
         layers = [
             spline_field(goal[list(points)], (own - goal)[list(points)], size, smoothing=0.3)
             for points in (ALL_POINTS, WITHOUT_LOWER_LIP, WITHOUT_UPPER_LIP)
@@ -234,7 +242,10 @@ class PixelModel(ExpressionModel):
         """
         own = closed(landmarks.detach().cpu().double().numpy())
         inside = widened(inside_mouth(own, self.template.size).to(image)[None])
-        hidden = inside * float(np.clip((strength - 0.6) / 0.4, 0, 1))
+        # A gap that is no wider than the landmarks' own error is a closed mouth.
+        gap = opening(own) / self.template.size
+        certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)
+        hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
         return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
 
     def _row(self, expression: Expression) -> int:

@@ -23,9 +23,9 @@ from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import Template
 from sargan_core.faces.blend import crop_mask
-from sargan_core.faces.eyes import eye_regions, eye_white
+from sargan_core.faces.eyes import eye_regions, eye_white, eyes_region
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.faces.mouth import closed, inside_mouth
+from sargan_core.faces.mouth import closed, inside_mouth, lips_region
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
 from sargan_core.training.ridge import CurveSums, RidgeSums
@@ -43,9 +43,13 @@ RENDERED = ("synth",)
 # fractions of the crop's side.
 FOREHEAD = 0.14
 FACE_FEATHER = 0.05
-# How much the mean of many mouths is sharpened, and at what scale in pixels of a 256 px crop.
-SHARPEN = 1.2
+# How many mouths the shown one is the mean of; how much it is sharpened, at what scale in pixels of a 256 px crop.
+TYPICAL_MOUTHS = 6
+SHARPEN = 0.6
 SHARPEN_SCALE = 1.6
+# The rim of the opening lies in the lips' shadow: its width as a fraction of the crop's side, and its light.
+RIM = 0.016
+RIM_LIGHT = 0.45
 # Ridge penalty of the regression that estimates neutral landmarks (coordinates as fractions of the side).
 REST_PENALTY = 0.02
 
@@ -190,19 +194,29 @@ def _fit_displaced(
             move = _symmetric(moves.mean(0).astype(np.float64))
         goal = closed(shape + move)
         sums = RidgeSums((channels, size, size))
-        picture = torch.zeros(3, size, size, dtype=torch.float64)
+        inside = inside_mouth(goal, size)
+        if inside.max() < 1:
+            # Lips that touch show nothing between them.
+            inside = torch.zeros_like(inside)
+        mouths = []
         for pair in _load(crops, rows):
             x = _freed(pair.source, closed(pair.source_landmarks), goal)
             t = _freed(pair.target, closed(pair.target_landmarks), goal)
             sums.add(x, t)
-            picture += t.double() / len(rows)
+            if inside.any():
+                mouths.append((t * (inside > 0)).half())
             whites.append(eye_white(pair.source, eye_regions(pair.source_landmarks, size)))
         weight, bias = sums.solve(options.penalty, towards_identity=True)
-        inside = inside_mouth(goal, size)
-        border = face_mask(goal, size)
-        # Between the lips the input says nothing: what is seen there is the mean of the pairs.
-        weight = weight * (1 - inside)
-        bias = torch.lerp((border * bias).expand(3, -1, -1), _sharpened(picture), inside)
+        # Irises lie where the gaze puts them: a fit over people would only grey them.
+        border = face_mask(goal, size) * (1 - eyes_region(goal, size))
+        if expression is Expression.NEUTRAL:
+            # What open mouths leave on lips that close is chance too.
+            border = border * (1 - lips_region(goal, size))
+        bias = (border * bias).expand(3, -1, -1)
+        if mouths:
+            # Between the lips the input says nothing: what is seen there is the pairs' own.
+            weight = weight * (1 - inside)
+            bias = torch.lerp(bias, _typical_mouth(torch.stack(mouths), inside), inside)
         flows.append(torch.from_numpy(spline_field(goal, shape - goal, size, SHAPE_SMOOTHING)))
         weights.append(1 + border * (weight - 1))
         biases.append(bias)
@@ -224,12 +238,28 @@ def _fit_displaced(
     return template, tensors
 
 
-def _sharpened(mean: Tensor) -> Tensor:
-    """Return a (C, S, S) mean picture with the contrast that averaging many mouths has taken away."""
-    sigma = SHARPEN_SCALE * mean.shape[-1] / 256
+def _typical_mouth(mouths: Tensor, inside: Tensor) -> Tensor:
+    """Return what to show between the lips: the mean of the few targets nearest the mean, shaded at the rim.
+
+    The mean of all mouths is a grey band; a few that look alike keep their teeth.
+
+    Args:
+        mouths: (N, 3, S, S) float16 in [0, 1], freed of shape, so that their openings coincide; 0 outside.
+        inside: (1, S, S) in [0, 1].
+    """
+    mean = mouths.float().mean(0)
+    distances = torch.stack([((one.float() - mean) ** 2).sum() for one in mouths])
+    nearest = distances.topk(min(TYPICAL_MOUTHS, len(mouths)), largest=False).indices
+    picture = mouths[nearest].double().mean(0)
+    sigma = SHARPEN_SCALE * inside.shape[-1] / 256
     window = 2 * int(3 * sigma) + 1
-    soft = gaussian_blur2d(mean[None], (window, window), (sigma, sigma))[0]
-    return mean + SHARPEN * (mean - soft)
+    soft = gaussian_blur2d(picture[None], (window, window), (sigma, sigma))[0]
+    depth = cv2.distanceTransform(
+        (inside[0].numpy() > 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+    )
+    rim = np.clip(depth / (RIM * inside.shape[-1]), 0, 1)
+    shade = torch.from_numpy(RIM_LIGHT + (1 - RIM_LIGHT) * rim.astype(np.float64))
+    return (picture + SHARPEN * (picture - soft)).clamp(0, 1) * shade
 
 
 def face_mask(landmarks: Points, size: int) -> Tensor:

@@ -17,11 +17,11 @@ from sargan_core.data.crops import Cropper, face_from_landmarks
 from sargan_core.data.samples import Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person, write_split
+from sargan_core.editor import face_crops
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import align, extract
 from sargan_core.faces.blend import crop_mask, paste
-from sargan_core.models.base import FaceCrops
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.pixel_file import save_pixel
 from sargan_core.models.weights import WeightsRecord
@@ -127,11 +127,8 @@ def edit_crop(model: PixelModel, image: Rgb8, landmarks: npt.NDArray[np.float32]
     """
     alignment = align(face_from_landmarks(landmarks), model.template, model.rest_shape())
     crop = extract(image, alignment)
-    own = torch.full((1, 68, 2), torch.nan)
-    if alignment.landmarks is not None:
-        own = torch.from_numpy(alignment.landmarks)[None]
     with torch.inference_mode():
-        edited = model.edit(FaceCrops(crop, own), [ExpressionMix(((target, 1.0),))])
+        edited = model.edit(face_crops(crop, [alignment]), [ExpressionMix(((target, 1.0),))])
         return paste(image, alignment, crop, edited).pixels.astype(np.uint8)
 
 

@@ -7,6 +7,7 @@ import torch
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.align import Template, align, anchors, apply_matrix, extract, similarity
 from sargan_core.faces.find import Face
+from sargan_core.faces.warp import smallest_area
 
 POINTS = ((0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
 
@@ -89,3 +90,26 @@ def test_template_survives_json():
     shape, _ = shape_and_landmarks()
     one = template("spline", shape=shape)
     assert Template.from_json(one.to_json()) == one
+
+
+def test_landmarks_that_would_fold_the_crop_are_followed_less_closely():
+    shape, landmarks = shape_and_landmarks()
+    # Brows pulled far down over the eyes.
+    landmarks[17:27, 1] += 45
+    fitted = align(face(landmarks=landmarks.astype(np.float32)), template("spline", shape=shape))
+    if fitted.residual is not None:
+        assert smallest_area(fitted.residual) > 0.2
+    where = torch.rand(1, 2, 5, 5) * 63
+    assert torch.allclose(fitted.to_crop(fitted.to_photo(where)), where, atol=0.1)
+
+
+def test_rest_is_where_the_estimate_puts_the_landmarks():
+    shape, landmarks = shape_and_landmarks()
+    one = face(landmarks=landmarks.astype(np.float32))
+    still = align(one, template("spline", shape=shape))
+    assert still.rest is not None
+    assert np.allclose(still.rest, still.landmarks, atol=1e-3)
+    moved = align(one, template("spline", shape=shape), lambda points: points + [0.0, 1.0])
+    assert moved.rest is not None
+    assert moved.landmarks is not None
+    assert (moved.rest - moved.landmarks)[:, 1].mean() == pytest.approx(1.0, abs=0.2)
