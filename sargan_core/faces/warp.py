@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from kornia.geometry.transform import remap
 from kornia.utils import create_meshgrid
-from scipy.interpolate import RBFInterpolator
 from torch import Tensor
 
 # Splines are solved on a coarse lattice and interpolated: nothing in them is finer than the landmarks' spacing.
@@ -105,12 +104,40 @@ def _spline_operator(points: bytes, size: int, smoothing: float) -> npt.NDArray[
     A spline is linear in its values, and a template's points are the same for every face, so the fit is paid once.
     """
     places = np.frombuffer(points, dtype=np.float64).reshape(-1, 2)
-    ring = border_ring(size)
-    where = np.concatenate([places, ring])
-    spline = RBFInterpolator(
-        where, np.eye(len(where)), kernel="thin_plate_spline", smoothing=smoothing * (size / 256) ** 2
-    )
+    known = np.concatenate([places, border_ring(size)])
     ticks = np.linspace(0, size - 1, size // LATTICE_STEP + 1)
     x, y = np.meshgrid(ticks, ticks)
-    operator: npt.NDArray[np.float64] = spline(np.stack([x.ravel(), y.ravel()], 1))[:, : len(places)]
-    return operator
+    return thin_plate_operator(known, np.stack([x.ravel(), y.ravel()], 1), smoothing * (size / 256) ** 2)[
+        :, : len(places)
+    ]
+
+
+def thin_plate_operator(
+    known: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], smoothing: float
+) -> npt.NDArray[np.float64]:
+    """Return the matrix that takes values at known points to the thin-plate spline at wanted ones, (M, N).
+
+    The same spline as ``scipy.interpolate.RBFInterpolator(kernel="thin_plate_spline")``, whose import alone takes
+    longer than an edit.
+
+    Args:
+        known: (N, 2) points that are not all on a line.
+        wanted: (M, 2) points.
+        smoothing: 0 = through the values.
+    """
+    count = len(known)
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _thin_plate(known, known) + smoothing * np.eye(count)
+    system[:count, count:] = _linear(known)
+    system[count:, :count] = _linear(known).T
+    weights = np.linalg.solve(system, np.eye(count + 3)[:, :count])
+    return np.concatenate([_thin_plate(wanted, known), _linear(wanted)], axis=1) @ weights
+
+
+def _thin_plate(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    squared = ((one[:, None] - other[None]) ** 2).sum(-1)
+    return 0.5 * squared * np.log(np.where(squared > 0, squared, 1.0))
+
+
+def _linear(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.concatenate([np.ones((len(points), 1)), points], axis=1)

@@ -109,7 +109,7 @@ def test_rest_is_where_the_estimate_puts_the_landmarks():
     still = align(one, template("spline", shape=shape))
     assert still.rest is not None
     assert np.allclose(still.rest, still.landmarks, atol=1e-3)
-    moved = align(one, template("spline", shape=shape), lambda points: points + [0.0, 1.0])
+    moved = align(one, template("spline", shape=shape), lambda points: points + np.array([0.0, 1.0]))
     assert moved.rest is not None
     assert moved.landmarks is not None
     assert (moved.rest - moved.landmarks)[:, 1].mean() == pytest.approx(1.0, abs=0.2)

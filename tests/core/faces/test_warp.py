@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import RBFInterpolator
 
-from sargan_core.faces.warp import invert, positions, sample, spline_field
+from sargan_core.faces.warp import invert, positions, sample, spline_field, thin_plate_operator
 
 
 def smooth_field(size: int, reach: float) -> torch.Tensor:
@@ -51,3 +52,15 @@ def test_spline_is_linear_in_its_values(smoothing):
     total = spline_field(points, one + 2 * two, 64, smoothing)
     parts = spline_field(points, one, 64, smoothing) + 2 * spline_field(points, two, 64, smoothing)
     assert np.allclose(total, parts, atol=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 50.0])
+def test_thin_plates_agree_with_scipy(smoothing):
+    rng = np.random.default_rng(4)
+    known, wanted, values = (
+        rng.uniform(0, 200, (40, 2)),
+        rng.uniform(0, 200, (60, 2)),
+        rng.normal(size=(40, 2)),
+    )
+    reference = RBFInterpolator(known, values, kernel="thin_plate_spline", smoothing=smoothing)(wanted)
+    assert np.allclose(thin_plate_operator(known, wanted, smoothing) @ values, reference, atol=1e-8)
