@@ -37,7 +37,8 @@ def main() -> None:
         folder = arguments.out / name
         if not (folder / FIGURES).is_file():
             if not arguments.data:
-                raise SystemExit(f"{folder}: not trained yet; name the photos with --data")
+                print(f"{folder}: not trained yet; name the photos with --data")
+                return
             train_pixel(arguments.data, folder, options, cache=arguments.cache)
         figures = json.loads((folder / FIGURES).read_text())["figures"]
         for figure in figures:

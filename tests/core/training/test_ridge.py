@@ -53,8 +53,7 @@ def test_two_hundred_pairs_of_128_pixels_fit_fast():
     start = time.process_time()
     sums = add_all(RidgeSums((1, 128, 128)), x, t)
     weight, bias = sums.solve(0.4)
-    # The goal is a second of an idle machine; the bound leaves room for a busy one.
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 1
     assert weight.mean() == pytest.approx(0.8, abs=0.02)
     assert bias.mean() == pytest.approx(0.1, abs=0.02)
 
