@@ -98,7 +98,7 @@ class FaceFinder:
     def _finish(self, face: Face, pixels: Pixels) -> Face:
         if self._landmarks is not None:
             face = replace(face, landmarks=self._landmarks.landmarks(pixels, face))
-        return replace(face, warnings=_warnings(face))
+        return replace(face, warnings=face_warnings(face))
 
 
 def select_faces(faces: list[Face], selection: str) -> list[Face]:
@@ -202,7 +202,8 @@ def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, fl
     return width * height / max(1e-6, min(one[2] * one[3], two[2] * two[3]))
 
 
-def _warnings(face: Face) -> tuple[str, ...]:
+def face_warnings(face: Face) -> tuple[str, ...]:
+    """Return what is likely to spoil an edit of this face, a sentence each: too small, turned to the side."""
     warnings = []
     if face.eye_distance < MIN_EYE_DISTANCE:
         warnings.append(

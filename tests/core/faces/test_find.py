@@ -4,7 +4,7 @@ import skimage.data
 
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.faces.fan import FILE, FanLandmarks, weights_path
-from sargan_core.faces.find import FaceFinder, select_faces
+from sargan_core.faces.find import Face, FaceFinder, face_warnings, select_faces
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +114,10 @@ def test_fan_runs_through_face_alignment(tmp_path, monkeypatch, astronaut):
     x, y, width, height = face.box
     assert (points > [x - 2 * width, y - 2 * height]).all()
     assert (points < [x + 3 * width, y + 3 * height]).all()
+
+
+@pytest.mark.parametrize(("nose", "turned"), [(150, False), (160, False), (195, True), (105, True)])
+def test_a_nose_beside_the_eyes_middle_is_a_profile(nose, turned):
+    points = np.array([[100, 100], [200, 100], [nose, 150], [120, 200], [180, 200]], np.float32)
+    warnings = face_warnings(Face((80, 60, 140, 180), 0.9, points))
+    assert any("side" in warning for warning in warnings) == turned
