@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from sargan_core.expressions import ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.blend import Pasted, paste
 from sargan_core.faces.find import Face, FaceFinder, select_faces
-from sargan_core.models.base import FaceCrops
+from sargan_core.models.base import EditedCrops, FaceCrops
 from sargan_core.models.registry import load_model
 from sargan_core.photo import Photo
 
@@ -79,15 +80,23 @@ class EditResult:
     seconds: dict[str, float]
 
 
-@dataclass
-class _Clock:
-    seconds: dict[str, float] = field(default_factory=dict)
-    last: float = field(default_factory=time.perf_counter)
+@dataclass(frozen=True)
+class PreparedPhoto:
+    """A photo whose faces are found and cropped, ready for the model.
 
-    def stage(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self.last
-        self.last = now
+    Attributes:
+        photo: the photo.
+        faces: the faces to edit, left to right.
+        alignments: one a face.
+        crops: one a face, on the editor's device.
+        seconds: time spent by stage: ``find``, ``crop``.
+    """
+
+    photo: Photo
+    faces: tuple[Face, ...]
+    alignments: tuple[Alignment, ...]
+    crops: FaceCrops
+    seconds: Mapping[str, float]
 
 
 class Editor:
@@ -131,7 +140,27 @@ class Editor:
         self, photo: Photo, targets: Sequence[ExpressionMix], faces: Sequence[Face] | None = None
     ) -> list[EditResult]:
         """Return one result a target; the faces are found and cropped once, and go through the model as one batch."""
-        clock = _Clock()
+        prepared = self.prepare(photo, faces)
+        started = time.perf_counter()
+        edited = [self.infer([prepared], target)[0] for target in targets]
+        seconds = time.perf_counter() - started
+        return [
+            self.finish(prepared, target, answer, {"model": seconds})
+            for target, answer in zip(targets, edited, strict=True)
+        ]
+
+    def prepare(self, photo: Photo, faces: Sequence[Face] | None = None) -> PreparedPhoto:
+        """Return the photo with its faces found and cropped: the first stage of an edit.
+
+        Args:
+            photo: any photo.
+            faces: faces of this photo; None = find them and take those of the settings.
+
+        Raises:
+            NoFaceError: there is no face.
+            UsageError: the settings ask for a face that is not there.
+        """
+        started = time.perf_counter()
         if faces is None:
             found = self.find(photo)
             if not found:
@@ -139,35 +168,54 @@ class Editor:
                     f"{photo.name}: no face found; try a larger or less cropped picture of the face"
                 )
             faces = select_faces(found, self.settings.faces)
-        clock.stage("find")
-        alignments, crops = self._crop(photo, faces)
-        clock.stage("crop")
-        with torch.inference_mode():
-            edited = [self.model.edit(crops, [target] * len(faces)) for target in targets]
-        clock.stage("model")
-        results = []
-        for target, answer in zip(targets, edited, strict=True):
-            pixels = photo.pixels
-            edits = []
-            for index, (face, alignment) in enumerate(zip(faces, alignments, strict=True)):
-                if target.is_identity:
-                    edits.append(FaceEdit(face, 0.0, 0.0, face.warnings))
-                    continue
-                # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
-                with torch.inference_mode():
-                    pasted = paste(pixels, alignment, crops.image[index : index + 1], answer.item(index))
-                pixels = pasted.pixels
-                warnings = (*face.warnings, *_warnings(pasted))
-                edits.append(FaceEdit(face, pasted.seam, pasted.change, warnings))
-            clock.stage("paste")
-            results.append(EditResult(photo.with_pixels(pixels), tuple(edits), dict(clock.seconds)))
-        return results
-
-    def _crop(self, photo: Photo, faces: Sequence[Face]) -> tuple[list[Alignment], FaceCrops]:
+        cropping = time.perf_counter()
         rest = self.model.rest_shape()
-        alignments = [align(face, self.model.template, rest) for face in faces]
+        alignments = tuple(align(face, self.model.template, rest) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
-        return alignments, face_crops(images, alignments)
+        crops = face_crops(images, alignments)
+        seconds = {"find": cropping - started, "crop": time.perf_counter() - cropping}
+        return PreparedPhoto(photo, tuple(faces), alignments, crops, seconds)
+
+    def infer(self, prepared: Sequence[PreparedPhoto], target: ExpressionMix) -> list[EditedCrops]:
+        """Return what the model makes of each photo's crops; all faces of all photos are one batch."""
+        crops = FaceCrops.concatenate([photo.crops for photo in prepared])
+        with torch.inference_mode():
+            edited = self.model.edit(crops, [target] * len(crops.image))
+        counts = [len(photo.faces) for photo in prepared]
+        ends = list(accumulate(counts))
+        return [edited.part(end - count, end) for count, end in zip(counts, ends, strict=True)]
+
+    def finish(
+        self,
+        prepared: PreparedPhoto,
+        target: ExpressionMix,
+        edited: EditedCrops,
+        seconds: Mapping[str, float] | None = None,
+    ) -> EditResult:
+        """Return the photo with the edited crops pasted into it: the last stage of an edit.
+
+        Args:
+            prepared: what ``prepare`` returned.
+            target: what ``infer`` was asked for.
+            edited: what ``infer`` answered for this photo.
+            seconds: what ``infer`` took, for the record.
+        """
+        started = time.perf_counter()
+        pixels = prepared.photo.pixels
+        edits = []
+        for index, (face, alignment) in enumerate(zip(prepared.faces, prepared.alignments, strict=True)):
+            if target.is_identity:
+                edits.append(FaceEdit(face, 0.0, 0.0, face.warnings))
+                continue
+            # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
+            with torch.inference_mode():
+                crop = prepared.crops.image[index : index + 1]
+                pasted = paste(pixels, alignment, crop, edited.part(index, index + 1))
+            pixels = pasted.pixels
+            warnings = (*face.warnings, *_warnings(pasted))
+            edits.append(FaceEdit(face, pasted.seam, pasted.change, warnings))
+        spent = {**prepared.seconds, **(seconds or {}), "paste": time.perf_counter() - started}
+        return EditResult(prepared.photo.with_pixels(pixels), tuple(edits), spent)
 
 
 def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:

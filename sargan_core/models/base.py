@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from sargan_core.expressions import ExpressionMix
@@ -27,6 +28,16 @@ class FaceCrops:
     landmarks: Tensor
     rest: Tensor | None = None
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[FaceCrops]) -> FaceCrops:
+        """Return the crops of all parts as one batch; all parts have ``rest`` or none has."""
+        rests = [part.rest for part in parts if part.rest is not None]
+        return cls(
+            torch.cat([part.image for part in parts]),
+            torch.cat([part.landmarks for part in parts]),
+            torch.cat(rests) if rests else None,
+        )
+
 
 @dataclass(frozen=True)
 class EditedCrops:
@@ -44,13 +55,12 @@ class EditedCrops:
     flow: Tensor | None = None
     keep: Tensor | None = None
 
-    def item(self, index: int) -> EditedCrops:
-        """Return one crop's answer as a batch of one."""
-        chosen = slice(index, index + 1)
+    def part(self, start: int, end: int) -> EditedCrops:
+        """Return the answers from ``start`` up to before ``end``."""
         return EditedCrops(
-            self.image[chosen],
-            None if self.flow is None else self.flow[chosen],
-            None if self.keep is None else self.keep[chosen],
+            self.image[start:end],
+            None if self.flow is None else self.flow[start:end],
+            None if self.keep is None else self.keep[start:end],
         )
 
 

@@ -90,7 +90,7 @@ def test_crops_of_a_batch_do_not_see_each_other():
     model, given = made("plain"), crops(3)
     together = model.edit(given, [parse_mix("happy"), parse_mix("sad"), parse_mix("happy:0.3")])
     alone = model.edit(FaceCrops(given.image[1:2], UNKNOWN), [parse_mix("sad")])
-    assert torch.equal(together.item(1).image, alone.image)
+    assert torch.equal(together.part(1, 2).image, alone.image)
 
 
 def test_targets_that_were_not_fitted_are_refused():
