@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix
 from sargan_core.files import replacing
 from sargan_core.provenance import DIGITAL_SOURCE_TYPE, Provenance, mark
 from sargan_core.sheet import bounded_8bit
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor, FaceEdit
+    from sargan_core.models.base import Target
     from sargan_core.photo import Photo
 
 Rgb8 = npt.NDArray[np.uint8]
@@ -45,7 +45,7 @@ class Animation:
     faces: tuple[FaceEdit, ...]
 
 
-def strength_ramp(editor: Editor, photo: Photo, target: ExpressionMix) -> Animation:
+def strength_ramp(editor: Editor, photo: Photo, target: Target) -> Animation:
     """Edit a photo at rising strength and return a loop: rest, rise, hold, fall.
 
     Args:

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from sargan_core.device import choose_device
-from sargan_core.errors import NoFaceError
-from sargan_core.expressions import ExpressionMix
+from sargan_core.errors import NoFaceError, UsageError
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.blend import Pasted, paste
 from sargan_core.faces.find import Face, FaceFinder, select_faces
-from sargan_core.models.base import EditedCrops, FaceCrops
+from sargan_core.models.base import EditedCrops, FaceCrops, Reference, Target
 from sargan_core.models.registry import load_model
 from sargan_core.photo import Photo
 
@@ -122,22 +121,49 @@ class Editor:
         """Return all faces of a photo, numbered from left to right."""
         return self._finder.find(photo.pixels)
 
-    def edit(self, photo: Photo, target: ExpressionMix, faces: Sequence[Face] | None = None) -> EditResult:
+    def reference(self, photo: Photo, face_number: int | None = None) -> Reference:
+        """Return the expression of a face of another photo as a target.
+
+        Args:
+            photo: the photo that shows the expression.
+            face_number: which face, counted from left to right; None = the largest.
+
+        Raises:
+            NoFaceError: there is no face.
+            UsageError: no such face, or the editor's model takes no references.
+        """
+        if not self.model.takes_reference:
+            raise UsageError(
+                f"'{self.model.name}' takes an expression by name; "
+                "the expression of a photo (--like) needs --model aipgan"
+            )
+        found = self.find(photo)
+        if not found:
+            raise NoFaceError(f"{photo.name}: no face found; --like needs a photo of a face")
+        if face_number is not None and face_number > len(found):
+            raise UsageError(
+                f"{photo.name}: there is no face {face_number}, only {len(found)}; "
+                "`sargan detect` shows their numbers"
+            )
+        chosen = select_faces(found, "largest" if face_number is None else str(face_number))
+        return Reference(self.prepare(photo, chosen).crops, Path(photo.name).name)
+
+    def edit(self, photo: Photo, target: Target, faces: Sequence[Face] | None = None) -> EditResult:
         """Return the photo with the expression of its faces changed.
 
         Args:
             photo: any photo.
-            target: expressions and strengths; all 0 returns the photo's own pixels.
+            target: expressions and strengths, or a reference; all 0 returns the photo's own pixels.
             faces: faces of this photo, e.g. from ``find``; None = find them and take those of the settings.
 
         Raises:
             NoFaceError: there is no face.
-            UsageError: the settings ask for a face that is not there.
+            UsageError: the settings ask for a face that is not there, or the model takes no such target.
         """
         return self.edit_each(photo, [target], faces)[0]
 
     def edit_each(
-        self, photo: Photo, targets: Sequence[ExpressionMix], faces: Sequence[Face] | None = None
+        self, photo: Photo, targets: Sequence[Target], faces: Sequence[Face] | None = None
     ) -> list[EditResult]:
         """Return one result a target; the faces are found and cropped once, and go through the model as one batch."""
         prepared = self.prepare(photo, faces)
@@ -176,7 +202,7 @@ class Editor:
         seconds = {"find": cropping - started, "crop": time.perf_counter() - cropping}
         return PreparedPhoto(photo, tuple(faces), alignments, crops, seconds)
 
-    def infer(self, prepared: Sequence[PreparedPhoto], target: ExpressionMix) -> list[EditedCrops]:
+    def infer(self, prepared: Sequence[PreparedPhoto], target: Target) -> list[EditedCrops]:
         """Return what the model makes of each photo's crops; all faces of all photos are one batch."""
         crops = FaceCrops.concatenate([photo.crops for photo in prepared])
         with torch.inference_mode():
@@ -188,7 +214,7 @@ class Editor:
     def finish(
         self,
         prepared: PreparedPhoto,
-        target: ExpressionMix,
+        target: Target,
         edited: EditedCrops,
         seconds: Mapping[str, float] | None = None,
     ) -> EditResult:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
 from sargan_core.faces.align import RestShape, Template
 
@@ -37,6 +39,36 @@ class FaceCrops:
             torch.cat([part.landmarks for part in parts]),
             torch.cat(rests) if rests else None,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A face whose expression another face is to take over.
+
+    Attributes:
+        crops: the reference's face as a batch of one, in the template of the model that will read it.
+        name: the photo's name without its folder, e.g. ``friend.jpg``.
+        strength: 0 = no change, 1 = the expression of the reference, up to 2 = exaggerated.
+    """
+
+    crops: FaceCrops
+    name: str
+    strength: float = 1.0
+
+    def __str__(self) -> str:
+        return f"like {self.name}"
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether no change at all is asked for."""
+        return self.strength == 0
+
+    def scaled(self, strength: float) -> Reference:
+        """Return the reference with its strength multiplied by ``strength``."""
+        return replace(self, strength=self.strength * strength)
+
+
+Target: TypeAlias = ExpressionMix | Reference
 
 
 @dataclass(frozen=True)
@@ -70,24 +102,57 @@ class ExpressionModel(nn.Module, ABC):
     Attributes:
         name: the model's name on the command line, e.g. ``sargan``.
         template: the alignment the crops must have, stored with the weights.
+        takes_reference: whether the targets are references (photos) instead of mixes (names).
     """
 
     name: str
     template: Template
+    takes_reference: bool = False
 
     def rest_shape(self) -> RestShape | None:
         """Return what estimates a face's neutral landmarks for ``align``, None if the model needs none."""
         return None
 
     @abstractmethod
-    def edit(self, crops: FaceCrops, targets: Sequence[ExpressionMix]) -> EditedCrops:
+    def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
         """Return each crop with its target expression.
 
         Args:
             crops: B aligned crops on the model's device.
-            targets: B mixes, one a crop; a weight is the strength of that expression, 0 = unchanged, 1 = full,
-                up to 2 = exaggerated.
+            targets: B mixes or references, one a crop; a weight is the strength of that expression, 0 = unchanged,
+                1 = full, up to 2 = exaggerated.
 
         Returns:
             B edited crops; a target whose weights are all 0 returns the crop itself, bit for bit.
+
+        Raises:
+            UsageError: targets of the kind that this model does not take.
         """
+
+    def mixes(self, targets: Sequence[Target]) -> list[ExpressionMix]:
+        """Return ``targets`` of a model that takes mixes.
+
+        Raises:
+            UsageError: one of them is a reference.
+        """
+        mixes = [target for target in targets if isinstance(target, ExpressionMix)]
+        if len(mixes) < len(targets):
+            raise UsageError(
+                f"'{self.name}' takes an expression by name (--expr happy); "
+                "the expression of a photo (--like) needs --model aipgan"
+            )
+        return mixes
+
+    def references(self, targets: Sequence[Target]) -> list[Reference]:
+        """Return ``targets`` of a model that takes references.
+
+        Raises:
+            UsageError: one of them is a mix.
+        """
+        references = [target for target in targets if isinstance(target, Reference)]
+        if len(references) < len(targets):
+            raise UsageError(
+                f"'{self.name}' takes the expression of a photo (--like PHOTO); "
+                "an expression by name (--expr) needs another model, such as --model pixel"
+            )
+        return references

@@ -34,7 +34,7 @@ from sargan_core.faces.mouth import (
     widened,
 )
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
-from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops
+from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops, Target
 
 FORMS = ("plain", "kernel", "displaced")
 CHANNELS = ("shared", "separate")
@@ -127,15 +127,15 @@ class PixelModel(ExpressionModel):
 
         return estimate
 
-    def edit(self, crops: FaceCrops, targets: Sequence[ExpressionMix]) -> EditedCrops:
+    def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
         """Return each crop with its target expression; see ``ExpressionModel.edit``.
 
         A mix adds the parts' displacements and changes, to first order.
 
         Raises:
-            UsageError: a target that the weights were not fitted for.
+            UsageError: a target that the weights were not fitted for, or a reference.
         """
-        edited = [self._edit_one(crops, index, target) for index, target in enumerate(targets)]
+        edited = [self._edit_one(crops, index, mix) for index, mix in enumerate(self.mixes(targets))]
         moved = self.settings.form == "displaced"
         return EditedCrops(
             image=torch.cat([one.image for one in edited]),

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix
 from sargan_core.faces.align import Template
-from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops
+from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops, Target
 from sargan_core.models.fast_convolution import (
     WINOGRAD_CHANNELS,
     FewOutputsConvolution,
@@ -282,7 +281,7 @@ class SarganModel(ExpressionModel):
         self.template = template
         self.precision = precision
 
-    def edit(self, crops: FaceCrops, targets: Sequence[ExpressionMix]) -> EditedCrops:
+    def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
         """Return each crop with its target expression; see ``ExpressionModel.edit``.
 
         A mix adds the weighted changes of its parts: ``crop + sum of weight * (G(crop, part) - crop)``. All
@@ -290,7 +289,7 @@ class SarganModel(ExpressionModel):
         """
         rows = [
             (index, expression.label, weight)
-            for index, target in enumerate(targets)
+            for index, target in enumerate(self.mixes(targets))
             for expression, weight in target.parts
             if weight != 0
         ]
