@@ -11,7 +11,8 @@ import typer
 
 from sargan_cli.app import app
 from sargan_cli.console import Console, closed_pipe_is_quiet
-from sargan_cli.outcomes import INTERRUPTED, OK, exit_code, message, say_error
+from sargan_cli.outcomes import INTERRUPTED, OK, exit_code, say_error
+from sargan_core.outcome import message
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

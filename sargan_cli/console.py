@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sargan_core.files import shown
+from sargan_core.outcome import plain
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -34,11 +34,6 @@ def enable_debugging(wanted: bool) -> None:
     """Turn tracebacks on for this process; the callback of ``--debug``."""
     if wanted:
         os.environ[DEBUG_VARIABLE] = "1"
-
-
-def plain(text: object) -> str:
-    """Return text as one line that any terminal can show: control and undecodable characters are escaped."""
-    return shown(" ".join(str(text).splitlines()).strip())
 
 
 @dataclass(frozen=True)
@@ -98,11 +93,6 @@ def print_path(path: Path) -> None:
 def print_json(value: dict[str, Any]) -> None:
     """Write one object as one line of JSON to stdout (ASCII, so that any locale can take it)."""
     print_bytes(json.dumps(value).encode("ascii") + b"\n")
-
-
-def rounded(points: Iterable[Iterable[float]]) -> list[list[float]]:
-    """Return (N, 2) pixel coordinates as plain numbers, to a tenth of a pixel."""
-    return [[round(float(value), 1) for value in point] for point in points]
 
 
 def print_bytes(data: bytes) -> None:

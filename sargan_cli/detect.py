@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sargan_cli.console import Console, print_bytes, print_json, print_table, rounded
+from sargan_cli.console import Console, print_bytes, print_json, print_table
 from sargan_cli.inputs import check_stdin, display_name, read_input
 from sargan_cli.options import (
     DebugOption,
@@ -19,9 +19,11 @@ from sargan_cli.options import (
     OverwriteOption,
     QuietOption,
 )
-from sargan_cli.outcomes import FileReport, Outcome, failure, overall_code, say_error
+from sargan_cli.outcomes import FileReport, failure, overall_code, say_error
 from sargan_cli.outputs import STREAM, check_free, photo_endings, plan_outputs
+from sargan_core.edit_record import rounded
 from sargan_core.errors import NoFaceError, UsageError, WeightsError
+from sargan_core.outcome import Outcome
 
 if TYPE_CHECKING:
     from sargan_core.faces.find import Face, FaceFinder

@@ -20,10 +20,11 @@ from sargan_cli.options import (
     OverwriteOption,
     QuietOption,
 )
-from sargan_cli.outcomes import FileReport, Outcome, overall_code
+from sargan_cli.outcomes import FileReport, overall_code
 from sargan_cli.outputs import STREAM, Task, animation_endings, photo_endings, plan_outputs
 from sargan_core.errors import UsageError
 from sargan_core.expressions import Expression, ExpressionMix, parse_mix
+from sargan_core.outcome import Outcome
 
 MAX_STRENGTH = 2.0
 GRID_SUFFIX = ".png"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sargan_cli.console import Console, print_bytes, rounded
+from sargan_cli.console import Console, print_bytes
 from sargan_cli.inputs import display_name, read_input
-from sargan_cli.outcomes import FileReport, Outcome, failure, say_error
+from sargan_cli.outcomes import FileReport, failure, say_error
 from sargan_cli.outputs import Task, check_free
+from sargan_core.edit_record import face_json, worst_face_json
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import ExpressionMix
+from sargan_core.outcome import Outcome
 
 if TYPE_CHECKING:
-    from sargan_core.editor import Editor, FaceEdit
+    from sargan_core.editor import Editor
     from sargan_core.photo import Photo
     from sargan_core.provenance import Provenance
 
@@ -189,26 +190,3 @@ def _mark(request: EditRequest, session: Session) -> Provenance | None:
     if not request.provenance:
         return None
     return Provenance(session.model, request.expression, request.strength, __version__)
-
-
-def face_json(edit: FaceEdit) -> dict[str, Any]:
-    """Return one edited face as plain values."""
-    return {
-        "number": edit.face.number,
-        "box": [round(value, 1) for value in edit.face.box],
-        "points": rounded(edit.face.points),
-        "seam": round(edit.seam, 5),
-        "change": round(edit.change, 5),
-        "warnings": list(edit.warnings),
-    }
-
-
-def worst_face_json(edits: Iterable[FaceEdit]) -> dict[str, Any]:
-    """Return one face of several edits as plain values: the largest figures and every warning once."""
-    values = [face_json(edit) for edit in edits]
-    return {
-        **values[0],
-        "seam": max(value["seam"] for value in values),
-        "change": max(value["change"] for value in values),
-        "warnings": list(dict.fromkeys(warning for value in values for warning in value["warnings"])),
-    }

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from sargan_cli.console import Console, plain, print_json, print_path, print_table
+from sargan_cli.console import Console, print_json, print_path, print_table
 from sargan_cli.options import DebugOption, JsonOption, OverwriteOption, QuietOption, show_help
-from sargan_cli.outcomes import OK, WEIGHTS, message, say_error
+from sargan_cli.outcomes import OK, WEIGHTS, say_error
 from sargan_cli.outputs import check_free
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.models.weights import WeightsRecord, find_record, read_index, verify, weights_folder
+from sargan_core.outcome import message, plain
 
 # What an imported checkpoint does not say about itself.
 UNKNOWN_DATA = "not recorded in the checkpoint; ask its authors"

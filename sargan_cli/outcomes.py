@@ -1,38 +1,21 @@
-"""The one place that turns errors into outcomes, exit codes and one-line messages."""
+"""The one place that turns errors into exit codes; reports of single files."""
 
 from __future__ import annotations
 
-import errno
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-from sargan_cli.console import Console, debugging, plain
-from sargan_core.errors import (
-    NoFaceError,
-    OutputExistsError,
-    PhotoError,
-    SarganError,
-    UsageError,
-    WeightsError,
-)
+from sargan_cli.console import Console, debugging
+from sargan_core.errors import UsageError, WeightsError
+from sargan_core.outcome import Outcome, message, outcome_of
 
 OK = 0
 SOME_FAILED = 1
 USAGE = 2
 WEIGHTS = 3
 INTERRUPTED = 130
-
-
-class Outcome(str, Enum):
-    """How one file ended."""
-
-    DONE = "done"
-    NO_FACE = "no_face"
-    UNREADABLE = "unreadable"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -94,43 +77,8 @@ def failure(source: str, error: Exception, *, reading: bool, details: dict[str, 
         reading: whether the input was still being read.
         details: further members of the JSON object.
     """
-    outcome = Outcome.FAILED
-    if isinstance(error, NoFaceError):
-        outcome = Outcome.NO_FACE
-    elif reading and not isinstance(error, OutputExistsError | UsageError):
-        outcome = Outcome.UNREADABLE
+    outcome = outcome_of(error, reading=reading)
     return FileReport(source, None, outcome, message(error, source), details, exit_code(error))
-
-
-def message(error: BaseException, subject: str = "") -> str:
-    """Return one line: what it is about, what is wrong, what to do.
-
-    The errors of sargan_core bring all three; those of the system and of the libraries get the missing parts.
-    """
-    if isinstance(error, SarganError):
-        text = str(error)
-        named = not subject or isinstance(error, WeightsError | OutputExistsError) or subject in text
-        if isinstance(error, PhotoError) or named:
-            return plain(text)
-        return plain(f"{subject}: {text}")
-    prefix = f"{subject}: " if subject else ""
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return plain(f"{prefix}not enough memory; close other programs, use --device cpu, or a smaller photo")
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else prefix
-        advice = _ADVICE.get(error.errno or 0, "")
-        return plain(f"{where}{error.strerror or error}{advice}")
-    return plain(
-        f"{prefix}unexpected {type(error).__name__}: {error} (--debug shows where; please report it)"
-    )
-
-
-_ADVICE = {
-    errno.ENOSPC: "; free some space or write elsewhere with -o",
-    errno.EACCES: "; check the permissions or write elsewhere with -o",
-    errno.EROFS: "; write elsewhere with -o",
-    errno.ENOENT: "; check the name",
-}
 
 
 def say_error(error: BaseException, text: str, console: Console) -> None:

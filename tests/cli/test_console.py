@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sargan_cli.console import Console, plain, print_json, print_path, print_table
+from sargan_cli.console import Console, print_json, print_path, print_table
+from sargan_core.outcome import plain
 
 
 def test_paths_go_out_byte_for_byte(capfdbinary):

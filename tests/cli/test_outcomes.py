@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from sargan_cli.outcomes import FileReport, Outcome, exit_code, failure, message, overall_code
+from sargan_cli.outcomes import FileReport, exit_code, failure, overall_code
 from sargan_core.errors import (
     DataError,
     NoFaceError,
@@ -16,6 +16,7 @@ from sargan_core.errors import (
     UsageError,
     WeightsError,
 )
+from sargan_core.outcome import Outcome, message
 
 
 def report(code: int) -> FileReport:

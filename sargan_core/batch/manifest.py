@@ -1,0 +1,319 @@
+"""The manifest: one line a result, appended, so that a run that is killed can be taken up again.
+
+A line is written before its output is put in its place. So an output that is there has a line, whenever the run is
+killed; a line whose output is missing, or is still the old one, counts as work to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
+
+from sargan_core.errors import DataError, PhotoError
+from sargan_core.files import shown
+from sargan_core.outcome import Outcome
+
+FORMAT = 1
+STEM = "sargan-batch"
+ENDING = ".jsonl"
+# A line that is longer is not ours; it would be read into memory whole.
+MAX_LINE = 16 << 20
+# Lines survive a killed process at once, a power failure after this many seconds.
+SYNC_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A file's size in bytes and its time of change in nanoseconds: what tells cheaply that it is the same.
+
+    Attributes:
+        size: bytes.
+        mtime_ns: time of change; None where it says nothing, because the file had changed just before.
+    """
+
+    size: int
+    mtime_ns: int | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line: what became of one photo under one expression and strength.
+
+    Attributes:
+        input: the photo, relative to the manifest's folder (absolute on another drive).
+        input_sha256: of its content; empty if it could not be read.
+        output: where the result is or would be, relative to the manifest's folder, with ``/``.
+        options_sha256: of everything that decides what the result looks like.
+        model: name of the model.
+        expression: the expression or mix before ``strength``.
+        strength: factor on it.
+        outcome: ``done``, ``no_face``, ``unreadable`` or ``failed``.
+        message: one line for people; empty if all went well.
+        faces: one object a face, see ``edit_record.face_json``.
+        seam: the worst face's, in 8-bit levels.
+        seconds: time spent by stage.
+        finished: time of the line, ISO 8601, UTC.
+        input_stamp: of the photo when it was read.
+        output_stamp: of the result.
+        output_sha256: of the result's content; empty unless ``done``.
+        notes: sentences about what the result does not hold of the photo.
+    """
+
+    input: str
+    input_sha256: str
+    output: str
+    options_sha256: str
+    model: str
+    expression: str
+    strength: float
+    outcome: str
+    message: str = ""
+    faces: tuple[dict[str, Any], ...] = ()
+    seam: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    finished: str = ""
+    input_stamp: Stamp | None = None
+    output_stamp: Stamp | None = None
+    output_sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as plain values."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Entry:
+        """Return the entry that ``to_json`` made.
+
+        Raises:
+            DataError: a member is missing or of the wrong type, or the output leaves the manifest's folder.
+        """
+        if not isinstance(value, dict):
+            raise DataError("is no object")
+        if value.get("format") != FORMAT:
+            raise DataError(
+                f"has format {value.get('format')!r:.40}; this version of sargan reads format {FORMAT}"
+            )
+        texts = {name: _text(value, name) for name in _TEXTS}
+        _check_output(texts["output"])
+        if texts["outcome"] not in set(Outcome):
+            raise DataError(f"has an unknown outcome {texts['outcome']!r:.40}")
+        seam = value.get("seam")
+        return cls(
+            **texts,
+            strength=_number(value.get("strength"), "strength"),
+            faces=tuple(_objects(value.get("faces", []))),
+            seam=None if seam is None else _number(seam, "seam"),
+            seconds=_seconds(value.get("seconds", {})),
+            input_stamp=_stamp(value.get("input_stamp")),
+            output_stamp=_stamp(value.get("output_stamp")),
+            notes=tuple(_strings(value.get("notes", []))),
+        )
+
+
+_TEXTS = (
+    *("input", "input_sha256", "output", "options_sha256", "model", "expression", "outcome"),
+    *("message", "finished", "output_sha256"),
+)
+_OPTIONAL_TEXTS = {"output_sha256"}
+
+
+def manifest_path(folder: Path, shard: str = "") -> Path:
+    """Return where the manifest of an output folder lies; each shard (``2-of-8``) of a run has its own."""
+    return folder / (f"{STEM}.{shard}{ENDING}" if shard else STEM + ENDING)
+
+
+def manifest_paths(folder: Path) -> list[Path]:
+    """Return the manifests in an output folder: that of an undivided run and those of shards."""
+    found = (path for path in folder.glob(f"{STEM}*{ENDING}") if path.is_file())
+    return sorted(path for path in found if path.name == STEM + ENDING or path.name.startswith(STEM + "."))
+
+
+def read_manifest(path: Path) -> dict[str, Entry]:
+    """Return the last entry of every output, by output, in order of the outputs' first lines.
+
+    Args:
+        path: a manifest, or an output folder: then all its manifests are one, the time of each line deciding.
+
+    Raises:
+        DataError: missing, or a line that is none; a last line that was cut off is left out.
+    """
+    entries: dict[str, Entry] = {}
+    for entry in iterate_manifest(path):
+        known = entries.get(entry.output)
+        if known is None or known.finished <= entry.finished:
+            entries[entry.output] = entry
+    return entries
+
+
+def iterate_manifest(path: Path) -> Iterator[Entry]:
+    """Yield every line of a manifest, or of all manifests of an output folder, one file after the other.
+
+    Raises:
+        DataError: as ``read_manifest``.
+    """
+    paths = manifest_paths(path) if path.is_dir() else [path]
+    if not paths:
+        raise DataError(f"{shown(path)}: holds no {STEM}{ENDING}; name the output folder of `sargan batch`")
+    for file in paths:
+        yield from _entries_of(file)
+
+
+def _entries_of(path: Path) -> Iterator[Entry]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(MAX_LINE + 1):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) > MAX_LINE:
+                        raise DataError(f"{shown(path)}: line {number} is too long for a manifest")
+                    return  # cut off when a run was killed
+                yield _entry_of(line, path, number)
+    except OSError as error:
+        raise DataError(
+            f"{shown(path)}: cannot be read ({error.strerror or error}); check the name"
+        ) from error
+
+
+def _entry_of(line: bytes, path: Path, number: int) -> Entry:
+    try:
+        return Entry.from_json(json.loads(line))
+    except DataError as error:
+        raise DataError(f"{shown(path)}: line {number} {error}; take the line out") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{shown(path)}: line {number} is no JSON; take the line out") from error
+
+
+class ManifestWriter:
+    """Appends entries to a manifest; only one writer a file may live at a time (see ``lock``).
+
+    A last line that was cut off when an earlier run was killed is removed first.
+
+    Args:
+        path: the manifest; made if it is missing, its folder must exist.
+
+    Raises:
+        PhotoError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.folder = path.parent
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+            self._end = _whole_lines(self._descriptor)
+            os.ftruncate(self._descriptor, self._end)
+        except OSError as error:
+            raise self._explained(error) from error
+        self._synced = time.monotonic()
+
+    def append(self, entry: Entry) -> None:
+        """Write one line; when this returns the line survives the end of the process.
+
+        Raises:
+            PhotoError: the disk is full or the like; the manifest is as before.
+        """
+        line = json.dumps(entry.to_json(), allow_nan=False).encode("ascii") + b"\n"
+        try:
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            written = 0
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError as error:
+            os.ftruncate(self._descriptor, self._end)
+            raise self._explained(error) from error
+        self._end += len(line)
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self._sync()
+
+    def close(self) -> None:
+        """Bring the lines to the disk and close the file."""
+        self._sync()
+        os.close(self._descriptor)
+
+    def __enter__(self) -> ManifestWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _sync(self) -> None:
+        os.fsync(self._descriptor)
+        self._synced = time.monotonic()
+
+    def _explained(self, error: OSError) -> PhotoError:
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+        reason = "the disk is full" if full else error.strerror or str(error)
+        return PhotoError(f"{shown(self.path)}: cannot be written ({reason}); nothing more was edited")
+
+
+def _whole_lines(descriptor: int) -> int:
+    """Return the length of a file up to and with its last newline."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        newline = os.read(descriptor, end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _text(value: dict[str, Any], name: str) -> str:
+    text = value.get(name, "" if name in _OPTIONAL_TEXTS else None)
+    if not isinstance(text, str):
+        raise DataError(f"has no text as {name}")
+    return text
+
+
+def _check_output(output: str) -> None:
+    path = PurePosixPath(output)
+    if not output or path.is_absolute() or ".." in path.parts or "\0" in output or Path(output).is_absolute():
+        raise DataError(f"names an output outside its folder: {shown(output):.80}")
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DataError(f"has no number as {name}")
+    return float(value)
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise DataError("has no list of objects as faces")
+    return value
+
+
+def _strings(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise DataError("has no list of texts as notes")
+    return value
+
+
+def _seconds(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise DataError("has no object as seconds")
+    return {str(stage): _number(spent, "seconds") for stage, spent in value.items()}
+
+
+def _stamp(value: Any) -> Stamp | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not isinstance(value.get("size"), int):
+        raise DataError("has a stamp without a size")
+    changed = value.get("mtime_ns")
+    if changed is not None and not isinstance(changed, int):
+        raise DataError("has a stamp without a time")
+    return Stamp(value["size"], changed)

@@ -1,0 +1,101 @@
+"""What a batch is to make: which photos, under which expressions and strengths, and where the results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sargan_core.expressions import ExpressionMix
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One expression at one strength: what every photo of a batch is edited to.
+
+    Attributes:
+        mix: the expression or mix as asked for.
+        strength: factor on it.
+        folder: sub-folder of the results, empty if there is one expression only.
+        ending: what the name of a result ends with before its suffix, e.g. ``-050``; empty unless a series.
+    """
+
+    mix: ExpressionMix
+    strength: float
+    folder: str = ""
+    ending: str = ""
+
+    @property
+    def target(self) -> ExpressionMix:
+        """What the editor is asked for."""
+        return self.mix.scaled(self.strength)
+
+    def output(self, name: str) -> str:
+        """Return the place of a result, relative to the output folder, with ``/``.
+
+        Args:
+            name: the photo's name in the output tree, e.g. ``anna/one.jpg``.
+        """
+        path = PurePosixPath(self.folder, name)
+        return str(path.with_name(f"{path.stem}{self.ending}{path.suffix}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One photo of a batch.
+
+    Attributes:
+        path: the file as it was given or found; a string, because there may be millions.
+        name: its name in the output tree, with ``/``, without what variants add.
+    """
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All photos, all variants.
+
+    Attributes:
+        folder: the output folder, where the manifest lies.
+        variants: what every photo is edited to.
+        sources: the photos in the order of their results.
+        in_place: the results replace the photos.
+        notes: sentences for the person, about what was left out or renamed.
+    """
+
+    folder: Path
+    variants: tuple[Variant, ...]
+    sources: tuple[Source, ...]
+    in_place: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """One result that is to be made.
+
+    Attributes:
+        variant: what the photo is edited to.
+        path: place relative to the output folder, with ``/``.
+        options_sha256: of everything that decides what the result looks like.
+        replace: a file that lies there may be replaced: it is an earlier result, or overwriting was asked for.
+    """
+
+    variant: Variant
+    path: str
+    options_sha256: str
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo and the results of it that are to be made; the unit that engines work on.
+
+    Attributes:
+        source: the photo.
+        outputs: at least one.
+    """
+
+    source: Source
+    outputs: tuple[Output, ...]
