@@ -1,0 +1,189 @@
+"""The report of a batch: one HTML page with before and after side by side, made from the manifest alone."""
+
+from __future__ import annotations
+
+import math
+import os
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
+from sargan_core.batch.thumbnails import THUMBNAILS, shown_by_browsers, thumbnail
+from sargan_core.files import shown, write_atomically
+
+_OUTCOMES = {"done": "done", "no_face": "no face", "unreadable": "unreadable", "failed": "failed"}
+
+
+def write_report(manifest: Path, output: Path) -> None:
+    """Write the report of a batch next to its results.
+
+    The page works from the file system and loads nothing from elsewhere: photos are shown where they lie, by relative
+    addresses; those that browsers cannot show (TIFF) get a small copy in a hidden folder beside the page. The same
+    results give the same bytes.
+
+    Args:
+        manifest: the batch's manifest, or its output folder: then all shards together.
+        output: the page; replaced if it exists. It should lie in the folder of the results, so that both can move.
+
+    Raises:
+        DataError: the manifest is missing or is none.
+        PhotoError: the page cannot be written.
+    """
+    entries = list(read_manifest(manifest).values())
+    folder = manifest if manifest.is_dir() else manifest.parent
+    page = _Page(folder.absolute(), output.parent.absolute())
+    environment = Environment(
+        loader=PackageLoader("sargan_core.batch"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    script = environment.get_template("report.js").render()
+    html = environment.get_template("report.html").render(
+        title=shown(page.folder.name) or "results",
+        summary=summary(entries),
+        rows=[page.row(entry) for entry in entries],
+        outcomes=_OUTCOMES,
+        expressions=sorted({entry.expression for entry in entries}),
+        manifest=shown(manifest_path(folder).name if manifest.is_dir() else manifest.name),
+        # Only this script may run, whatever a file name or a message tries to smuggle in.
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+    )
+    write_atomically(output, html.encode(), overwrite=True)
+
+
+def summary(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return the figures over all entries: counts, seam, check, and where the time went.
+
+    Returns:
+        ``outcomes`` (outcome -> count), ``faces``, ``warned`` (results with a warning), ``models``, ``seam`` and
+        ``worst_seam`` (8-bit levels), ``reached`` and ``identity`` (means, 0..1; None without checks), ``seconds``
+        (mean of a photo by stage, largest first), ``finished`` (the last one's time).
+    """
+    counts = Counter(entry.outcome for entry in entries)
+    seams = [entry.seam for entry in entries if entry.seam is not None]
+    checks = [check for entry in entries for check in _checks(entry)]
+    done = [entry for entry in entries if entry.outcome == "done"]
+    stages = {stage for entry in done for stage in entry.seconds} - {"total"}
+    means = {stage: fmean(entry.seconds.get(stage, 0.0) for entry in done) for stage in sorted(stages)}
+    return {
+        "outcomes": {outcome: counts[outcome] for outcome in _OUTCOMES},
+        "faces": sum(len(entry.faces) for entry in entries),
+        "warned": sum(bool(_warnings(entry)) for entry in entries),
+        "models": sorted({entry.model for entry in entries}),
+        "seam": median(seams) if seams else None,
+        "worst_seam": max(seams, default=None),
+        "reached": _mean(check.get("reached") for check in checks),
+        "identity": _mean(check.get("identity") for check in checks),
+        "seconds": dict(sorted(means.items(), key=lambda item: -item[1])),
+        "finished": max((entry.finished for entry in entries), default=""),
+    }
+
+
+class _Page:
+    """Where the page lies, and so how it refers to photos.
+
+    Args:
+        folder: the results' folder.
+        place: the page's folder.
+    """
+
+    def __init__(self, folder: Path, place: Path) -> None:
+        self.folder = folder
+        self.place = place
+
+    def row(self, entry: Entry) -> dict[str, Any]:
+        """Return what the page's script needs of an entry, as plain values."""
+        checks = _checks(entry)
+        done = entry.outcome == "done"
+        return {
+            "name": shown(entry.output),
+            "input": shown(entry.input),
+            "outcome": entry.outcome,
+            "message": entry.message,
+            "expression": entry.expression,
+            "strength": entry.strength,
+            "seam": entry.seam,
+            "change": _mean(face.get("change") for face in entry.faces),
+            "reached": _mean(check.get("reached") for check in checks),
+            "was": _mean(check.get("before") for check in checks),
+            "sees": ", ".join(dict.fromkeys(str(check.get("expression", "")) for check in checks)),
+            "identity": min(_numbers(check.get("identity") for check in checks), default=None),
+            "seconds": entry.seconds.get("total", sum(entry.seconds.values())),
+            "warnings": _warnings(entry),
+            "box": _around(entry),
+            "before": self._picture(entry.input),
+            "after": self._picture(entry.output) if done else None,
+        }
+
+    def _picture(self, name: str) -> dict[str, Any] | None:
+        """Return addresses of a photo and of what to show of it; None where there is nothing to refer to."""
+        if "://" in name or "\0" in name:
+            return None
+        path = self.folder / name
+        link = address(path, self.place)
+        if shown_by_browsers(path):
+            return {"link": link, "show": link, "scale": 1.0}
+        small = thumbnail(path, self.place / THUMBNAILS)
+        if small is None:
+            return {"link": link, "show": None, "scale": 1.0}
+        return {"link": link, "show": address(small.path, self.place), "scale": small.scale}
+
+
+def address(path: Path, folder: Path) -> str:
+    """Return the relative URL of a file for a page in ``folder``; any byte of a name is safe in it."""
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # another drive
+        return path.absolute().as_uri()
+    try:
+        name = os.fsencode(relative.replace(os.sep, "/"))
+    except UnicodeEncodeError:  # no name that a file could have
+        name = relative.encode("utf-8", "replace")
+    return quote(name, safe="/")
+
+
+def _checks(entry: Entry) -> list[dict[str, Any]]:
+    checks = [face.get("check") for face in entry.faces]
+    return [check for check in checks if isinstance(check, dict)]
+
+
+def _warnings(entry: Entry) -> list[str]:
+    found = list(entry.notes)
+    for number, face in enumerate(entry.faces, start=1):
+        warnings = face.get("warnings")
+        which = f"face {face.get('number', number)}: " if len(entry.faces) > 1 else ""
+        found += [f"{which}{warning}" for warning in warnings] if isinstance(warnings, list) else []
+    return found
+
+
+def _around(entry: Entry) -> list[float] | None:
+    """Return the box (x, y, width, height) around the boxes of all faces."""
+    corners = []
+    for face in entry.faces:
+        box = face.get("box")
+        numbers = _numbers(box) if isinstance(box, list) else []
+        if len(numbers) == 4:
+            x, y, width, height = numbers
+            corners.append((x, y, x + width, y + height))
+    if not corners:
+        return None
+    left, top, right, bottom = zip(*corners, strict=True)
+    return [min(left), min(top), max(right) - min(left), max(bottom) - min(top)]
+
+
+def _numbers(values: Iterable[Any]) -> list[float]:
+    return [float(value) for value in values if isinstance(value, int | float) and math.isfinite(value)]
+
+
+def _mean(values: Iterable[Any]) -> float | None:
+    numbers = _numbers(values)
+    return fmean(numbers) if numbers else None
