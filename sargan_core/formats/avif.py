@@ -8,6 +8,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 from sargan_core.formats.colour import is_linear, linear_light
 from sargan_core.formats.containers import iso_boxes
+from sargan_core.formats.kinds import KINDS
 from sargan_core.formats.metadata import tidy
 from sargan_core.formats.planes import Picture, check_size, from_pillow, to_pillow
 from sargan_core.formats.records import Decoded, Defect, Encoding, Metadata
@@ -27,6 +28,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     boxes = iso_boxes(data)
     header = b"".join(data[start:end] for kind, start, end in boxes if kind in (b"meta", b"moov"))
+    _check_size(header, max_pixels)
     image = AvifImageFile(io.BytesIO(data))
     check_size(*image.size, max_pixels)
     profile: bytes | None = image.info.get("icc_profile")
@@ -48,6 +50,18 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     pixels, alpha, grey = from_pillow(image, kept.orientation)
     metadata = Metadata(icc_profile=profile, exif=kept.exif, xmp=kept.xmp)
     return Decoded(pixels, alpha, Encoding(grey=grey, lossless=False), metadata, tuple(notes))
+
+
+def _check_size(header: bytes, max_pixels: int) -> None:
+    at = header.find(b"ispe")
+    while 0 <= at <= len(header) - 16:
+        width, height = (int.from_bytes(header[start : start + 4], "big") for start in (at + 8, at + 12))
+        check_size(width, height, max_pixels)
+        if max(width, height) > KINDS["AVIF"].largest_side:
+            raise Defect(
+                f"the AVIF has {width} x {height} pixels, more than can be decoded", "make it smaller"
+            )
+        at = header.find(b"ispe", at + 16)
 
 
 def _check_colours(header: bytes, profile: bytes | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,10 @@ from sargan_core.formats.records import cut_off, damaged
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ANY_FIELD_LIMIT = 64 * 2**20
 _JPEG_SEGMENT_LIMIT = 65533
+# Inside compressed data 0xFF is followed by 0 or a restart marker.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_DEFLATE_RATIO = 1032
+_BLOCK = 2**20
 
 
 def jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:
@@ -38,6 +43,18 @@ def jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:
         if marker == 0xDA:
             return segments
         at = end
+
+
+def jpeg_scans(data: bytes) -> int:
+    """Return how many scans the first picture of a JPEG has; what follows its end is not looked at."""
+    scans, at = 0, 2
+    while match := _JPEG_MARKER.search(data, at):
+        marker, at = match[0][-1], match.end()
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        at += int.from_bytes(data[at : at + 2], "big")
+    return scans
 
 
 def insert_jpeg_segments(data: bytes, segments: Sequence[tuple[int, bytes]]) -> bytes:
@@ -101,6 +118,21 @@ def inflate(data: bytes) -> bytes | None:
     except zlib.error:
         return None
     return None if engine.unconsumed_tail else content
+
+
+def inflates_to(data: bytes, most: int) -> bool:
+    """Return whether zlib data inflate to at most ``most`` bytes; nothing is kept. Broken data count as short."""
+    # Deflate expands by a factor of 1032 at most, so small data need no look.
+    if len(data) * _DEFLATE_RATIO <= most:
+        return True
+    engine, size = zlib.decompressobj(), 0
+    try:
+        while data and size <= most:
+            size += len(engine.decompress(data, _BLOCK))
+            data = engine.unconsumed_tail
+    except zlib.error:
+        return True
+    return size <= most
 
 
 def riff_chunks(data: bytes) -> list[tuple[bytes, bytes]]:

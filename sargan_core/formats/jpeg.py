@@ -13,10 +13,10 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from sargan_core.formats import xmp as packets
 from sargan_core.formats.colour import cmyk_to_srgb, is_linear, linear_light, srgb_profile
-from sargan_core.formats.containers import insert_jpeg_segments, jpeg_segments, split_jpeg_payload
+from sargan_core.formats.containers import insert_jpeg_segments, jpeg_scans, jpeg_segments, split_jpeg_payload
 from sargan_core.formats.metadata import tidy, without_pictures
 from sargan_core.formats.planes import Picture, check_size, from_pillow, to_pillow
-from sargan_core.formats.records import Decoded, Defect, Encoding, Metadata, cut_off
+from sargan_core.formats.records import Decoded, Defect, Encoding, Metadata, cut_off, damaged
 
 _APP1, _APP2, _APP11, _APP13, _APP14, _COM = 0xE1, 0xE2, 0xEB, 0xED, 0xEE, 0xFE
 _EXIF = b"Exif\x00\x00"
@@ -26,6 +26,8 @@ _ICC = b"ICC_PROFILE\x00"
 _PHOTOSHOP = b"Photoshop 3.0\x00"
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+# A progressive JPEG has about ten; each costs a pass over all pixels, however few bytes it takes.
+_MOST_SCANS = 200
 _QUALITY = 95  # for photos that did not come from a JPEG
 
 Segments = Sequence[tuple[int, bytes]]
@@ -39,6 +41,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     segments = jpeg_segments(data)
     _check_frame(segments, max_pixels)
+    if jpeg_scans(data) > _MOST_SCANS:
+        raise damaged("JPEG", "more scans than a picture has")
     image = JpegImageFile(io.BytesIO(data))
     check_size(*image.size, max_pixels)
     try:

@@ -37,7 +37,7 @@ KINDS: dict[str, Kind] = {
         Kind("WEBP", (".webp",), largest_side=16383),
         Kind("TIFF", (".tif", ".tiff"), holds_16_bit=True),
         Kind("BMP", (".bmp", ".dib"), holds_provenance=False),
-        Kind("AVIF", (".avif",), largest_side=65535),
+        Kind("AVIF", (".avif",), largest_side=32768),  # what decoders take
         Kind("GIF", (".gif",), holds_provenance=False, largest_side=65535),
     )
 }

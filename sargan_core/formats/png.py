@@ -20,11 +20,13 @@ from sargan_core.formats.colour import is_linear, linear_light
 from sargan_core.formats.containers import PNG_SIGNATURE, inflate, insert_png_chunks, png_chunk, png_chunks
 from sargan_core.formats.metadata import tidy
 from sargan_core.formats.planes import Picture, check_size, from_array, from_pillow, to_pillow
-from sargan_core.formats.records import Array, Decoded, Defect, Encoding, Metadata, damaged
+from sargan_core.formats.png_samples import check_samples
+from sargan_core.formats.records import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
 
 _COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP_KEY = b"XML:com.adobe.xmp"
+_INFLATED = {_XMP_KEY, b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"}
 _GREY, _RGB, _PALETTE, _GREY_ALPHA = 0, 2, 3, 4
 _INCH = 0.0254  # metres
 
@@ -39,12 +41,19 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         Defect: cut off, damaged, too large, or linear light.
     """
     header = data[16:29]
-    if data[12:16] == b"IHDR" and len(header) == 13:
-        check_size(int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big"), max_pixels)
+    if len(header) < 13:
+        raise cut_off("PNG")
+    if data[8:16] != b"\0\0\0\x0dIHDR":
+        raise damaged("PNG", "no header where it must be")
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    check_size(width, height, max_pixels)
     chunks: dict[bytes, list[bytes]] = {}
     for kind, content in png_chunks(data):
         chunks.setdefault(kind, []).append(content)
-    if b"IHDR" not in chunks or b"IDAT" not in chunks:
+    # Decoders believe the last header; the first one was checked.
+    if len(chunks[b"IHDR"]) > 1:
+        raise damaged("PNG", "two headers")
+    if b"IDAT" not in chunks:
         raise damaged("PNG", "no picture in it")
     bits, colour_type = header[8], header[9]
     profile = _profile(chunks)
@@ -58,9 +67,11 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     if b"acTL" in chunks:
         notes.append("the file is an animation; only its first picture is kept")
 
-    shown = [b"IHDR", b"PLTE", *([b"tRNS"] if colour_type == _PALETTE else []), b"IDAT", b"IEND"]
+    of_palette = [b"PLTE", b"tRNS"] if colour_type == _PALETTE else []
+    shown = [b"IHDR", *of_palette, b"IDAT", b"IEND"]
     bare = PNG_SIGNATURE + b"".join(png_chunk(kind, part) for kind in shown for part in chunks.get(kind, []))
     if bits == 16 and colour_type != _GREY:
+        check_samples(header, chunks[b"IDAT"])
         pixels, alpha = _decode_deep(bare, colour_type, kept.orientation)
         grey = colour_type == _GREY_ALPHA
     else:
@@ -123,12 +134,17 @@ def _texts(
     kept: list[tuple[bytes, bytes]] = []
     exif = chunks.get(b"eXIf", [None])[0]
     xmp: bytes | None = None
+    seen: set[bytes] = set()
     for kind in _TEXT_CHUNKS:
         for content in chunks.get(kind, []):
             key = content.partition(b"\0")[0]
+            # Of several the first counts; inflating a thousand would take as long as their author likes.
+            if key in _INFLATED and key in seen:
+                continue
+            seen.add(key)
             if key == _XMP_KEY:
                 xmp = xmp or _text(kind, content)
-            elif key in (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"):
+            elif key in _INFLATED:
                 # ImageMagick's form of EXIF and XMP: kept once, in the standard place.
                 raw = _raw_profile(_text(kind, content))
                 if key.endswith(b"xmp"):

@@ -18,6 +18,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from sargan_core.formats.colour import cmyk_to_srgb, is_linear, linear_light, srgb_profile
+from sargan_core.formats.containers import inflates_to
 from sargan_core.formats.exif import EXIF_IFD, GPS_IFD, Block
 from sargan_core.formats.metadata import tidy, without_pictures
 from sargan_core.formats.planes import Picture, check_size, from_array, from_pillow
@@ -37,6 +38,7 @@ _STRUCTURE = {
 }  # fmt: skip
 # tifffile logs what it finds odd; without a handler that would go to the standard error stream.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+_SPARE = 64 * 2**20  # bytes that a strip may hold beyond its samples before it counts as damaged
 _STEP = "convert it to an 8- or 16-bit RGB or grey TIFF first"
 
 
@@ -58,6 +60,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
 
 def _decode_page(data: bytes, page: Any, pages: int, max_pixels: int) -> Decoded:
     check_size(page.imagewidth, page.imagelength, max_pixels)
+    if page.imagedepth != 1:
+        raise Defect("a TIFF of a volume is not supported", "save one of its slices")
     _check_kind(page)
     if any(
         start + count > len(data) for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
@@ -130,6 +134,8 @@ def _samples(data: bytes, page: Any) -> Array | None:
     if page.bitspersample not in (8, 16) or int(page.photometric) not in (*_GREYS, _RGB):
         return None
     if int(page.compression) == _NONE or int(page.compression) in _DEFLATES:
+        if int(page.compression) in _DEFLATES:
+            _check_inflation(data, page)
         stored: Array = page.asarray()
         if int(page.planarconfig) == 2 and stored.ndim == 3:
             stored = np.moveaxis(stored, 0, -1)
@@ -154,6 +160,14 @@ def _samples(data: bytes, page: Any) -> Array | None:
     if channels < 3:
         return np.asarray(decoded)
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA if channels == 4 else cv2.COLOR_BGR2RGB))
+
+
+def _check_inflation(data: bytes, page: Any) -> None:
+    """Refuse strips and tiles that inflate to far more than they show: tifffile would keep all of it."""
+    most = int(np.prod(page.chunks)) * page.dtype.itemsize + _SPARE
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if not inflates_to(data[start : start + count], most):
+            raise damaged("TIFF", "more samples than pixels")
 
 
 def _through_pillow(data: bytes) -> Image.Image:

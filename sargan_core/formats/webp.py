@@ -22,10 +22,9 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         Defect: cut off, too large, or linear light.
     """
     chunks = riff_chunks(data)
-    canvas = next((content for kind, content in chunks if kind == b"VP8X" and len(content) >= 10), None)
-    if canvas is not None:
-        width, height = (1 + int.from_bytes(canvas[at : at + 3], "little") for at in (4, 7))
-        check_size(width, height, max_pixels)
+    for kind, content in chunks:
+        if (size := _size(kind, content)) is not None:
+            check_size(*size, max_pixels)
     fields: dict[bytes, bytes] = {}
     for kind, content in chunks:
         fields.setdefault(kind, content)
@@ -45,6 +44,23 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     lossless = b"VP8L" in fields or frame[:4] == b"VP8L"
     metadata = Metadata(icc_profile=profile, exif=kept.exif, xmp=kept.xmp)
     return Decoded(pixels, alpha, Encoding(lossless=lossless), metadata, tuple(notes))
+
+
+def _size(kind: bytes, content: bytes) -> tuple[int, int] | None:
+    """Return width and height that a chunk announces, None for chunks that announce none.
+
+    Source: WebP container specification; RFC 6386 section 9.1 (VP8); WebP lossless specification (VP8L).
+    """
+    if kind == b"VP8X" and len(content) >= 10:
+        return 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
+    if kind == b"VP8 " and len(content) >= 10:
+        return int.from_bytes(content[6:8], "little") & 0x3FFF, int.from_bytes(
+            content[8:10], "little"
+        ) & 0x3FFF
+    if kind == b"VP8L" and len(content) >= 5:
+        bits = int.from_bytes(content[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return None
 
 
 def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.dom import minidom
+from xml.parsers import expat
 from xml.parsers.expat import ExpatError
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -18,7 +19,10 @@ _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _NOTE = "http://ns.adobe.com/xmp/note/"
 _DCTERMS = "http://purl.org/dc/terms/"
 _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
+# No camera or editor comes near these; a document of more would take minutes and gigabytes to hold.
+_LONGEST = 32 * 2**20
 _DEEPEST = 100
+_MOST_NODES = 50_000
 # Python before 3.13 writes white space of attributes as it is, and reading turns that into plain spaces.
 _SPACES = {"\t": "\ue009", "\n": "\ue00a", "\r": "\ue00d"}
 
@@ -33,22 +37,38 @@ class Property:
     value: str
 
 
+def _measure(text: bytes) -> None:
+    """Raise ValueError for a document that is too deep or of too many elements and attributes."""
+    depth = nodes = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, nodes
+        depth += 1
+        nodes += 1 + len(attributes)
+        if depth > _DEEPEST or nodes > _MOST_NODES:
+            raise ValueError("XMP nested too deeply or of too many parts")
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.Parse(text, True)
+
+
 def _parse(packet: bytes) -> minidom.Document:
+    if len(packet) > _LONGEST:
+        raise ValueError("XMP too long")
     try:
         encoding = "utf-16" if packet[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         text = packet.decode(encoding).strip().strip("\0").strip()
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise ValueError("XMP with a document type")
+        _measure(text.encode())
         document = minidom.parseString(text.encode())
     except (UnicodeError, ExpatError, RecursionError) as error:
         raise ValueError("not well-formed XML") from error
-    level: list[minidom.Node] = [document]
-    for _ in range(_DEEPEST):
-        level = [child for node in level for child in node.childNodes]
-        if not level:
-            break
-    else:
-        raise ValueError("XMP nested too deeply")
     if not document.getElementsByTagNameNS(RDF, "RDF"):
         raise ValueError("XMP without RDF")
     return document
