@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from sargan_core.errors import UsageError
@@ -28,3 +31,21 @@ def choose_device(name: str) -> str:
         listed = ", ".join(device for device in there if there[device])
         raise UsageError(f"device {name} is not available here; this machine has: {listed}")
     return name
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread inside the block.
+
+    A network's sums depend in their last bits on the number of threads that share them, and so would the edited photo.
+    With one thread a photo gets the same bytes on any number of cores, alone or among others.
+    """
+    count = torch.get_num_threads()
+    if count == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sargan_core.device import choose_device
+from sargan_core.device import choose_device, one_thread
 from sargan_core.errors import NoFaceError, UsageError
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.blend import Pasted, paste
@@ -205,7 +205,7 @@ class Editor:
     def infer(self, prepared: Sequence[PreparedPhoto], target: Target) -> list[EditedCrops]:
         """Return what the model makes of each photo's crops; all faces of all photos are one batch."""
         crops = FaceCrops.concatenate([photo.crops for photo in prepared])
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             edited = self.model.edit(crops, [target] * len(crops.image))
         counts = [len(photo.faces) for photo in prepared]
         ends = list(accumulate(counts))

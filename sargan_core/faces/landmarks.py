@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sargan_core.device import one_thread
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.models.landmarks import SIZE, LandmarkNetwork
 
@@ -70,7 +71,7 @@ class BuiltinLandmarks:
             matrix = similarity(CROP_POINTS * SIZE - 0.5, points)
             crop = upright_crop(pixels, matrix)
             batch = torch.from_numpy(np.stack([crop, crop[:, ::-1].copy()]))[:, None].to(self._device)
-            with torch.inference_mode():
+            with torch.inference_mode(), one_thread():
                 straight, mirrored = self._network(batch).cpu().double().numpy()
             mirrored[:, 0] = SIZE - 1 - mirrored[:, 0]
             landmarks = apply_matrix(matrix, (straight + mirrored[list(MIRRORED)]) / 2)
