@@ -16,6 +16,7 @@ from sargan_cli.options import (
     Inputs,
     JsonOption,
     LandmarksOption,
+    MaxPixelsOption,
     OverwriteOption,
     QuietOption,
 )
@@ -45,6 +46,7 @@ def detect(
     ] = None,
     overwrite: OverwriteOption = False,
     landmarks: LandmarksOption = "auto",
+    max_pixels: MaxPixelsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -67,7 +69,7 @@ def detect(
     console = Console(quiet)
     reports = []
     for source, target in console.track(list(zip(inputs, targets, strict=True)), "detecting"):
-        report = _detect_file(source, target, overwrite, landmarks, console)
+        report = _detect_file(source, target, overwrite, landmarks, max_pixels, console)
         reports.append(report)
         if as_json:
             print_json(report.to_json())
@@ -81,7 +83,12 @@ def detect(
 
 
 def _detect_file(
-    source: Path, target: Path | None, overwrite: bool, landmarks: str, console: Console
+    source: Path,
+    target: Path | None,
+    overwrite: bool,
+    landmarks: str,
+    max_pixels: int | None,
+    console: Console,
 ) -> FileReport:
     """Find the faces of one photo and draw them into ``target``; an error ends this photo only."""
     name = display_name(source)
@@ -90,7 +97,7 @@ def _detect_file(
     try:
         if target is not None:
             check_free(target, overwrite)
-        photo = read_input(source)
+        photo = read_input(source, max_pixels)
         reading = False
         faces = _finder(landmarks).find(photo.pixels)
         details["faces"] = [face_json(face) for face in faces]

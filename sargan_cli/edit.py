@@ -17,6 +17,7 @@ from sargan_cli.options import (
     Inputs,
     JsonOption,
     LandmarksOption,
+    MaxPixelsOption,
     OverwriteOption,
     QuietOption,
 )
@@ -133,6 +134,7 @@ def edit(
         Literal["auto", "fp32", "bf16"],
         typer.Option("--precision", help="Number format of the networks; auto picks per device."),
     ] = "auto",
+    max_pixels: MaxPixelsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -168,6 +170,7 @@ def edit(
         metadata=metadata,
         provenance=not no_provenance,
         overwrite=overwrite or in_place,
+        max_pixels=max_pixels,
     )
     session = Session(
         model, weights=weights, device=device, landmarks=landmarks, faces=faces, precision=precision

@@ -33,6 +33,7 @@ class EditRequest:
         metadata: ``keep`` or ``strip``.
         provenance: mark the result.
         overwrite: replace an existing output.
+        max_pixels: refuse photos of more; None = the library's own limit.
     """
 
     mix: ExpressionMix
@@ -42,6 +43,7 @@ class EditRequest:
     metadata: Literal["keep", "strip"]
     provenance: bool
     overwrite: bool
+    max_pixels: int | None = None
 
     @property
     def expression(self) -> str:
@@ -100,7 +102,7 @@ def edit_file(task: Task, request: EditRequest, session: Session, console: Conso
     reading = True
     try:
         check_free(task.target, request.overwrite)
-        photo = read_input(task.source)
+        photo = read_input(task.source, request.max_pixels)
         details["seconds"]["read"] = time.perf_counter() - started
         details["notes"] += photo.notes
         reading = False

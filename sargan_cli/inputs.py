@@ -29,12 +29,13 @@ def display_name(source: Path) -> str:
     return "stdin" if source == STREAM else str(source)
 
 
-def read_input(source: Path) -> Photo:
-    """Read a photo from a file or stdin.
+def read_input(source: Path, max_pixels: int | None = None) -> Photo:
+    """Read a photo from a file or stdin; None = the library's own limit of pixels.
 
     Raises:
         PhotoError: as ``read_photo``.
     """
-    from sargan_core.photo import read_photo
+    from sargan_core.photo import MAX_PIXELS, read_photo
 
-    return read_photo(sys.stdin.buffer.read() if source == STREAM else source, name=display_name(source))
+    stream = sys.stdin.buffer if source == STREAM else source
+    return read_photo(stream, name=display_name(source), max_pixels=max_pixels or MAX_PIXELS)

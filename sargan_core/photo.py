@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
+from sargan_core.content import HEAD, open_photo, read_rest
 from sargan_core.errors import PhotoError
 from sargan_core.files import shown, write_atomically
 from sargan_core.formats import avif, bmp, gif, jpeg, png, tiff, webp
@@ -91,9 +93,21 @@ def read_photo(
         PhotoError: missing, unreadable, empty, not a supported image, cut off, damaged or too large; or of a
             kind that cannot be handled right (linear light, floating point, CMYK without profile, HDR).
     """
-    data, name = _content(source, name)
+    if isinstance(source, str | os.PathLike):
+        path, name = Path(source), shown(name or str(source))
+        with open_photo(path, name) as stream:
+            return _read(stream, name, max_pixels)
+    name = shown(name or STANDARD_INPUT)
+    stream = io.BytesIO(source) if isinstance(source, bytes | bytearray | memoryview) else source
+    return _read(stream, name, max_pixels)
+
+
+def _read(stream: BinaryIO, name: str, max_pixels: int) -> Photo:
     try:
-        kind = kind_of_bytes(data)
+        head = stream.read(HEAD)
+        # What is no photo is not read to its end.
+        kind = kind_of_bytes(head)
+        data = read_rest(stream, head, name, max_pixels)
         try:
             with warnings.catch_warnings():
                 # Decoders warn of broken tags; what matters is told through notes and errors.
@@ -116,27 +130,6 @@ def read_photo(
         metadata=decoded.metadata,
         notes=decoded.notes,
     )
-
-
-def _content(source: Path | str | bytes | BinaryIO, name: str | None) -> tuple[bytes, str]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source), shown(name or STANDARD_INPUT)
-    if not isinstance(source, str | os.PathLike):
-        return source.read(), shown(name or STANDARD_INPUT)
-    path, name = Path(source), shown(name or str(source))
-    try:
-        return path.read_bytes(), name
-    except FileNotFoundError as error:
-        raise PhotoError(f"{name}: there is no such file; check the name") from error
-    except IsADirectoryError as error:
-        raise PhotoError(f"{name}: is a folder; name a photo in it") from error
-    except PermissionError as error:
-        if path.is_dir():
-            raise PhotoError(f"{name}: is a folder; name a photo in it") from error
-        raise PhotoError(f"{name}: no permission to read it; change its permissions") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise PhotoError(f"{name}: cannot be read ({reason}); check the name") from error
 
 
 def encode_photo(

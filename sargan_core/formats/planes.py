@@ -30,7 +30,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise Defect(
             f"the picture has {width} x {height} pixels, more than the limit of {max_pixels:,}",
-            "make it smaller, or raise the limit if you trust the file",
+            "make it smaller, or raise --max-pixels if you trust the file",
         )
 
 

@@ -169,10 +169,10 @@ def test_paths_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(PhotoError, match=r"new\\nline\.jpg: the file is empty"):
         read_photo(path)
 
-    def forbidden(_: Path) -> bytes:
+    def forbidden(*_: object) -> int:
         raise PermissionError(errno.EACCES, "no")
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr("os.open", forbidden)
     with pytest.raises(PhotoError, match="no permission to read"):
         read_photo(path)
 
