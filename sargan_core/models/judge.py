@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,13 +11,13 @@ from torch.nn import functional
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS
 from sargan_core.faces.align import Template
-from sargan_core.models.weights import WeightsRecord, find_record, load_tensors
+from sargan_core.models.weights import WeightsRecord, find_record, load_tensors, save_weights
 
 KIND = "judge"
 NAME = "judge"
 # Eyes and mouth as fractions of the side: a similarity transform on them leaves the mouth's change visible, and
 # there is room below for a dropped jaw.
-TEMPLATE = Template(64, "similarity", (0.335, 0.345), (0.665, 0.345), (0.5, 0.712))
+TEMPLATE = Template(64, "similarity", (0.315, 0.29), (0.685, 0.29), (0.5, 0.70))
 REDUCTION = 16
 EMBEDDING = 96
 
@@ -44,7 +46,7 @@ def face_oval(size: int) -> Tensor:
     An edit leaves everything around the face as it was, so what is around it must not speak for the face.
     """
     ticks = (torch.arange(size) + 0.5) / size
-    distance = (((ticks[None] - 0.5) / 0.42) ** 2 + ((ticks[:, None] - 0.56) / 0.5) ** 2).sqrt()
+    distance = (((ticks[None] - 0.5) / 0.4) ** 2 + ((ticks[:, None] - 0.51) / 0.55) ** 2).sqrt()
     return ((1 - distance) / 0.12).clamp(0, 1)
 
 
@@ -133,6 +135,35 @@ def build_judge(record: WeightsRecord, tensors: dict[str, Tensor]) -> Judge:
             f"{record.file}: the weights do not fit the judge ({error}); train it again"
         ) from error
     return judge.eval()
+
+
+def save_judge(
+    judge: Judge, path: Path, *, data: str = "", weights_licence: str = "CC BY 4.0"
+) -> WeightsRecord:
+    """Write a judge as float16 with its template; return the record for the index.
+
+    Args:
+        judge: the network, on any device.
+        path: a ``.safetensors`` file.
+        data: what it was trained on, with licence and attribution.
+        weights_licence: licence of the numbers.
+    """
+    tensors = {
+        name: value.detach().to("cpu", torch.float16 if value.is_floating_point() else value.dtype)
+        for name, value in judge.state_dict().items()
+    }
+    record = WeightsRecord(
+        name=NAME,
+        file=path.name,
+        kind=KIND,
+        sha256="",
+        bytes=0,
+        description=f"expression and identity of a face crop of {judge.template.size} px, to check edits; cannot edit",
+        template=judge.template.to_json(),
+        weights_licence=weights_licence,
+        data=data,
+    )
+    return save_weights(path, tensors, record)
 
 
 def load_judge(device: str = "cpu") -> Judge:

@@ -74,6 +74,7 @@ def train(
     settings: LoopSettings,
     folder: RunFolder,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
+    weights: str = WEIGHTS,
 ) -> int:
     """Run the steps up to ``settings.steps``.
 
@@ -82,6 +83,7 @@ def train(
         settings: how long, and how often to write what.
         folder: where everything goes.
         on_step: called after every step with its number and losses.
+        weights: file name for the task's weights in the folder.
 
     Returns:
         The number of the last step made.
@@ -112,7 +114,7 @@ def train(
                 folder.write_sheet(step, task.sheet())
             if step % settings.checkpoint_every == 0 or last:
                 folder.write_checkpoint({"step": step, "task": task.state(), "random": torch.get_rng_state()})
-                task.export(folder.path / WEIGHTS)
+                task.export(folder.path / weights)
     folder.close()
     if stop.is_set():
         raise KeyboardInterrupt
