@@ -54,12 +54,51 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         _sync(temporary)
-        if mode is not None:
-            temporary.chmod(mode)
-        if overwrite:
-            temporary.replace(place)
-        else:
-            _place_without_overwriting(temporary, place)
+        _put(temporary, place, mode, overwrite=overwrite)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def stage(data: bytes, folder: Path, path: Path) -> Path:
+    """Write bytes to a new file that ``place`` will put at ``path``, and bring them to the disk.
+
+    Args:
+        data: the content.
+        folder: where the file waits, if that is on the file system of ``path``; otherwise it waits beside ``path``.
+        path: where it will go; the folder must exist. Named in errors.
+
+    Raises:
+        PhotoError: as ``replacing``.
+    """
+    try:
+        near = folder if folder.stat().st_dev == path.parent.stat().st_dev else path.parent
+        temporary = _create(near / path.name, private=False)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _explained(error, path) from error
+    return temporary
+
+
+def place(temporary: Path, path: Path, *, overwrite: bool = False) -> None:
+    """Put a staged file at ``path``; it keeps its time of change. Whatever happens, it is gone from where it waited.
+
+    Raises:
+        OutputExistsError, PhotoError: as ``replacing``.
+    """
+    try:
+        goal = Path(os.path.realpath(path)) if path.is_symlink() else path
+        _put(temporary, goal, _mode_of(path, goal, overwrite), overwrite=overwrite)
     except FileExistsError as error:
         raise _exists(path) from error
     except OSError as error:
@@ -110,6 +149,15 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _put(temporary: Path, place: Path, mode: int | None, *, overwrite: bool) -> None:
+    if mode is not None:
+        temporary.chmod(mode)
+    if overwrite:
+        temporary.replace(place)
+    else:
+        _place_without_overwriting(temporary, place)
 
 
 def _place_without_overwriting(temporary: Path, place: Path) -> None:

@@ -25,7 +25,7 @@ class BatchSettings:
         folder: the output folder.
         staging: a folder on the same file system for results that are not in their place yet; emptied by the next run.
         edit: what the editor is built with.
-        format: format of the results, e.g. ``PNG``; None = that of each photo.
+        max_pixels: largest photo that is decoded; None = the library's own limit.
         metadata: ``keep`` or ``strip``.
         provenance: mark the results.
         in_place: the results replace the photos.
@@ -37,7 +37,7 @@ class BatchSettings:
     folder: Path
     staging: Path
     edit: EditSettings
-    format: str | None = None
+    max_pixels: int | None = None
     metadata: Literal["keep", "strip"] = "keep"
     provenance: bool = True
     in_place: bool = False

@@ -9,25 +9,43 @@ from sargan_core.expressions import ExpressionMix
 
 
 @dataclass(frozen=True)
+class Like:
+    """The expression of a face in a reference photo, as an engine can pass it on to where the editor is.
+
+    Attributes:
+        path: the reference photo.
+        sha256: of its content.
+        face: number of the face from left to right; None = the largest.
+    """
+
+    path: Path
+    sha256: str
+    face: int | None = None
+
+    def __str__(self) -> str:
+        return f"like {self.path.name}"
+
+    @property
+    def slug(self) -> str:
+        """The reference as part of a file name."""
+        return f"like-{self.path.stem}"
+
+
+@dataclass(frozen=True)
 class Variant:
     """One expression at one strength: what every photo of a batch is edited to.
 
     Attributes:
-        mix: the expression or mix as asked for.
+        mix: the expression or mix as asked for, or the reference.
         strength: factor on it.
         folder: sub-folder of the results, empty if there is one expression only.
         ending: what the name of a result ends with before its suffix, e.g. ``-050``; empty unless a series.
     """
 
-    mix: ExpressionMix
+    mix: ExpressionMix | Like
     strength: float
     folder: str = ""
     ending: str = ""
-
-    @property
-    def target(self) -> ExpressionMix:
-        """What the editor is asked for."""
-        return self.mix.scaled(self.strength)
 
     def output(self, name: str) -> str:
         """Return the place of a result, relative to the output folder, with ``/``.
