@@ -1,0 +1,1 @@
+"""Evaluation: figures and pictures of expression models on people they never saw."""

@@ -1,0 +1,270 @@
+"""Judges: networks that say what a face expresses or whose it is; the shipped one, and any ONNX network.
+
+A judge of the user's own is an ONNX file beside a small TOML file::
+
+    name = "mine"
+    kind = "expression"            # or "identity"
+    file = "mine.onnx"             # relative to the TOML file
+    size = 112                     # side of the square input in pixels
+    channels = "rgb"               # or "bgr", "grey"
+    scale = 1.0                    # input values go from 0 to scale …
+    mean = [0.485, 0.456, 0.406]   # … then mean is subtracted
+    std = [0.229, 0.224, 0.225]    # … and the rest divided by std
+    output = "logits"              # or "probabilities"
+    labels = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]   # "-" = none of the seven
+
+    [template]                     # optional: where the eyes and the mouth lie, as fractions of the side
+    left_eye = [0.335, 0.345]
+    right_eye = [0.665, 0.345]
+    mouth = [0.5, 0.712]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.data.crop_cache import checksum
+from sargan_core.errors import DataError, UsageError
+from sargan_core.expressions import LABELS, Expression, parse_expression
+from sargan_core.faces.align import Template
+from sargan_core.models.judge import TEMPLATE as JUDGE_TEMPLATE
+from sargan_core.models.judge import load_judge
+from sargan_core.models.weights import find_record
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SHIPPED = "judge"
+KINDS = ("expression", "identity")
+CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
+OUTPUTS = ("logits", "probabilities")
+OTHER = "-"
+_KNOWN = {
+    *("name", "kind", "file", "size", "channels", "scale", "mean", "std", "output", "labels", "template"),
+}
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a judge says of B faces.
+
+    Attributes:
+        probabilities: (B, 7) float32, rows sum to 1, in the order of ``expressions.LABELS``; None = does not say.
+        embeddings: (B, D) float32 of length 1 each; None = does not say.
+    """
+
+    probabilities: Floats | None = None
+    embeddings: Floats | None = None
+
+
+class FaceJudge(Protocol):
+    """Anything that judges aligned faces.
+
+    Attributes:
+        name: short, for columns of tables.
+        description: one line for the report.
+        key: changes with everything that changes a verdict.
+        template: the alignment of the crops.
+    """
+
+    name: str
+    description: str
+    key: str
+    template: Template
+
+    def judge(self, crops: Tensor) -> Verdicts:
+        """Return the verdicts on (B, 3, S, S) float32 RGB crops in [0, 1]."""
+        ...
+
+
+class ShippedJudge:
+    """The judge that comes with the package: expression and identity.
+
+    Raises:
+        WeightsError: its weights are missing or damaged.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        record = find_record(SHIPPED)
+        self._network = load_judge(device)
+        self._device = device
+        self.name = SHIPPED
+        self.description = record.description
+        self.key = record.sha256
+        self.template = self._network.template
+
+    def judge(self, crops: Tensor) -> Verdicts:
+        """Return expression and identity of the crops."""
+        with torch.inference_mode():
+            logits, embeddings = self._network.judge(crops.to(self._device))
+        return Verdicts(logits.softmax(1).cpu().numpy(), embeddings.cpu().numpy())
+
+
+@dataclass(frozen=True)
+class OnnxSettings:
+    """What a judge's TOML file says; see the module's text."""
+
+    name: str
+    kind: str
+    file: Path
+    template: Template
+    channels: str = "rgb"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    output: str = "logits"
+    labels: tuple[Expression | None, ...] = ()
+
+
+class OnnxJudge:
+    """A network of the user's own, run by OpenCV on the processor.
+
+    Raises:
+        DataError: the network cannot be read or run, or answers with another number of classes than labels.
+    """
+
+    def __init__(self, settings: OnnxSettings) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.template = settings.template
+        self.description = f"{settings.kind} by {settings.file.name}"
+        try:
+            content = settings.file.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{settings.file}: cannot be read ({error.strerror or error}); check 'file'"
+            ) from error
+        self.key = checksum(content, repr(settings))
+        try:
+            self._network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
+            width = self._run(np.zeros((1, 3, settings.template.size, settings.template.size), np.float32))
+        except (cv2.error, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise DataError(
+                f"{settings.file}: OpenCV cannot run this network ({reason}); export it as plain ONNX with "
+                "a fixed input size"
+            ) from error
+        if settings.kind == "expression" and width.shape[1] != len(settings.labels):
+            raise DataError(
+                f"{settings.file}: answers with {width.shape[1]} classes, but 'labels' names "
+                f"{len(settings.labels)}; list them in the network's order, '{OTHER}' for others"
+            )
+
+    def judge(self, crops: Tensor) -> Verdicts:
+        """Return the network's verdicts; probabilities of labels outside of the seven are left out."""
+        answer = self._run(crops.cpu().numpy())
+        if self.settings.kind == "identity":
+            return Verdicts(
+                embeddings=answer / np.maximum(np.linalg.norm(answer, axis=1, keepdims=True), 1e-9)
+            )
+        if self.settings.output == "logits":
+            answer = np.exp(answer - answer.max(1, keepdims=True))
+        seven = np.zeros((len(answer), len(LABELS)), np.float32)
+        for column, expression in enumerate(self.settings.labels):
+            if expression is not None:
+                seven[:, expression.label] += answer[:, column]
+        return Verdicts(probabilities=seven / np.maximum(seven.sum(1, keepdims=True), 1e-9))
+
+    def _run(self, crops: npt.NDArray[Any]) -> Floats:
+        settings = self.settings
+        if settings.channels == "bgr":
+            crops = crops[:, ::-1]
+        elif settings.channels == "grey":
+            crops = np.einsum("bchw,c->bhw", crops, np.array([0.299, 0.587, 0.114]))[:, None]
+        mean, std = (np.array(value).reshape(1, -1, 1, 1) for value in (settings.mean, settings.std))
+        blob = ((crops * settings.scale - mean) / std).astype(np.float32)
+        rows = []
+        for row in blob:  # many exported networks fix the batch to one
+            self._network.setInput(np.ascontiguousarray(row[None]))
+            rows.append(np.asarray(self._network.forward(), np.float32).reshape(-1))
+        return np.stack(rows)
+
+
+def read_judge(path: Path) -> OnnxJudge:
+    """Return the judge that a TOML file describes.
+
+    Raises:
+        DataError: the file cannot be read, or its network cannot.
+        UsageError: a member is missing, unknown, or of a value that means nothing.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check --judge") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not a TOML file ({error}); see docs/evaluation.md") from error
+    try:
+        settings = _settings(values, path)
+    except (KeyError, TypeError, ValueError) as error:
+        missing = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise UsageError(f"{path}: {missing}; see docs/evaluation.md for a judge's members") from error
+    return OnnxJudge(settings)
+
+
+def _settings(values: Mapping[str, Any], path: Path) -> OnnxSettings:
+    if unknown := sorted(set(values) - _KNOWN):
+        raise ValueError(f"'{unknown[0]}' is no member of a judge")
+    kind, channels, output = values["kind"], values.get("channels", "rgb"), values.get("output", "logits")
+    for name, value, known in (
+        ("kind", kind, KINDS),
+        ("channels", channels, tuple(CHANNELS)),
+        ("output", output, OUTPUTS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} '{value}': use {' or '.join(known)}")
+    size = int(values["size"])
+    if not 8 <= size <= 1024:
+        raise ValueError(f"size {size}: give a side from 8 to 1024 pixels")
+    labels = tuple(
+        None if name == OTHER else parse_expression(str(name)) for name in values.get("labels", ())
+    )
+    if kind == "expression" and not any(labels):
+        raise ValueError("an expression judge needs 'labels'")
+    where = {**JUDGE_TEMPLATE.to_json(), **values.get("template", {}), "size": size, "shape": None}
+    return OnnxSettings(
+        name=str(values["name"]),
+        kind=kind,
+        file=path.parent / str(values["file"]),
+        template=Template.from_json(where),
+        channels=channels,
+        scale=float(values.get("scale", 1.0)),
+        mean=_numbers(values.get("mean", (0.0,)), CHANNELS[channels], "mean"),
+        std=_numbers(values.get("std", (1.0,)), CHANNELS[channels], "std"),
+        output=output,
+        labels=labels,
+    )
+
+
+def _numbers(values: Sequence[Any], channels: int, name: str) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) not in (1, channels) or (name == "std" and 0.0 in numbers):
+        raise ValueError(f"{name} {list(numbers)}: give 1 or {channels} numbers, none of them 0 for std")
+    return numbers
+
+
+def make_judges(paths: Sequence[Path] = (), device: str = "cpu") -> list[FaceJudge]:
+    """Return the shipped judge and those of the TOML files; names are unique.
+
+    Raises:
+        WeightsError, DataError, UsageError: as ``ShippedJudge`` and ``read_judge``; also for a name given twice.
+    """
+    judges: list[FaceJudge] = [ShippedJudge(device), *(read_judge(path) for path in paths)]
+    names = [judge.name for judge in judges]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two judges are called '{name}'; give each its own 'name'")
+    return judges

@@ -1,0 +1,185 @@
+"""Figures of one edited picture: against the true picture, and against the photo it was made from.
+
+Every crop here has the same model-neutral alignment, ``TEMPLATE``, fitted to the *input's* face, so that models with
+different templates compare; see docs/evaluation.md for each figure's meaning and traps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from kornia.color import rgb_to_grayscale, rgb_to_lab
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from sargan_core.faces.align import Alignment, Template
+from sargan_core.faces.find import Pixels
+from sargan_core.faces.warp import positions
+
+TEMPLATE = Template(192, "similarity", (0.35, 0.35), (0.65, 0.35), (0.5, 0.68))
+# Pictures that agree to the last bit have no PSNR; more than this means the same.
+HIGHEST_PSNR = 100.0
+OUTER_EYE_CORNERS = (36, 45)
+# Detail is what a Gaussian of this many pixels of a 192 px crop takes away.
+DETAIL_SCALE = 1.2
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of the tables.
+
+    Attributes:
+        key: its name in JSON and CSV.
+        label: its name in tables.
+        unit: what it is counted in.
+        better: ``high``, ``low``, ``one`` (1 is right), or ``none`` (says something, but not how good).
+        decimals: digits shown.
+        meaning: one sentence for the report.
+    """
+
+    key: str
+    label: str
+    unit: str
+    better: Literal["high", "low", "one", "none"]
+    decimals: int
+    meaning: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        *("recognised", "recognised", "%", "high", 1),
+        "Share of outputs in which the judge sees the wanted expression first.",
+    ),
+    Metric(
+        *("reached", "probability", "", "high", 3),
+        "Probability that the judge gives the wanted expression, mean.",
+    ),
+    Metric(
+        *("identity", "identity", "", "high", 3),
+        "Cosine of the judge's embeddings of input and output; doing nothing gets 1, so read it beside recognised.",
+    ),
+    Metric(
+        *("mse", "MSE", "levels²", "low", 1),
+        "Mean squared error to the true picture, 8-bit levels, over the face crop.",
+    ),
+    Metric("psnr", "PSNR", "dB", "high", 2, "Peak signal-to-noise ratio to the true picture."),
+    Metric(
+        "ssim",
+        "SSIM",
+        "",
+        "high",
+        4,
+        "Structural similarity to the true picture: luminance, Gaussian window of 11 px.",
+    ),
+    Metric(
+        *("landmarks", "landmarks", "%", "low", 2),
+        "Distance of the 68 landmarks to those of the true picture, found the same way in both, in percent of the "
+        "distance of the outer eye corners.",
+    ),
+    Metric(
+        *("background", "background", "levels", "low", 1),
+        "Largest change anywhere outside the crop that the model was given; must be 0.",
+    ),
+    Metric(
+        *("spill", "spill", "levels", "low", 2),
+        "Mean change in the crop outside the face's outline: hair, neck, background.",
+    ),
+    Metric("seam", "seam", "levels", "low", 2, "Mean change just inside the border of the paste."),
+    Metric(
+        *("colour", "colour shift", "ΔE", "low", 2),
+        "Difference of the face's mean colour between input and output, CIE 1976.",
+    ),
+    Metric(
+        *("detail", "detail", "×", "one", 2),
+        "Fine detail on the face, output over input; below 1 is blurred, above 1 is grain or false edges.",
+    ),
+    Metric(
+        *("leak", "leak", "", "low", 3),
+        "How much nearer the output is to the *reference* person than the input was (cosine); models with a "
+        "reference only.",
+    ),
+)
+BY_KEY: dict[str, Metric] = {metric.key: metric for metric in METRICS}
+
+
+def compared(crop: Tensor, truths: Tensor) -> dict[str, float]:
+    """Return ``mse``, ``psnr`` and ``ssim`` of a crop, each the mean over its true pictures.
+
+    Args:
+        crop: (1, 3, S, S) float32 in [0, 1].
+        truths: (K, 3, S, S) in the same frame, K >= 1.
+    """
+    from torchmetrics.functional.image import (
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
+    crops = crop.clamp(0, 1).expand_as(truths)
+    errors = (crops - truths).square().mean((1, 2, 3)) * 255**2
+    psnr = peak_signal_noise_ratio(crops, truths, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    grey = rgb_to_grayscale(crops), rgb_to_grayscale(truths)
+    ssim = structural_similarity_index_measure(*grey, data_range=1.0, reduction="none")
+    assert isinstance(ssim, Tensor)
+    return {
+        "mse": float(errors.mean()),
+        "psnr": float(psnr.clamp(max=HIGHEST_PSNR).mean()),
+        "ssim": float(ssim.mean()),
+    }
+
+
+def changed(crop: Tensor, original: Tensor, face: Tensor) -> dict[str, float]:
+    """Return ``colour``, ``detail`` and ``spill`` of an edit.
+
+    Args:
+        crop: (1, 3, S, S) float32 in [0, 1], edited.
+        original: the input, same shape.
+        face: (1, 1, S, S) in [0, 1], 1 on the face.
+    """
+    crop = crop.clamp(0, 1)
+    area = face.sum().clamp_min(1e-6)
+    shift = ((rgb_to_lab(crop) - rgb_to_lab(original)) * face).sum((0, 2, 3)) / area
+    fine = [(_high_pass(image).square() * face).sum() / area for image in (crop, original)]
+    outside = 1 - face
+    change = (crop - original).abs().mean(1, keepdim=True) * outside
+    return {
+        "colour": float(shift.norm()),
+        "detail": float((fine[0] / fine[1].clamp_min(1e-12)).sqrt()) if float(fine[1]) > 0 else 1.0,
+        "spill": float(255 * change.sum() / outside.sum().clamp_min(1e-6)),
+    }
+
+
+def _high_pass(image: Tensor) -> Tensor:
+    return image - gaussian_blur2d(image, (9, 9), (DETAIL_SCALE, DETAIL_SCALE))
+
+
+def landmark_error(points: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+    """Return the mean distance of (68, 2) points to the true ones, in percent of the outer eye corners' distance."""
+    distance = np.linalg.norm(np.subtract(*truth[list(OUTER_EYE_CORNERS)]))
+    return float(100 * np.linalg.norm(points - truth, axis=1).mean() / max(float(distance), 1e-6))
+
+
+def background_error(edited: Pixels, photo: Pixels, alignment: Alignment | None) -> float:
+    """Return the largest change outside the model's crop, in 8-bit levels.
+
+    Args:
+        edited: (H, W, 3), dtype of the photo.
+        photo: the input.
+        alignment: the crop's place; everything outside of its upright bounding box counts. None = everything.
+    """
+    difference = np.abs(edited.astype(np.int32) - photo.astype(np.int32)).max(2)
+    if alignment is not None:
+        size = alignment.template.size
+        where = alignment.to_photo(positions(torch.zeros(1, 2, size, size)))
+        low = np.maximum(np.floor(where.amin((0, 2, 3)).numpy()).astype(int), 0)
+        high = np.maximum(np.ceil(where.amax((0, 2, 3)).numpy()).astype(int) + 1, 0)
+        difference[low[1] : high[1], low[0] : high[0]] = 0
+    return float(difference.max()) * 255 / float(np.iinfo(photo.dtype).max)
+
+
+def similarity_of(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Return the cosine of two embeddings of length 1."""
+    return float(np.dot(one.astype(np.float64), other.astype(np.float64)))

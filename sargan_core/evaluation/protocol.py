@@ -1,0 +1,148 @@
+"""What is evaluated: each neutral photo of each test person, and the true pictures it is compared with.
+
+Source of the protocol: papers.md section 5: people apart from those trained on, neutral to each of six expressions,
+in-dataset and out-of-dataset apart, doing nothing as a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from sargan_core.data.samples import TRANSFER, Pair, Sample, pairs
+from sargan_core.data.sources import IMAGE_SUFFIXES, Sources, read_sources
+from sargan_core.data.split import read_split, split_by_person
+from sargan_core.errors import DataError
+from sargan_core.expressions import LABELS, Expression
+
+# The part of the evaluation that a photo belongs to: ``in`` = labelled test people, ``ood`` = unlabelled photos.
+Part = Literal["in", "ood"]
+TARGETS: tuple[Expression, ...] = tuple(
+    expression for expression in LABELS if expression is not Expression.NEUTRAL
+)
+TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Case:
+    """One photo to edit.
+
+    Attributes:
+        path: the photo.
+        person: who it is; for unlabelled photos the file's name, so that each counts as a person.
+        part: ``in`` or ``ood``.
+        source: the data set, or the folder's name for unlabelled photos.
+        truths: the pairs of this photo with the pictures that show the same person with an expression.
+        references: photos of *other* test people with each expression, for models that are shown one.
+    """
+
+    path: Path
+    person: str
+    part: Part
+    source: str
+    truths: tuple[Pair, ...] = ()
+    references: tuple[tuple[Expression, Path], ...] = ()
+
+    def truths_of(self, expression: Expression) -> tuple[Pair, ...]:
+        """Return the pairs with ``expression``; those that lie pixel on pixel, if there are any."""
+        all_of_it = [pair for pair in self.truths if pair.target.expression is expression]
+        exact = [pair for pair in all_of_it if pair.still]
+        return tuple(exact or all_of_it)
+
+    def reference(self, expression: Expression) -> Path | None:
+        """Return the photo of another person with ``expression``, or None."""
+        return dict(self.references).get(expression)
+
+
+def labelled_cases(
+    folders: Sequence[Path], split: Path | None = None, everyone: bool = False, limit: int | None = None
+) -> tuple[list[Case], Sources]:
+    """Return the neutral photos of the test people below ``folders``, and all that was found there.
+
+    Args:
+        folders: as for ``read_sources``.
+        split: the manifest of a training run (``split.json``); None = the fixed rule of ``split_by_person``.
+        everyone: evaluate all people, for data that no model was trained on.
+        limit: at most so many people, evenly over the data sets.
+
+    Raises:
+        DataError: no data, a split that does not know a person, or no neutral photo of a test person.
+    """
+    sources = read_sources(folders)
+    if everyone:
+        samples = [sample for sample in sources.samples if not sample.train_only]
+    else:
+        rule = read_split(split) if split is not None else split_by_person(sources.samples, TEST_FRACTION)
+        _, samples = rule.apply(sources.samples)
+    if limit is not None:
+        kept = set(_evenly(sorted({sample.person for sample in samples}), limit))
+        samples = [sample for sample in samples if sample.person in kept]
+    truths: dict[Path, list[Pair]] = {}
+    for pair in pairs(samples):
+        if pair.source.expression is Expression.NEUTRAL:
+            truths.setdefault(pair.source.path, []).append(pair)
+    neutral = [sample for sample in samples if sample.expression is Expression.NEUTRAL]
+    if not neutral:
+        raise DataError(
+            "no neutral photo of a test person in the data; label some, or give unlabelled photos with --ood"
+        )
+    cases = [
+        Case(sample.path, sample.person, "in", sample.source, tuple(truths.get(sample.path, ())))
+        for sample in sorted(neutral, key=lambda sample: (sample.person, sample.path))
+    ]
+    return with_references(cases, samples), sources
+
+
+def unlabelled_cases(folders: Sequence[Path], limit: int | None = None) -> list[Case]:
+    """Return every photo below ``folders``.
+
+    Raises:
+        DataError: a folder does not exist or holds no image file.
+    """
+    cases = []
+    for folder in folders:
+        if not folder.exists():
+            raise DataError(f"{folder}: no such folder; check --ood")
+        files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
+        found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not found:
+            raise DataError(f"{folder}: no image file in it; check --ood")
+        cases += [Case(path, f"{folder.name}/{path.stem}", "ood", folder.stem) for path in found[:limit]]
+    return cases
+
+
+def with_references(cases: Sequence[Case], samples: Iterable[Sample]) -> list[Case]:
+    """Return the cases with a reference photo for each expression: the next person's in sorted order.
+
+    A photograph is preferred to a picture whose expression was transferred, the same kind of picture to another.
+    """
+    by_expression: dict[Expression, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: (sample.person, sample.source == TRANSFER, sample.path)):
+        by_expression.setdefault(sample.expression, []).append(sample)
+    result = []
+    for case in cases:
+        found = [(expression, _next(case, by_expression.get(expression, []))) for expression in TARGETS]
+        references = tuple((expression, path) for expression, path in found if path is not None)
+        result.append(replace(case, references=references))
+    return result
+
+
+def _next(case: Case, samples: Sequence[Sample]) -> Path | None:
+    group = case.person.split("-", 1)[0]
+    alike = [sample for sample in samples if sample.person.split("-", 1)[0] == group]
+    others = [sample for sample in (alike or samples) if sample.person != case.person]
+    others = others or [sample for sample in samples if sample.person != case.person]
+    after = (sample.path for sample in others if sample.person > case.person)
+    return next(after, others[0].path if others else None)
+
+
+def _evenly(people: Sequence[str], limit: int) -> list[str]:
+    """Return at most ``limit`` people, taken in turn from each data set."""
+    groups: dict[str, list[str]] = {}
+    for person in people:
+        groups.setdefault(person.split("-", 1)[0], []).append(person)
+    rounds = max((len(group) for group in groups.values()), default=0)
+    in_turn = [group[turn] for turn in range(rounds) for group in groups.values() if turn < len(group)]
+    return in_turn[:limit]

@@ -1,0 +1,327 @@
+"""The result of an evaluation: means with intervals, confusion, curves, costs; written and read as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sargan_core.errors import DataError
+from sargan_core.evaluation.bootstrap import Estimate, estimate
+from sargan_core.evaluation.cost import Cost
+from sargan_core.evaluation.kid import SetDistance, set_distance
+from sargan_core.evaluation.protocol import TARGETS
+from sargan_core.evaluation.records import NOTHING, TRUTH, Measure
+from sargan_core.expressions import LABELS, Expression
+
+FORMAT = "sargan-evaluation"
+VERSION = 1
+ALL = "all"
+LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The means of one model over one group of pictures.
+
+    Attributes:
+        part: ``in`` or ``ood``.
+        source: a data set, or ``all``.
+        model: the model.
+        expression: an expression, or ``all``.
+        pictures: number of pictures.
+        lost: number of those in which no face was found any more.
+        figures: by ``Metric.key``; further judges' as ``recognised:NAME``.
+    """
+
+    part: str
+    source: str
+    model: str
+    expression: str
+    pictures: int
+    lost: int
+    figures: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What a strength does: means over the people curves are drawn on.
+
+    Attributes:
+        part: ``in`` or ``ood``.
+        model: the model.
+        expression: an expression, or ``all``.
+        strength: 0 = the photo itself.
+        figures: ``recognised``, ``reached``, ``identity``.
+        people: number of people.
+    """
+
+    part: str
+    model: str
+    expression: str
+    strength: float
+    figures: dict[str, float]
+    people: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often a judge saw which expression.
+
+    Attributes:
+        part: ``in`` or ``ood``.
+        model: the model, or ``truth``.
+        source: a data set, or ``all``.
+        judge: the judge's name.
+        counts: wanted expression -> seen expression (or ``lost``) -> number.
+    """
+
+    part: str
+    model: str
+    source: str
+    judge: str
+    counts: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the report shows, without pictures.
+
+    Attributes:
+        created: ISO time.
+        versions: of sargan and of the libraries that make figures.
+        settings: of the run, as plain values.
+        models: names in the order of the tables, ``none`` first.
+        judges: name -> description; the first one's figures have no suffix.
+        rows: the tables.
+        people: part -> model -> figure -> person -> mean, for paired comparison of runs.
+        confusion: what judges saw.
+        curves: figures against strength.
+        distances: part -> model -> network -> distance to the set of true pictures.
+        costs: by model.
+        truths: number of exact and of registered comparisons with a true picture, by part.
+        skipped: photo -> reason.
+        seconds: wall time of the run that wrote this.
+    """
+
+    created: str
+    versions: dict[str, str]
+    settings: dict[str, Any]
+    models: tuple[str, ...]
+    judges: dict[str, str]
+    rows: tuple[Row, ...]
+    people: dict[str, dict[str, dict[str, dict[str, float]]]]
+    confusion: tuple[Confusion, ...] = ()
+    curves: tuple[CurvePoint, ...] = ()
+    distances: dict[str, dict[str, dict[str, SetDistance]]] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    truths: dict[str, dict[str, int]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def row(self, model: str, part: str = "in", source: str = ALL, expression: str = ALL) -> Row | None:
+        """Return the row of these members, or None."""
+        wanted = (part, source, model, expression)
+        for row in self.rows:
+            if (row.part, row.source, row.model, row.expression) == wanted:
+                return row
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the results as plain values, numbers to six significant digits."""
+        values = asdict(self)
+        shortened: dict[str, Any] = _rounded({"format": FORMAT, "version": VERSION, **values})
+        return shortened
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Results:
+        """Build results from what ``to_json`` returned; raises KeyError, TypeError or ValueError otherwise."""
+        members = {name: values[name] for name in cls.__dataclass_fields__}
+        members["models"] = tuple(values["models"])
+        members["rows"] = tuple(
+            Row(**{**row, "figures": {key: Estimate(**item) for key, item in row["figures"].items()}})
+            for row in values["rows"]
+        )
+        members["confusion"] = tuple(Confusion(**item) for item in values["confusion"])
+        members["curves"] = tuple(CurvePoint(**item) for item in values["curves"])
+        members["costs"] = {
+            name: Cost(**{**item, "photo": tuple(item["photo"])}) for name, item in values["costs"].items()
+        }
+        members["distances"] = {
+            part: {
+                model: {network: SetDistance(**item) for network, item in networks.items()}
+                for model, networks in models.items()
+            }
+            for part, models in values["distances"].items()
+        }
+        return cls(**members)
+
+
+def read_results(path: Path) -> Results:
+    """Read a results file.
+
+    Raises:
+        DataError: missing, not such a file, or of another version.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise DataError(f"{path}: not the results of sargan evaluate; give its results.json")
+        if values.get("version") != VERSION:
+            raise DataError(
+                f"{path}: results of version {values.get('version')}, this sargan reads {VERSION}; "
+                "evaluate again"
+            )
+        return Results.from_json(values)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); give a results.json") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: damaged results ({error!r}); evaluate again") from error
+
+
+def make_rows(measures: Sequence[Measure]) -> tuple[Row, ...]:
+    """Return the tables' rows: each model over everything, by source and by expression."""
+    groups: dict[tuple[str, str, str, str], list[Measure]] = defaultdict(list)
+    for measure in measures:
+        keys = {(ALL, measure.expression), (measure.source, ALL)}
+        if measure.expression != Expression.NEUTRAL.value:
+            keys.add((ALL, ALL))
+        for source, expression in keys:
+            groups[measure.part, source, measure.model, expression].append(measure)
+    rows = []
+    for (part, source, model, expression), members in groups.items():
+        figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for measure in members:
+            for key, value in measure.values.items():
+                figures[key][measure.person].append(value)
+        estimates = {key: estimate(by_person) for key, by_person in figures.items()}
+        rows.append(
+            Row(
+                *(part, source, model, expression),
+                pictures=len(members),
+                lost=sum(not measure.found for measure in members),
+                figures={key: value for key, value in estimates.items() if value is not None},
+            )
+        )
+    return tuple(rows)
+
+
+def people_means(measures: Iterable[Measure]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Return part -> model -> figure -> person -> mean."""
+    values: dict[str, Any] = defaultdict(lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(list))))
+    for measure in measures:
+        if measure.expression == Expression.NEUTRAL.value:
+            continue
+        for key, value in measure.values.items():
+            values[measure.part][measure.model][key][measure.person].append(value)
+    return {
+        part: {
+            model: {
+                key: {person: float(np.mean(found)) for person, found in sorted(people.items())}
+                for key, people in keys.items()
+            }
+            for model, keys in models.items()
+        }
+        for part, models in values.items()
+    }
+
+
+def make_confusion(measures: Iterable[Measure], judges: Sequence[str]) -> tuple[Confusion, ...]:
+    """Return what each judge saw in each model's outputs, and in the true pictures by data set."""
+    counts: dict[tuple[str, str, str, str], dict[str, dict[str, int]]] = {}
+    columns = [*(expression.value for expression in LABELS), LOST]
+    for measure in measures:
+        sources = (ALL, measure.source) if measure.model == TRUTH else (ALL,)
+        for judge in judges:
+            if judge not in measure.predicted and measure.found:
+                continue
+            for source in sources:
+                table = counts.setdefault((measure.part, measure.model, source, judge), {})
+                line = table.setdefault(measure.expression, dict.fromkeys(columns, 0))
+                line[measure.predicted.get(judge, LOST)] += 1
+    order = [expression.value for expression in LABELS]
+    return tuple(
+        Confusion(*key, counts={name: table[name] for name in order if name in table})
+        for key, table in counts.items()
+        if any(line[seen] for line in table.values() for seen in order)
+    )
+
+
+def make_curves(measures: Sequence[Measure]) -> tuple[CurvePoint, ...]:
+    """Return the strength curves: strength 0 is the photo itself, the others as measured on the same photos."""
+    curved = {
+        (measure.part, measure.model, measure.photo)
+        for measure in measures
+        if measure.strength != 1.0 and measure.model not in (NOTHING, TRUTH)
+    }
+    models_of: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for part, model, photo in sorted(curved):
+        models_of[part, photo].append(model)
+    groups: dict[tuple[str, str, str, float], list[Measure]] = defaultdict(list)
+    for measure in measures:
+        if measure.model == NOTHING:
+            models, strength = models_of.get((measure.part, measure.photo), []), 0.0
+        elif (measure.part, measure.model, measure.photo) in curved:
+            models, strength = [measure.model], measure.strength
+        else:
+            continue
+        for model in models:
+            for expression in (ALL, measure.expression):
+                groups[measure.part, model, expression, strength].append(measure)
+    return tuple(
+        CurvePoint(
+            *key,
+            figures={
+                name: float(np.mean(found))
+                for name in ("recognised", "reached", "identity")
+                if (found := [measure.values[name] for measure in members if name in measure.values])
+            },
+            people=len({measure.person for measure in members}),
+        )
+        for key, members in sorted(groups.items())
+    )
+
+
+def make_distances(measures: Sequence[Measure]) -> dict[str, dict[str, dict[str, SetDistance]]]:
+    """Return the distances of each model's outputs to the true pictures of the wanted expressions."""
+    wanted = {expression.value for expression in TARGETS}
+    features: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    for measure in measures:
+        if measure.strength == 1.0 and measure.expression in wanted:
+            for network, vector in measure.features.items():
+                features[measure.part, measure.model, network].append(vector)
+    result: dict[str, dict[str, dict[str, SetDistance]]] = {}
+    for (part, model, network), vectors in features.items():
+        real = features.get((part, TRUTH, network))
+        if model == TRUTH or real is None:
+            continue
+        distance = set_distance(np.stack(real), np.stack(vectors))
+        if distance is not None:
+            result.setdefault(part, {}).setdefault(model, {})[network] = distance
+    return result
+
+
+def count_truths(measures: Iterable[Measure]) -> dict[str, dict[str, int]]:
+    """Return how many pictures were compared with exact and with registered true pictures, by part."""
+    counts: dict[str, dict[str, int]] = {}
+    for measure in measures:
+        if measure.truth and measure.model == NOTHING:
+            part = counts.setdefault(measure.part, {"exact": 0, "registered": 0})
+            part[measure.truth] += 1
+    return counts
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,265 @@
+"""Run an evaluation: what is not in the journal yet is measured, then everything is summed up."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import torch
+
+import sargan_core
+from sargan_core.data.crop_cache import checksum
+from sargan_core.device import choose_device
+from sargan_core.errors import DataError, UsageError
+from sargan_core.evaluation.cost import Cost, measure_cost
+from sargan_core.evaluation.protocol import Case, labelled_cases, unlabelled_cases
+from sargan_core.evaluation.records import NOTHING, TRUTH, Entry, Journal, Measure
+from sargan_core.evaluation.records import VERSION as MEASURE_VERSION
+from sargan_core.evaluation.results import (
+    Results,
+    count_truths,
+    make_confusion,
+    make_curves,
+    make_distances,
+    make_rows,
+    people_means,
+)
+from sargan_core.evaluation.session import Job, JudgeFactory, Session, default_judges
+from sargan_core.evaluation.settings import EvaluationSettings
+from sargan_core.expressions import Expression
+
+JOURNAL = "journal.jsonl"
+LIBRARIES = ("torch", "torchmetrics", "kornia", "opencv-python-headless", "scipy", "numpy")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished run.
+
+    Attributes:
+        results: what the report shows.
+        cases: the photos, in order.
+        measures: everything that was measured.
+    """
+
+    results: Results
+    cases: tuple[Case, ...]
+    measures: tuple[Measure, ...]
+
+
+def evaluate(
+    settings: EvaluationSettings,
+    out: Path,
+    judges: JudgeFactory = default_judges,
+    progress: Progress = lambda done, total: None,
+    costs: bool = True,
+) -> Evaluation:
+    """Measure every test photo with every model.
+
+    Args:
+        settings: what and how.
+        out: an existing folder for the journal; a run that stopped goes on there.
+        judges: makes the judges; must be a function of a module when there are several workers.
+        progress: called with (done, total) photos.
+        costs: also measure what each model costs, in processes of their own.
+
+    Raises:
+        UsageError, DataError, WeightsError: nothing to evaluate, or models or judges that cannot be loaded.
+        MemoryError: a worker was ended by the system.
+    """
+    started = time.perf_counter()
+    cases = find_cases(settings)
+    session = Session(settings, judges)
+    judge_keys = [f"{judge.name}:{judge.key}" for judge in session.judges]
+    model_keys = {choice.name: choice.checksum() for choice in settings.models}
+    curved = _curve_photos(cases, settings.curve_people)
+    jobs = [_job(case, settings, model_keys, judge_keys, case.path in curved) for case in cases]
+    journal = Journal(out / JOURNAL)
+    wanted = {key for job in jobs for _, key, _ in job.models}
+    entries = {entry.key: entry for entry in journal.read() if entry.key in wanted and not entry.error}
+    left = [
+        Job(job.case, missing)
+        for job in jobs
+        if (missing := tuple(model for model in job.models if model[1] not in entries))
+    ]
+    done = len(jobs) - len(left)
+    progress(done, len(jobs))
+    for made in _work(left, settings, judges, session):
+        for entry in made:
+            entries[entry.key] = entry
+            if not entry.error:
+                journal.append(entry)
+        done += 1
+        progress(done, len(jobs))
+    # In the order of the photos, however the workers finished.
+    ordered = [entries[key] for job in jobs for _, key, _ in job.models]
+    measures = [measure for entry in ordered for measure in entry.measures]
+    if not measures:
+        reason = next((entry.error for entry in ordered if entry.error), "no photo")
+        raise DataError(f"nothing could be measured: {reason}")
+    found_costs = _costs(settings, ordered, cases) if costs else {}
+    results = _sum_up(settings, session, measures, ordered, found_costs, time.perf_counter() - started)
+    return Evaluation(results, tuple(cases), tuple(measures))
+
+
+def find_cases(settings: EvaluationSettings) -> list[Case]:
+    """Return the photos of an evaluation, labelled ones first.
+
+    Raises:
+        UsageError: neither ``data`` nor ``ood``.
+        DataError: as ``labelled_cases`` and ``unlabelled_cases``.
+    """
+    if not settings.data and not settings.ood:
+        raise UsageError(
+            "nothing to evaluate; name labelled photos with --data or unlabelled ones with --ood"
+        )
+    cases: list[Case] = []
+    references: tuple[tuple[Expression, Path], ...] = ()
+    if settings.data:
+        cases, _ = labelled_cases(settings.data, settings.split, settings.everyone, settings.limit)
+        references = cases[0].references
+    for case in unlabelled_cases(settings.ood, settings.limit):
+        # Unlabelled photos bring no references; models that are shown one get the first test person's.
+        cases.append(Case(case.path, case.person, case.part, case.source, (), references))
+    return cases
+
+
+def _curve_photos(cases: Sequence[Case], people: int) -> set[Path]:
+    """Return the photos that curves are drawn on: ``people`` people, evenly over the data sets, one photo each."""
+    by_source: dict[str, list[Case]] = {}
+    seen: set[str] = set()
+    for case in cases:
+        if case.part == "in" and case.person not in seen:
+            seen.add(case.person)
+            by_source.setdefault(case.source, []).append(case)
+    rounds = max((len(group) for group in by_source.values()), default=0)
+    in_turn = [group[turn] for turn in range(rounds) for group in by_source.values() if turn < len(group)]
+    return {case.path for case in in_turn[:people]}
+
+
+def _job(
+    case: Case, settings: EvaluationSettings, model_keys: dict[str, str], judges: list[str], curve: bool
+) -> Job:
+    try:
+        files = [case.path, *(pair.target.path for pair in case.truths)]
+        contents = [checksum(path.read_bytes()) for path in files]
+    except OSError as error:
+        contents = [str(error)]
+    references = [str(path) for _, path in case.references]
+    common = (
+        *(str(MEASURE_VERSION), case.part, case.source, case.person, str(case.path), *contents, *judges),
+        *(settings.landmarks, settings.precision, str(settings.inception)),
+    )
+    models = []
+    for name in (TRUTH, NOTHING, *model_keys):
+        own = model_keys.get(name, "")
+        strengths = tuple(sorted({1.0, *settings.strengths})) if own and curve else (1.0,)
+        used = references if own else ()
+        models.append((name, checksum(name, own, repr(strengths), *common, *used), strengths))
+    return Job(case, tuple(models))
+
+
+_session: Session | None = None
+
+
+def _start_worker(settings: EvaluationSettings, judges: JudgeFactory) -> None:
+    global _session
+    # Ctrl-C is the parent's: it ends the pool.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(max(1, torch.get_num_threads() // settings.workers))
+    _session = Session(settings, judges)
+
+
+def _work_here(job: Job) -> list[Entry]:
+    assert _session is not None
+    return _session.work(job)
+
+
+def _work(
+    jobs: Sequence[Job], settings: EvaluationSettings, judges: JudgeFactory, session: Session
+) -> Iterator[list[Entry]]:
+    workers = min(settings.workers, len(jobs))
+    if workers < 2:
+        for job in jobs:
+            yield session.work(job)
+        return
+    pool = ProcessPoolExecutor(
+        *(workers, multiprocessing.get_context("spawn")),
+        initializer=_start_worker,
+        initargs=(settings, judges),
+    )
+    try:
+        for future in as_completed([pool.submit(_work_here, job) for job in jobs]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise MemoryError("a worker was ended by the system; use fewer --workers") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _costs(settings: EvaluationSettings, entries: Sequence[Entry], cases: Sequence[Case]) -> dict[str, Cost]:
+    costs = {}
+    for choice in settings.models:
+        good = {entry.photo for entry in entries if entry.model == choice.name and entry.measures}
+        case = next((case for case in cases if str(case.path) in good), None)
+        cost = measure_cost(choice, settings, case) if case is not None else None
+        if cost is not None:
+            costs[choice.name] = cost
+    return costs
+
+
+def _sum_up(
+    settings: EvaluationSettings,
+    session: Session,
+    measures: Sequence[Measure],
+    entries: Sequence[Entry],
+    costs: dict[str, Cost],
+    seconds: float,
+) -> Results:
+    full = [measure for measure in measures if measure.strength == 1.0]
+    judges = {judge.name: judge.description for judge in session.judges}
+    skipped: dict[str, str] = {}
+    for entry in entries:
+        if entry.error:
+            skipped.setdefault(entry.photo, entry.error)
+    return Results(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        versions=versions(),
+        settings={
+            **asdict(settings),
+            "models": {choice.name: str(choice.weights or "shipped") for choice in settings.models},
+            "device": choose_device(settings.device),
+            "threads": torch.get_num_threads(),
+        },
+        models=(NOTHING, *(choice.name for choice in settings.models), TRUTH),
+        judges=judges,
+        rows=make_rows(full),
+        people=people_means(full),
+        confusion=make_confusion(full, list(judges)),
+        curves=make_curves(measures),
+        distances=make_distances(full),
+        costs=costs,
+        truths=count_truths(full),
+        skipped=skipped,
+        seconds=seconds,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of sargan and of the libraries that figures depend on."""
+    found = {"sargan": sargan_core.__version__}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
