@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from sargan_core.check import EditChecker, FaceCheck, SeenFaces
 from sargan_core.device import choose_device, one_thread
 from sargan_core.errors import NoFaceError, UsageError
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.blend import Pasted, paste
-from sargan_core.faces.find import Face, FaceFinder, select_faces
+from sargan_core.faces.find import Face, FaceFinder, Pixels, select_faces
 from sargan_core.models.base import EditedCrops, FaceCrops, Reference, Target
 from sargan_core.models.registry import load_model
 from sargan_core.photo import Photo
@@ -37,6 +38,7 @@ class EditSettings:
         landmarks: ``auto``, ``builtin``, ``fan`` or ``detector``.
         faces: ``all``, ``largest``, or numbers from left to right such as ``1,3``.
         precision: ``auto``, ``fp32`` or ``bf16`` for the networks.
+        check: let the judge look at every edited face, see ``sargan_core.check``.
     """
 
     model: str = "pixel"
@@ -45,6 +47,7 @@ class EditSettings:
     landmarks: str = "auto"
     faces: str = "all"
     precision: str = "auto"
+    check: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,15 @@ class FaceEdit:
         face: the face, in photo pixels.
         seam: mean change just inside the mask's border, in 8-bit levels.
         change: mean absolute change on the face, 0..1.
-        warnings: what the user should know.
+        warnings: what the user should know, those of the check too.
+        check: what the judge says of it; None = not asked, or nothing was to be changed.
     """
 
     face: Face
     seam: float
     change: float
     warnings: tuple[str, ...]
+    check: FaceCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class EditResult:
     Attributes:
         photo: pixels edited, everything else as in the input.
         faces: the edited faces, left to right.
-        seconds: time spent by stage: ``find``, ``crop``, ``model``, ``paste``.
+        seconds: time spent by stage: ``find``, ``crop``, ``model``, ``paste``, and ``check`` if there is one.
     """
 
     photo: Photo
@@ -88,7 +93,8 @@ class PreparedPhoto:
         faces: the faces to edit, left to right.
         alignments: one a face.
         crops: one a face, on the editor's device.
-        seconds: time spent by stage: ``find``, ``crop``.
+        seconds: time spent by stage: ``find``, ``crop``, ``check``.
+        seen: the faces as the judge sees them; None without a check.
     """
 
     photo: Photo
@@ -96,6 +102,7 @@ class PreparedPhoto:
     alignments: tuple[Alignment, ...]
     crops: FaceCrops
     seconds: Mapping[str, float]
+    seen: SeenFaces | None = None
 
 
 class Editor:
@@ -116,6 +123,7 @@ class Editor:
         self.model = load_model(
             self.settings.model, self.settings.weights, self.device, self.settings.precision
         )
+        self._checker = EditChecker(self.device) if self.settings.check else None
 
     def find(self, photo: Photo) -> list[Face]:
         """Return all faces of a photo, numbered from left to right."""
@@ -146,7 +154,9 @@ class Editor:
                 "`sargan detect` shows their numbers"
             )
         chosen = select_faces(found, "largest" if face_number is None else str(face_number))
-        return Reference(self.prepare(photo, chosen).crops, Path(photo.name).name)
+        prepared = self.prepare(photo, chosen)
+        shown = () if prepared.seen is None else tuple(prepared.seen.probabilities[0].tolist())
+        return Reference(prepared.crops, Path(photo.name).name, shown=shown)
 
     def edit(self, photo: Photo, target: Target, faces: Sequence[Face] | None = None) -> EditResult:
         """Return the photo with the expression of its faces changed.
@@ -199,8 +209,13 @@ class Editor:
         alignments = tuple(align(face, self.model.template, rest) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
         crops = face_crops(images, alignments)
-        seconds = {"find": cropping - started, "crop": time.perf_counter() - cropping}
-        return PreparedPhoto(photo, tuple(faces), alignments, crops, seconds)
+        looking = time.perf_counter()
+        seconds = {"find": cropping - started, "crop": looking - cropping}
+        seen = None
+        if self._checker is not None:
+            seen = self._checker.look(photo.pixels, faces)
+            seconds["check"] = time.perf_counter() - looking
+        return PreparedPhoto(photo, tuple(faces), alignments, crops, seconds, seen)
 
     def infer(self, prepared: Sequence[PreparedPhoto], target: Target) -> list[EditedCrops]:
         """Return what the model makes of each photo's crops; all faces of all photos are one batch."""
@@ -240,8 +255,24 @@ class Editor:
             pixels = pasted.pixels
             warnings = (*face.warnings, *_warnings(pasted))
             edits.append(FaceEdit(face, pasted.seam, pasted.change, warnings))
-        spent = {**prepared.seconds, **(seconds or {}), "paste": time.perf_counter() - started}
-        return EditResult(prepared.photo.with_pixels(pixels), tuple(edits), spent)
+        checking = time.perf_counter()
+        spent = {**prepared.seconds, **(seconds or {}), "paste": checking - started}
+        checked = self._check(prepared, target, pixels, edits)
+        if "check" in spent:
+            spent["check"] += time.perf_counter() - checking
+        return EditResult(prepared.photo.with_pixels(pixels), tuple(checked), spent)
+
+    def _check(
+        self, prepared: PreparedPhoto, target: Target, edited: Pixels, edits: list[FaceEdit]
+    ) -> list[FaceEdit]:
+        unknown = isinstance(target, Reference) and not target.shown
+        if self._checker is None or prepared.seen is None or target.is_identity or unknown:
+            return edits
+        checks = self._checker.compare(prepared.seen, edited, target)
+        return [
+            replace(edit, check=check, warnings=(*edit.warnings, *check.warnings))
+            for edit, check in zip(edits, checks, strict=True)
+        ]
 
 
 def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:

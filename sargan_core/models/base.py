@@ -49,11 +49,14 @@ class Reference:
         crops: the reference's face as a batch of one, in the template of the model that will read it.
         name: the photo's name without its folder, e.g. ``friend.jpg``.
         strength: 0 = no change, 1 = the expression of the reference, up to 2 = exaggerated.
+        shown: probabilities of the seven expressions (``expressions.LABELS``) that the judge sees in it; empty = it
+            was not asked, and edits with this reference are not checked.
     """
 
     crops: FaceCrops
     name: str
     strength: float = 1.0
+    shown: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return f"like {self.name}"
