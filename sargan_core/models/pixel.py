@@ -89,7 +89,8 @@ class PixelModel(ExpressionModel):
             ``weight``, ``bias`` (E, C, S, S) for plain and displaced, where bias always has three channels: what
             is seen between the lips has a colour; ``curves`` (E, C, 256, S, S) for kernel;
             ``flow`` (E, 2, L, L) backward displacement in crop pixels on a coarse lattice, ``inside`` (E, 1, S, S)
-            where the mouth's inside is seen, ``eye_white`` (3,) mean colour of the eyes' whites in training,
+            where the mouth's inside is seen, ``goals`` (E, 68, 2) where the landmarks of a face lie after the edit,
+            as fractions of S, ``eye_white`` (3,) mean colour of the eyes' whites in training,
             ``rest`` (137, 136) and ``rest_noise`` () for displaced: regression from
             landmarks to the neutral face's, and how far it moves landmarks of neutral faces.
     """
@@ -126,6 +127,17 @@ class PixelModel(ExpressionModel):
             return landmarks + share * move
 
         return estimate
+
+    def goal(self, expression: Expression) -> npt.NDArray[np.float64]:
+        """Return where the 68 landmarks of any face lie after an edit of full strength, (68, 2) crop pixels.
+
+        Raises:
+            UsageError: the form moves nothing, or a target that the weights were not fitted for.
+        """
+        if self.settings.form != "displaced":
+            raise UsageError(f"the {self.settings.form} form moves no landmarks; use a displaced pixel model")
+        fractions = self._tensor("goals")[self._row(expression)].cpu().double().numpy()
+        return np.asarray(fractions * self.template.size - 0.5)
 
     def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
         """Return each crop with its target expression; see ``ExpressionModel.edit``.

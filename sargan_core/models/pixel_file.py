@@ -13,13 +13,15 @@ from sargan_core.models.pixel import PixelModel, PixelSettings
 from sargan_core.models.weights import WeightsRecord, save_weights
 
 KIND = "pixel"
-# What each form needs; the regression to neutral landmarks stays in single precision, half is too coarse for it.
+# What each form needs; landmarks and their regression stay in single precision, half is too coarse for them.
 TENSORS = {
     "plain": ("weight", "bias"),
     "kernel": ("curves",),
-    "displaced": ("flow", "weight", "bias", "inside", "eye_white", "rest", "rest_noise"),
+    "displaced": ("flow", "weight", "bias", "inside", "goals", "eye_white", "rest", "rest_noise"),
 }
-SINGLE = ("eye_white", "rest", "rest_noise")
+# One for the model, not one an expression.
+SHARED = ("eye_white", "rest", "rest_noise")
+SINGLE = ("goals", *SHARED)
 
 
 def save_pixel(
@@ -77,7 +79,7 @@ def build_pixel(record: WeightsRecord, tensors: dict[str, Tensor]) -> PixelModel
             f"{record.file}: a pixel model of form {settings.form} holds {', '.join(wanted)}, "
             f"this file holds {', '.join(sorted(tensors))}; train it again"
         )
-    rows = {len(tensor) for name, tensor in tensors.items() if name not in SINGLE}
+    rows = {len(tensor) for name, tensor in tensors.items() if name not in SHARED}
     if rows != {len(settings.expressions)}:
         raise WeightsError(f"{record.file}: tensors do not match the {len(settings.expressions)} expressions")
     return PixelModel(settings, template, tensors)

@@ -23,9 +23,10 @@ from sargan_core.faces.align import Template
 from sargan_core.faces.eyes import eye_regions, eye_white, eyes_region
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.faces.mouth import closed, inside_mouth, lips_region
+from sargan_core.faces.outline import face_mask
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
-from sargan_core.training.regions import face_mask, typical_mouth
+from sargan_core.training.regions import typical_mouth
 from sargan_core.training.ridge import CurveSums, RidgeSums
 
 Points = npt.NDArray[np.float64]
@@ -171,7 +172,7 @@ def _fit_displaced(
     shape = _mean_shape(crops)
     size = options.size
     channels = 1 if options.channels == "shared" else 3
-    flows, weights, biases, insides, whites = [], [], [], [], []
+    flows, weights, biases, insides, whites, goals = [], [], [], [], [], []
     for done, (expression, rows) in enumerate(chosen.items(), start=1):
         move = np.zeros((68, 2))
         rows = _photographs(crops, rows)
@@ -208,6 +209,7 @@ def _fit_displaced(
         weights.append(1 + border * (weight - 1))
         biases.append(bias)
         insides.append(inside)
+        goals.append(torch.from_numpy((goal + 0.5) / size))
         progress(done, len(chosen))
     rest, noise = fit_rest(crops, size)
     template = Template(
@@ -218,6 +220,7 @@ def _fit_displaced(
         "weight": torch.stack(weights).float(),
         "bias": torch.stack(biases).float(),
         "inside": torch.stack(insides).float(),
+        "goals": torch.stack(goals).float(),
         "eye_white": torch.stack(whites).mean(0).float(),
         "rest": rest,
         "rest_noise": noise,
