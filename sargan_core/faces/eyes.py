@@ -24,6 +24,24 @@ def eye_regions(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     return torch.from_numpy(canvas.astype(bool))
 
 
+def between_lids(landmarks: npt.NDArray[np.float64], eye: tuple[int, ...], size: int) -> Tensor:
+    """Return the share of each pixel that lies between the lids of one of ``EYES``, (1, S, S) float64 in [0, 1]."""
+    canvas = np.zeros((size * 4, size * 4), np.uint8)
+    outline = np.round(((landmarks[list(eye)] + 0.5) * 4 - 0.5) * 16).astype(np.int32)
+    cv2.fillPoly(canvas, [outline], 255, shift=4)
+    share = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(share.astype(np.float64) / 255)[None]
+
+
+def eye_openings(landmarks: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean gap between the lids of each of ``EYES`` in pixels of the landmarks; 0 for lids that cross."""
+    gaps = [
+        np.mean([landmarks[eye[5], 1] - landmarks[eye[1], 1], landmarks[eye[4], 1] - landmarks[eye[2], 1]])
+        for eye in EYES
+    ]
+    return max(0.0, float(gaps[0])), max(0.0, float(gaps[1]))
+
+
 def eyes_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     """Return where the openings of the eyes are, (1, S, S) float64 in [0, 1], a little widened, with a soft edge."""
     canvas = eye_regions(landmarks, size).numpy().astype(np.float32)

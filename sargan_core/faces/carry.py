@@ -1,0 +1,109 @@
+"""Carrying an expression over: move a face's landmarks, and show between parted lips what the reference shows there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.faces.eyes import eye_regions, eye_white
+from sargan_core.faces.motion import motion_field, sound
+from sargan_core.faces.mouth import hide_inside, inside_mouth, opening, widened
+from sargan_core.faces.warp import positions, sample
+
+Points = npt.NDArray[np.float64]
+
+# How much darker or brighter than in the reference the inside of a mouth may be lit.
+LIGHT_RANGE = (0.35, 2.0)
+# The face's own opening as a share of the wanted one: below the first the inside of the mouth is the reference's,
+# above the second the face's own.
+OWN_MOUTH = (0.35, 0.75)
+# Gap between the lips, as a fraction of the crop's side: below the first a mouth counts as closed, from the second
+# on as open.
+PARTED = (0.008, 0.02)
+# Shares of its opening that a mouth has lost when hiding what was between its lips begins and ends.
+CLOSING = (0.6, 1.0)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A face in a crop.
+
+    Attributes:
+        image: (1, 3, S, S) float32 RGB in [0, 1].
+        landmarks: (68, 2) float64 crop pixels.
+    """
+
+    image: Tensor
+    landmarks: Points
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A face after its landmarks were moved.
+
+    Attributes:
+        image: (1, 3, S, S) float32 RGB.
+        flow: (1, 2, S, S): the content of pixel ``p`` came from ``p + flow(p)`` of the face's own crop.
+        keep: (1, 1, S, S) in [0, 1]: 0 where the content is not the face's own.
+        inside: (1, 1, S, S) in [0, 1]: what lies between the lips.
+    """
+
+    image: Tensor
+    flow: Tensor
+    keep: Tensor
+    inside: Tensor
+
+
+def carry(face: Seen, goal: Points, reference: Seen) -> Carried:
+    """Return ``face`` with its landmarks at ``goal``.
+
+    Args:
+        face: the face to be changed.
+        goal: (68, 2) crop pixels.
+        reference: whose mouth is seen inside if this face's own does not show enough; its crop has the same size.
+    """
+    size = face.image.shape[-1]
+    own, goal = sound(face.landmarks), sound(goal)
+    flow = motion_field(own, goal, size).to(face.image)
+    inside = inside_mouth(goal, size).to(face.image)[None]
+    before, after = opening(own), opening(goal)
+    image, seen = _hide(face.image, own, _ramp(1 - after / max(before, 1e-6), CLOSING))
+    keep = sample(seen, positions(flow))
+    image = sample(image, positions(flow))
+    borrowed = (1 - _ramp(before / max(after, 1e-6), OWN_MOUTH)) * _ramp(after / size, PARTED)
+    if borrowed > 0:
+        theirs = sound(reference.landmarks)
+        mouth = sample(reference.image, positions(motion_field(theirs, goal, size).to(face.image)))
+        ratio = _white(face.image, own) / _white(reference.image, theirs).clamp_min(0.05)
+        lit = (mouth * ratio.clamp(*LIGHT_RANGE).view(1, 3, 1, 1)).clamp(0, 1)
+        image = torch.lerp(image, lit, inside * borrowed)
+        keep = keep * (1 - inside * borrowed)
+    return Carried(image, flow, keep, inside)
+
+
+def _hide(image: Tensor, landmarks: Points, share: float) -> tuple[Tensor, Tensor]:
+    """Return the crop with an open mouth painted over by ``share``, and where its own detail may still be seen.
+
+    Lips that come together would otherwise squeeze the teeth into a bright line.
+    """
+    size = image.shape[-1]
+    share = share * _ramp(opening(landmarks) / size, PARTED)
+    inside = widened(inside_mouth(landmarks, size).to(image)[None])
+    if share == 0:
+        return image, torch.ones_like(inside)
+    hidden = inside * share
+    return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
+
+
+def _white(image: Tensor, landmarks: Points) -> Tensor:
+    return eye_white(image[0], eye_regions(landmarks, image.shape[-1]))
+
+
+def _ramp(value: float, between: tuple[float, float]) -> float:
+    """Return 0 below the first value, 1 above the second, smooth between them."""
+    share = min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))
+    return share * share * (3 - 2 * share)

@@ -1,0 +1,228 @@
+"""Training of the neutral network: people with an expression, and where their landmarks lie without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from sargan_core.data.crops import STABLE
+from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
+from sargan_core.errors import DataError, PhotoError
+from sargan_core.expressions import Expression
+from sargan_core.faces.align import apply_matrix, similarity, to_square
+from sargan_core.faces.landmarks import CROP_POINTS, upright_crop
+from sargan_core.models.landmarks import SIZE
+from sargan_core.models.neutral import NeutralNetwork
+from sargan_core.photo import read_photo
+from sargan_core.training.landmarks import augment
+
+Points = npt.NDArray[np.float64]
+# Room around the network's crop for rotation, shift and scale in training.
+MARGIN = 28
+# Spread in crop pixels of the finding error that is put on the landmarks in training: of all together, of each.
+JITTER = (0.5, 0.8)
+
+
+@dataclass(frozen=True)
+class NeutralOptions:
+    """Settings of the training.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: crops a step.
+        rate: peak rate of the one-cycle schedule (AdamW).
+        seed: of draws and augmentation.
+    """
+
+    steps: int = 1600
+    batch: int = 32
+    rate: float = 1e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class NeutralCrops:
+    """Upright crops with own and neutral landmarks; arrays share their first index.
+
+    Attributes:
+        images: (N, C, C) uint8 luminance, C = 168: with a margin for the augmentation.
+        landmarks: (N, 68, 2) float32 crop pixels.
+        motions: (N, 68, 2) float32 crop pixels, landmarks minus those of the neutral face.
+        trust: (N, 68) float32.
+        chances: (N,) float64, how often each is drawn, relative.
+        kinds: (N,) str: data set and expression.
+    """
+
+    images: npt.NDArray[np.uint8]
+    landmarks: npt.NDArray[np.float32]
+    motions: npt.NDArray[np.float32]
+    trust: npt.NDArray[np.float32]
+    chances: npt.NDArray[np.float64]
+    kinds: npt.NDArray[np.str_]
+
+
+def neutral_points(sample: Sample, neutral: Sample) -> tuple[Points, Points] | None:
+    """Return a photo's landmarks and those of its person's neutral face, (68, 2) pixels of the photo.
+
+    Pairs that are not still are brought together by a similarity transform on points that expressions hardly move.
+    None where the two sets of points were not found in the same way.
+    """
+    if sample is neutral or sample.source in (SYNTH, TRANSFER):
+        one, other = sample.landmarks, neutral.landmarks
+        return None if one is None or other is None else (one.astype(np.float64), other.astype(np.float64))
+    one, other = sample.found_landmarks, neutral.found_landmarks
+    if one is None or other is None or sample.source != neutral.source:
+        return None
+    own, rest = one.astype(np.float64), other.astype(np.float64)
+    return own, apply_matrix(similarity(rest[list(STABLE)], own[list(STABLE)]), rest)
+
+
+def neutral_crops(samples: Sequence[Sample]) -> tuple[NeutralCrops, list[Skipped]]:
+    """Cut the photos of people whose neutral face is known.
+
+    Raises:
+        DataError: there are none.
+    """
+    by_person = {
+        sample.person: sample
+        for sample in reversed(samples)
+        if sample.expression is Expression.NEUTRAL and sample.known is not None
+    }
+    images, landmarks, motions, trusts, chances, kinds = [], [], [], [], [], []
+    skipped = []
+    for sample in samples:
+        known = by_person.get(sample.person)
+        points = neutral_points(sample, known) if known is not None and sample.known is not None else None
+        if points is None:
+            continue
+        own, rest = points
+        anchors = np.stack([own[36:42].mean(0), own[42:48].mean(0), own[[48, 54]].mean(0)])
+        matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors)
+        try:
+            luminance = upright_crop(read_photo(sample.path).pixels, matrix, SIZE + 2 * MARGIN)
+        except PhotoError as error:
+            skipped.append(Skipped(sample.path, str(error)))
+            continue
+        inverse = np.linalg.inv(to_square(matrix))[:2]
+        images.append((luminance * 255).round().astype(np.uint8))
+        landmarks.append(apply_matrix(inverse, own))
+        motions.append(apply_matrix(inverse, own) - apply_matrix(inverse, rest))
+        trust, chance = _worth(sample)
+        trusts.append(trust)
+        chances.append(chance)
+        kinds.append(f"{sample.source} {sample.expression}")
+    if not images:
+        raise DataError("no photo whose person also has a neutral one with known landmarks")
+    crops = NeutralCrops(
+        np.stack(images),
+        np.asarray(landmarks, dtype=np.float32),
+        np.asarray(motions, dtype=np.float32),
+        np.asarray(trusts, dtype=np.float32),
+        np.asarray(chances, dtype=np.float64),
+        np.array(kinds),
+    )
+    return crops, skipped
+
+
+def _worth(sample: Sample) -> tuple[npt.NDArray[np.float32], float]:
+    """Return how far each point is to be trusted and how often the photo is drawn, relative."""
+    trust = np.ones(68, np.float32)
+    trust[:17] = 0.3
+    still = sample.expression is Expression.NEUTRAL
+    if sample.source == SYNTH:
+        return trust, 2.0 if still else 0.8
+    if sample.source == TRANSFER:
+        return trust, 1.0
+    # Real smiles are what the pairs above are not: faint, crooked, with moving cheeks.
+    return trust, 4.0
+
+
+def train_neutral(
+    crops: NeutralCrops,
+    options: NeutralOptions,
+    network: NeutralNetwork,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> NeutralNetwork:
+    """Fit the network with a smooth L1 loss on the motions; it is changed and returned.
+
+    Args:
+        crops: training people only.
+        options: the run's settings.
+        network: best with the trunk of the landmark network's weights, see ``start_neutral``.
+        progress: called with step and mean error in crop pixels.
+    """
+    torch.manual_seed(options.seed)
+    rng = np.random.default_rng(options.seed)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, options.rate, total_steps=options.steps, pct_start=0.1
+    )
+    network.train()
+    chances = crops.chances / crops.chances.sum()
+    for step in range(1, options.steps + 1):
+        drawn = rng.choice(len(crops.images), options.batch, p=chances)
+        images = torch.from_numpy(crops.images[drawn]).float()[:, None] / 255
+        own = torch.from_numpy(crops.landmarks[drawn])
+        rest = own - torch.from_numpy(crops.motions[drawn])
+        trust = torch.from_numpy(crops.trust[drawn])
+        # The same draw for both sets of points.
+        state = torch.get_rng_state()
+        views, seen, worth = augment(images, own, trust)
+        torch.set_rng_state(state)
+        _, still, _ = augment(images[..., :1, :1].expand_as(images), rest, trust)
+        noise = JITTER[0] * torch.randn(len(drawn), 1, 2) + JITTER[1] * torch.randn_like(seen)
+        error = functional.smooth_l1_loss(
+            network(views, seen + noise), seen - still, reduction="none", beta=0.5
+        ).sum(2)
+        loss = (error * worth).sum() / worth.sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        progress(step, float(loss.detach()))
+    return network.eval()
+
+
+def start_neutral() -> NeutralNetwork:
+    """Return a network with the trunk of the shipped landmark network.
+
+    Raises:
+        WeightsError: the landmark network's weights are missing or damaged.
+    """
+    from sargan_core.models.weights import find_record, load_tensors
+
+    network = NeutralNetwork()
+    tensors = {name: tensor.float() for name, tensor in load_tensors(find_record("landmarks")).items()}
+    network.load_state_dict(
+        {name: tensor for name, tensor in tensors.items() if name.startswith("at_")}, strict=False
+    )
+    return network
+
+
+def neutral_errors(network: NeutralNetwork, crops: NeutralCrops) -> dict[str, tuple[int, float, float]]:
+    """Return by kind: photos, mean error of the motions, and mean motion, as shares of the outer eye distance."""
+    window = slice(MARGIN, MARGIN + SIZE)
+    images = torch.from_numpy(crops.images[:, window, window].copy()).float()[:, None] / 255
+    points = torch.from_numpy(crops.landmarks) - MARGIN
+    with torch.inference_mode():
+        found = torch.cat(
+            [network(batch, known) for batch, known in zip(images.split(64), points.split(64), strict=True)]
+        ).numpy()
+    scale = np.linalg.norm(crops.landmarks[:, 36] - crops.landmarks[:, 45], axis=1)
+    inner = slice(17, 68)
+    error = np.linalg.norm(found - crops.motions, axis=2)[:, inner].mean(1) / scale
+    motion = np.linalg.norm(crops.motions, axis=2)[:, inner].mean(1) / scale
+    return {
+        str(kind): (
+            int((crops.kinds == kind).sum()),
+            float(error[crops.kinds == kind].mean()),
+            float(motion[crops.kinds == kind].mean()),
+        )
+        for kind in sorted(set(crops.kinds))
+    }
