@@ -23,6 +23,8 @@ MIN_SCORE = 0.7
 CERTAIN = 0.92
 TURN_MARGIN = 0.02
 MAX_OVERLAP = 0.3
+# Sides that the detector is given at least; shorter ones are filled up.
+LEAST_SIDE = 64
 MIN_EYE_DISTANCE = 24.0
 # Distance of the nose tip from the middle of the eyes, along the eye line, in eye distances.
 PROFILE_NOSE_SHIFT = 0.38
@@ -142,11 +144,16 @@ def _detector() -> cv2.FaceDetectorYN:
 
 def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:
     """Run YuNet on an RGB uint8 image as it is."""
+    # OpenCV's YuNet answers with numbers out of uninitialised memory for sides of 32 pixels and less.
+    missing = [(0, max(0, LEAST_SIDE - side)) for side in image.shape[:2]]
+    image = np.pad(image, (*missing, (0, 0)))
     detector = _detector()
     detector.setInputSize((image.shape[1], image.shape[0]))
     _, rows = detector.detect(np.ascontiguousarray(image[:, :, ::-1]))
     faces = []
     for row in rows if rows is not None else ():
+        if not np.isfinite(row).all():
+            continue
         x, y, width, height = (float(value) for value in row[:4])
         points = row[4:14].reshape(5, 2).astype(np.float32)
         faces.append(Face((x, y, width, height), float(row[14]), points))
