@@ -144,5 +144,6 @@ def _identity(path: Path) -> object:
     try:
         status = path.stat()
     except OSError:
-        return os.path.normcase(path.resolve())
+        # Unlike Path.resolve, this takes a link to itself as it is.
+        return os.path.normcase(os.path.realpath(path))
     return status.st_dev, status.st_ino
