@@ -14,7 +14,7 @@ from torch import Tensor
 from sargan_core.check import EditChecker, FaceCheck, SeenFaces
 from sargan_core.device import choose_device, one_thread
 from sargan_core.errors import NoFaceError, UsageError
-from sargan_core.faces.align import Alignment, align, extract
+from sargan_core.faces.align import Alignment, extract
 from sargan_core.faces.blend import Pasted, paste
 from sargan_core.faces.find import Face, FaceFinder, Pixels, select_faces
 from sargan_core.models.base import EditedCrops, FaceCrops, Reference, Target
@@ -205,8 +205,7 @@ class Editor:
                 )
             faces = select_faces(found, self.settings.faces)
         cropping = time.perf_counter()
-        rest = self.model.rest_shape()
-        alignments = tuple(align(face, self.model.template, rest) for face in faces)
+        alignments = tuple(self.model.align(photo.pixels, face) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
         crops = face_crops(images, alignments)
         looking = time.perf_counter()

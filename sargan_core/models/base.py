@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
-from sargan_core.faces.align import RestShape, Template
+from sargan_core.faces.align import Alignment, RestShape, Template, align
+from sargan_core.faces.find import Face, Pixels
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,18 @@ class ExpressionModel(nn.Module, ABC):
     def rest_shape(self) -> RestShape | None:
         """Return what estimates a face's neutral landmarks for ``align``, None if the model needs none."""
         return None
+
+    def align(self, pixels: Pixels, face: Face) -> Alignment:
+        """Fit the model's template to a face.
+
+        Args:
+            pixels: (H, W, 3) uint8 or uint16 RGB photo.
+            face: a face found in it.
+
+        Raises:
+            NoFaceError: the face's points do not span a plane.
+        """
+        return align(face, self.template, self.rest_shape())
 
     @abstractmethod
     def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
-from sargan_core.models import generator_file, pixel_file
+from sargan_core.models import aipgan_file, generator_file, pixel_file
 from sargan_core.models.base import ExpressionModel
 from sargan_core.models.sargan import SarganModel
 from sargan_core.models.weights import find_record, load_tensors, open_weights
@@ -41,6 +41,8 @@ def load_model(
     elif record.kind == generator_file.KIND:
         template = Template.from_json(record.template)
         model = SarganModel(generator_file.build_generator(record, tensors), template, precision)
+    elif record.kind == aipgan_file.KIND:
+        model = aipgan_file.build_aipgan(record, tensors)
     else:
         raise WeightsError(f"{record.file}: this version of sargan has no architecture '{record.kind}'")
     model.name = record.name

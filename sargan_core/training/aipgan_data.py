@@ -189,20 +189,20 @@ def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
     """
     rng = np.random.default_rng(seed)
     motions = (crops.motions[:, INNER] / crops.template.size).reshape(len(crops), -1)
-    rendered = crops.sources == RENDERED
-    still = crops.labels == Expression.NEUTRAL.label
+    rendered = np.asarray(crops.sources == RENDERED)
+    still = np.asarray(crops.labels == Expression.NEUTRAL.label)
     odds = np.where(rendered, 0.4, 1.0) * np.where(still, 0.8, 1.0)
     odds[crops.sources == LONDON] *= 1.6
     truths = rng.choice(len(crops), count, p=odds / odds.sum())
     references, targets = [], []
     for truth in truths:
-        distance = ((motions - motions[truth]) ** 2).sum(1)
+        distance = np.asarray(((motions - motions[truth]) ** 2).sum(1))
         distance[crops.persons == crops.persons[truth]] = np.inf
         near = np.argpartition(distance, NEIGHBOURS)[:NEIGHBOURS]
         references.append(rng.choice(near))
         mine = np.flatnonzero(
             (crops.neutral == crops.neutral[truth]) & (crops.sources == crops.sources[truth]) & ~still
         )
-        other = still[truth] or rng.random() < 0.25
+        other = bool(still[truth]) or rng.random() < 0.25
         targets.append(rng.choice(mine) if other and len(mine) else crops.neutral[truth])
     return Triples(np.array(references), np.array(targets), truths.astype(np.int64))

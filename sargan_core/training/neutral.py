@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from sargan_core.data.crops import STABLE
+from sargan_core.data.crops import STABLE, face_from_landmarks
 from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
-from sargan_core.faces.align import apply_matrix, similarity, to_square
+from sargan_core.faces.align import anchors, apply_matrix, similarity, to_square
 from sargan_core.faces.landmarks import CROP_POINTS, upright_crop
 from sargan_core.models.landmarks import SIZE
 from sargan_core.models.neutral import NeutralNetwork
@@ -101,14 +101,14 @@ def neutral_crops(samples: Sequence[Sample]) -> tuple[NeutralCrops, list[Skipped
         if points is None:
             continue
         own, rest = points
-        anchors = np.stack([own[36:42].mean(0), own[42:48].mean(0), own[[48, 54]].mean(0)])
-        matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors)
+        face = face_from_landmarks(own.astype(np.float32))
+        matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors(face))
         try:
             luminance = upright_crop(read_photo(sample.path).pixels, matrix, SIZE + 2 * MARGIN)
         except PhotoError as error:
             skipped.append(Skipped(sample.path, str(error)))
             continue
-        inverse = np.linalg.inv(to_square(matrix))[:2]
+        inverse = np.asarray(np.linalg.inv(to_square(matrix))[:2], dtype=np.float64)
         images.append((luminance * 255).round().astype(np.uint8))
         landmarks.append(apply_matrix(inverse, own))
         motions.append(apply_matrix(inverse, own) - apply_matrix(inverse, rest))
