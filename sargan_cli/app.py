@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from sargan_cli import models
+from sargan_cli.batch import batch
 from sargan_cli.detect import detect
 from sargan_cli.edit import edit
+from sargan_cli.evaluate import evaluate
 from sargan_cli.options import DebugOption, show_help
 from sargan_cli.train import train
 from sargan_core import __version__
@@ -25,8 +27,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(edit)
+app.command()(batch)
 app.command()(detect)
 app.command()(train)
+app.command()(evaluate)
 app.add_typer(models.app)
 
 

@@ -104,6 +104,11 @@ class Subject:
         moved: Alignment = self._cropper.align_target(pair, self.alignment)
         return TruePicture(pair, view, frame(pixels, moved))
 
+    def true_pixels(self, expression: Expression) -> Pixels | None:
+        """Return a true picture that lies pixel on pixel on the photo, or None."""
+        exact = [pair for pair in self.case.truths_of(expression) if pair.still]
+        return read_photo(exact[0].target.path).pixels if exact else None
+
     def measure_truths(self) -> list[Measure]:
         """Return what the judges see in the photo itself and in the true pictures."""
         case = self.case
@@ -209,7 +214,9 @@ class Subject:
             if own.embeddings is not None and seen is not None and seen.embeddings is not None:
                 values[f"identity{suffix}"] = similarity_of(own.embeddings[0], seen.embeddings[0])
                 if crop is not None:
-                    features[judge.name] = seen.embeddings[0]
+                    # Length sqrt(D) puts the cosine where the kernel expects its products.
+                    embedding = seen.embeddings[0]
+                    features[judge.name] = embedding * np.float32(np.sqrt(embedding.size))
         if crop is not None:
             features.update({name: network(crop) for name, network in self._features.items()})
         return replace(measure, found=view is not None, values=values, predicted=predicted, features=features)

@@ -23,8 +23,10 @@ from sargan_core.evaluation.cost import Cost, measure_cost
 from sargan_core.evaluation.protocol import Case, labelled_cases, unlabelled_cases
 from sargan_core.evaluation.records import NOTHING, TRUTH, Entry, Journal, Measure
 from sargan_core.evaluation.records import VERSION as MEASURE_VERSION
-from sargan_core.evaluation.results import (
-    Results,
+from sargan_core.evaluation.results import Results
+from sargan_core.evaluation.session import Job, JudgeFactory, Session, default_judges
+from sargan_core.evaluation.settings import EvaluationSettings
+from sargan_core.evaluation.sums import (
     count_truths,
     make_confusion,
     make_curves,
@@ -32,8 +34,6 @@ from sargan_core.evaluation.results import (
     make_rows,
     people_means,
 )
-from sargan_core.evaluation.session import Job, JudgeFactory, Session, default_judges
-from sargan_core.evaluation.settings import EvaluationSettings
 from sargan_core.expressions import Expression
 
 JOURNAL = "journal.jsonl"
@@ -49,11 +49,13 @@ class Evaluation:
         results: what the report shows.
         cases: the photos, in order.
         measures: everything that was measured.
+        session: holds the editors, for pictures.
     """
 
     results: Results
     cases: tuple[Case, ...]
     measures: tuple[Measure, ...]
+    session: Session
 
 
 def evaluate(
@@ -108,7 +110,7 @@ def evaluate(
         raise DataError(f"nothing could be measured: {reason}")
     found_costs = _costs(settings, ordered, cases) if costs else {}
     results = _sum_up(settings, session, measures, ordered, found_costs, time.perf_counter() - started)
-    return Evaluation(results, tuple(cases), tuple(measures))
+    return Evaluation(results, tuple(cases), tuple(measures), session)
 
 
 def find_cases(settings: EvaluationSettings) -> list[Case]:

@@ -114,6 +114,7 @@ def edit_settings(choice: ModelChoice, settings: EvaluationSettings) -> EditSett
         landmarks=settings.landmarks,
         faces="largest",
         precision=settings.precision,
+        check=False,
     )
 
 

@@ -15,6 +15,8 @@ from sargan_core.evaluation.judges import FaceJudge, Verdicts
 from sargan_core.evaluation.metrics import TEMPLATE
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.find import Face, FaceFinder, Pixels
+from sargan_core.faces.outline import face_mask
+from sargan_core.models.judge import face_oval
 
 # A face is looked for again in a window of this many times its box, on a copy of at most so many pixels: that is
 # finer than what the landmark network sees, and four times faster than the whole photo.
@@ -93,9 +95,6 @@ def common_alignment(face: Face) -> Alignment:
 
 def face_in_frame(alignment: Alignment) -> Tensor:
     """Return where the face lies in the common frame: (1, 1, S, S) float32 in [0, 1]; an oval without landmarks."""
-    from sargan_core.faces.outline import face_mask
-    from sargan_core.models.judge import face_oval
-
     if alignment.landmarks is None:
         return face_oval(alignment.template.size)[None, None]
     mask: Tensor = face_mask(alignment.landmarks.astype(np.float64), alignment.template.size)

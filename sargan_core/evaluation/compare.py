@@ -1,0 +1,147 @@
+"""Two runs side by side: the differences, and whether they exceed the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sargan_core.errors import DataError
+from sargan_core.evaluation.bootstrap import difference_interval, interval
+from sargan_core.evaluation.metrics import METRICS
+from sargan_core.evaluation.records import NOTHING, TRUTH
+from sargan_core.evaluation.results import Results
+from sargan_core.evaluation.tables import PARTS, metric_of
+
+# With fewer people in common the runs are compared as if their people were different ones.
+FEWEST_IN_COMMON = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One figure of one model in two runs.
+
+    Attributes:
+        part: ``in`` or ``ood``.
+        first: the model's name in the first run.
+        second: its name in the second.
+        figure: ``Metric.key``.
+        before: the first run's mean over the people compared.
+        after: the second's.
+        low: lower end of the 95 % interval of ``after - before``; None with fewer than two people.
+        high: upper end.
+        people: people compared (of the first run where they are not the same).
+        paired: whether the same people were compared with themselves.
+        verdict: ``better``, ``worse``, ``changed`` (where neither is good), or ``within the noise``.
+    """
+
+    part: str
+    first: str
+    second: str
+    figure: str
+    before: float
+    after: float
+    low: float | None
+    high: float | None
+    people: int
+    paired: bool
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the difference as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All differences of two runs, and what makes them hard to compare."""
+
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as plain values."""
+        return {"differences": [item.to_json() for item in self.differences], "notes": list(self.notes)}
+
+
+def compare(first: Results, second: Results) -> Comparison:
+    """Compare every model that is in both runs; or the only model of each, whatever their names.
+
+    Differences are taken person by person where the runs have people in common (paired bootstrap over people),
+    else between the two groups.
+
+    Raises:
+        DataError: no model, no part or no figure in common.
+    """
+    differences = [
+        difference
+        for part in PARTS
+        for one, other in _models(first, second)
+        for difference in _differences(first, second, part, one, other)
+    ]
+    if not differences:
+        raise DataError("the two results have no model with the same figures in common; compare other runs")
+    return Comparison(tuple(differences), tuple(_notes(first, second)))
+
+
+def _models(first: Results, second: Results) -> list[tuple[str, str]]:
+    own = [name for name in first.models if name not in (NOTHING, TRUTH)]
+    others = [name for name in second.models if name not in (NOTHING, TRUTH)]
+    common = [(name, name) for name in own if name in others]
+    if not common and len(own) == len(others) == 1:
+        return [(own[0], others[0])]
+    return common
+
+
+def _differences(first: Results, second: Results, part: str, one: str, other: str) -> Iterator[Difference]:
+    before = first.people.get(part, {}).get(one, {})
+    after = second.people.get(part, {}).get(other, {})
+    order = [metric.key for metric in METRICS]
+    keys = sorted(before.keys() & after.keys(), key=lambda key: (order.index(key.partition(":")[0]), key))
+    for key in keys:
+        common = sorted(before[key].keys() & after[key].keys())
+        paired = len(common) >= FEWEST_IN_COMMON
+        people = common if paired else sorted(before[key])
+        one_values = [before[key][person] for person in people]
+        other_values = [after[key][person] for person in (common if paired else sorted(after[key]))]
+        if paired:
+            low, high = interval([new - old for old, new in zip(one_values, other_values, strict=True)])
+        else:
+            low, high = difference_interval(one_values, other_values)
+        means = float(np.mean(one_values)), float(np.mean(other_values))
+        verdict = _verdict(key, *means, low, high)
+        yield Difference(part, one, other, key, *means, low, high, len(people), paired, verdict)
+
+
+def _verdict(key: str, before: float, after: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None or low <= 0 <= high:
+        return "within the noise"
+    better = metric_of(key).better
+    if better == "none":
+        return "changed"
+    improved = abs(after - 1) < abs(before - 1) if better == "one" else (after > before) == (better == "high")
+    return "better" if improved else "worse"
+
+
+def _notes(first: Results, second: Results) -> Iterator[str]:
+    if first.judges != second.judges:
+        yield "the judges differ, so recognised, probability and identity do not compare"
+    if first.versions != second.versions:
+        names = sorted(
+            name
+            for name in first.versions.keys() | second.versions.keys()
+            if first.versions.get(name) != second.versions.get(name)
+        )
+        yield f"versions differ: {', '.join(names)}"
+    for part in PARTS:
+        one, other = (
+            set(results.people.get(part, {}).get(NOTHING, {}).get("background", {}))
+            for results in (first, second)
+        )
+        if one and other and one != other:
+            yield f"{part}: {len(one - other)} people only in the first run, {len(other - one)} only in the second"
+    yield (
+        "95 % intervals, one figure at a time: of twenty differences without a cause about one exceeds the noise"
+    )
