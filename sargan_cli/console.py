@@ -16,6 +16,7 @@ from sargan_core.outcome import plain
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.progress import Progress
 
 Item = TypeVar("Item")
 
@@ -77,6 +78,21 @@ class Console:
         with Progress(console=_errors(), transient=True) as progress:
             bar = progress.add_task(label, total=None)
             yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+    def work_bar(self) -> Progress | None:
+        """Return a bar with counts, rate and remaining time that is not started yet; None without a terminal."""
+        if self.quiet or not sys.stderr.isatty():
+            return None
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        return Progress(*columns, console=_errors(), transient=True, speed_estimate_period=60)
 
     def _bar(self, items: Sequence[Item], label: str) -> Iterator[Item]:
         from rich.progress import Progress

@@ -27,6 +27,14 @@ LandmarksOption = Annotated[
 DeviceOption = Annotated[
     Device, typer.Option("--device", help="Where the networks run; auto takes cuda, then mps, then cpu.")
 ]
+NoCheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-check",
+        help="Do not let the judge look at the edited faces: saves a few milliseconds a face, loses the warnings "
+        "about edits that did nothing or broke the face.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
@@ -39,6 +47,63 @@ MaxPixelsOption = Annotated[
         help="Refuse photos of more pixels than this, before anything is decoded; 256 million by default.",
         show_default=False,
     ),
+]
+LikeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--like",
+        metavar="PHOTO",
+        help="Take the expression from the face in this photo instead of naming one.",
+        show_default=False,
+    ),
+]
+LikeFaceOption = Annotated[
+    int | None,
+    typer.Option(
+        "--like-face",
+        metavar="N",
+        min=1,
+        help="Which face of that photo, counted from left to right; by default the largest.",
+        show_default=False,
+    ),
+]
+FacesOption = Annotated[
+    str,
+    typer.Option(
+        "--faces",
+        metavar="all|largest|N[,N...]",
+        help="Which faces; numbers count from left to right, `sargan detect` shows them.",
+    ),
+]
+MetadataOption = Annotated[
+    Literal["keep", "strip"],
+    typer.Option("--metadata", help="Keep or strip EXIF, XMP and the like; the colour profile always stays."),
+]
+NoProvenanceOption = Annotated[
+    bool,
+    typer.Option("--no-provenance", help="Leave out the mark that says the photo was changed by a model."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Which model; `sargan models list` shows them. By default pixel, with --like aipgan.",
+        show_default=False,
+    ),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights of your own for that model (.safetensors).",
+        show_default=False,
+    ),
+]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option("--precision", help="Number format of the networks; auto picks per device."),
 ]
 DebugOption = Annotated[
     bool,

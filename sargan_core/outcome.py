@@ -44,7 +44,8 @@ def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory, of the machine or of the GPU, ran out."""
-    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+    memory = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
+    return memory or "out of memory" in str(error).lower()
 
 
 def message(error: BaseException, subject: str = "") -> str:

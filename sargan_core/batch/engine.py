@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from sargan_core.batch.manifest import Entry, ManifestWriter
-from sargan_core.batch.plan import Task
+from sargan_core.batch.plan import Task, Variant
 
 if TYPE_CHECKING:
     from sargan_core.editor import EditSettings
@@ -25,6 +25,7 @@ class BatchSettings:
         folder: the output folder.
         staging: a folder on the same file system for results that are not in their place yet; emptied by the next run.
         edit: what the editor is built with.
+        variants: what every photo is edited to.
         max_pixels: largest photo that is decoded; None = the library's own limit.
         metadata: ``keep`` or ``strip``.
         provenance: mark the results.
@@ -37,6 +38,7 @@ class BatchSettings:
     folder: Path
     staging: Path
     edit: EditSettings
+    variants: tuple[Variant, ...]
     max_pixels: int | None = None
     metadata: Literal["keep", "strip"] = "keep"
     provenance: bool = True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
 
 
@@ -117,3 +119,41 @@ class Task:
 
     source: Source
     outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal parts of a batch, each done by a run of its own.
+
+    A photo's part depends on its name alone, so the parts are disjoint and complete even if photos are added while
+    the runs start.
+
+    Attributes:
+        number: 1 to ``count``.
+        count: number of parts.
+    """
+
+    number: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """The part in the names of files, e.g. ``2-of-8``."""
+        return f"{self.number}-of-{self.count}"
+
+    def takes(self, name: str) -> bool:
+        """Whether the photo of this name in the output tree belongs to this part."""
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``2/8`` into a shard.
+
+    Raises:
+        UsageError: it is no such thing.
+    """
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"--shard {text}: give the part and the number of parts, such as 1/4 to 4/4")
+    return Shard(int(number), int(count))

@@ -1,0 +1,394 @@
+"""``sargan batch``: change the expression in folders of photos, and take up again what was interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+
+from sargan_cli.batch_progress import BatchProgress, print_plan, print_summary
+from sargan_cli.console import Console
+from sargan_cli.options import (
+    DebugOption,
+    DeviceOption,
+    FacesOption,
+    JsonOption,
+    LandmarksOption,
+    LikeFaceOption,
+    LikeOption,
+    MaxPixelsOption,
+    MetadataOption,
+    ModelOption,
+    NoCheckOption,
+    NoProvenanceOption,
+    PrecisionOption,
+    QuietOption,
+    WeightsOption,
+)
+from sargan_cli.outcomes import OK, SOME_FAILED
+from sargan_core.errors import UsageError
+from sargan_core.expressions import Expression, ExpressionMix, parse_mix
+
+if TYPE_CHECKING:
+    from sargan_core.batch.engine import Engine
+    from sargan_core.batch.plan import Like
+
+ALL = "all"
+DEFAULT_MODEL = "pixel"
+LIKE_MODEL = "aipgan"
+REPORT = "report.html"
+
+
+class Retry(str, Enum):
+    """What is done again although nothing changed."""
+
+    FAILED = "failed"
+    NO_FACE = "no_face"
+    UNREADABLE = "unreadable"
+    ALL = "all"
+
+
+def complete_expression(incomplete: str) -> list[str]:
+    """Return the expressions that a half-typed ``--expr`` may become."""
+    names = [*(expression.value for expression in Expression), ALL]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def batch(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Folders (with all they hold), photos, or quoted patterns such as 'in/**/*.jpg'.",
+            show_default=False,
+        ),
+    ] = None,
+    expr: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expr",
+            "-e",
+            metavar="NAME[:WEIGHT][,NAME:WEIGHT...]|all",
+            help="The expression or mix, as for `sargan edit`. May be repeated, or `all` for all seven: "
+            "each gets a sub-folder.",
+            autocompletion=complete_expression,
+            show_default=False,
+        ),
+    ] = None,
+    like: LikeOption = None,
+    like_face: LikeFaceOption = None,
+    strength: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--strength",
+            "-s",
+            metavar="X[,X...]",
+            help="How much of it: 0 changes nothing, 1 (default) is the expression as learned, 2 exaggerates. "
+            "Several make a series: anna.jpg becomes anna-025.jpg, anna-050.jpg, ...",
+            show_default=False,
+        ),
+    ] = None,
+    faces: FacesOption = "all",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="The output folder; it is made, and mirrors the input folders. By default portraits/ becomes "
+            "portraits-happy/ beside it; inputs other than one folder go to sargan-happy/ here.",
+            show_default=False,
+        ),
+    ] = None,
+    listed: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE|-",
+            help="Read names of photos from a file or stdin (-), one a line.",
+            show_default=False,
+        ),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("--null", "-0", help="Names in that list end with a NUL byte (find -print0).")
+    ] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            "--root",
+            metavar="FOLDER",
+            help="Mirror the tree below this folder. By default that is the deepest folder that holds all "
+            "inputs; for a list of relative names it is the working folder.",
+            show_default=False,
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Write all results as jpg, png, webp, tiff, bmp, avif or gif; by default as each photo.",
+            show_default=False,
+        ),
+    ] = None,
+    suffix: Annotated[
+        str, typer.Option("--suffix", metavar="TEXT", help="Add this to the stem of every result's name.")
+    ] = "",
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Write over the photos. The manifest lies in their folder.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be made of what, and do nothing.")
+    ] = False,
+    retry: Annotated[
+        list[Retry] | None,
+        typer.Option(
+            "--retry",
+            help="Do these again although nothing changed; may be repeated. Without it a second run does only "
+            "what is missing or changed.",
+            show_default=False,
+        ),
+    ] = None,
+    checksums: Annotated[
+        bool,
+        typer.Option(
+            "--checksums",
+            help="Tell changed files by their content; by default by size and time of change.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in the output folder that no batch made, too.")
+    ] = False,
+    on_error: Annotated[
+        Literal["skip", "stop"],
+        typer.Option("--on-error", help="What to do after a photo that cannot be read or edited."),
+    ] = "skip",
+    max_errors: Annotated[
+        int | None,
+        typer.Option(
+            "--max-errors", metavar="N", min=1, help="Stop after this many of them.", show_default=False
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Do only the I-th of N parts; runs with all I, at once or not and on any machines, do "
+            "everything once and may share the output folder.",
+            show_default=False,
+        ),
+    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help=f"Write {REPORT} into the output folder: before and after, and figures."
+        ),
+    ] = False,
+    model: ModelOption = None,
+    weights: WeightsOption = None,
+    landmarks: LandmarksOption = "auto",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="This machine, or a Ray cluster (needs the extra: sargan[ray])."),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-w",
+            metavar="N",
+            min=1,
+            max=1024,
+            help="Photos worked on at once; by default one a core.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            metavar="N",
+            min=1,
+            help="Faces that a GPU gets at once, 32 by default; halved when its memory runs out. Without a GPU "
+            "each photo goes alone, so that its bytes are those of `sargan edit`.",
+            show_default=False,
+        ),
+    ] = None,
+    compile_model: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the network first; worth it from some thousand photos on."),
+    ] = False,
+    metadata: MetadataOption = "keep",
+    no_provenance: NoProvenanceOption = False,
+    max_pixels: MaxPixelsOption = None,
+    no_check: NoCheckOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Change the expression in folders of photos; take up again what was interrupted.
+
+    The output folder mirrors the input folder, and a manifest in it (sargan-batch.jsonl) has a line a result. Called
+    again, the command does what is missing or changed, however the last run ended. Without a terminal, stdout has
+    the paths of the results; with --json a line of the manifest each, with paths as they were given.
+
+    \b
+    Examples:
+      sargan batch portraits --expr surprised
+      sargan batch portraits --expr all --strength 0.25,0.5,0.75,1 --out stimuli --format png
+      sargan batch portraits --expr sad --retry failed --report
+      find . -name '*.jpg' -print0 | sargan batch --from - --null --expr happy --out happy
+    """
+    from sargan_core.batch.engine import BatchSettings
+    from sargan_core.batch.plan import parse_shard
+    from sargan_core.batch.planning import PlanRequest, make_plan
+    from sargan_core.batch.run import Policy, run_batch
+    from sargan_core.editor import EditSettings
+
+    part = parse_shard(shard) if shard else None
+    plan = make_plan(
+        PlanRequest(
+            arguments=inputs or (),
+            listed=_read_list(listed, inputs, null=null),
+            root=root,
+            folder=out,
+            mixes=_mixes(expr, like, like_face),
+            strengths=_strengths(strength),
+            format=_format(file_format),
+            suffix=suffix,
+            in_place=in_place,
+            shard=part,
+        )
+    )
+    console = Console(quiet)
+    for note in plan.notes:
+        console.note(note)
+    if dry_run:
+        print_plan(plan, console, as_json=as_json)
+        raise typer.Exit(OK)
+    if not plan.sources and part is None:
+        raise UsageError("there is no photo to edit; name folders or photos that hold some")
+    settings = BatchSettings(
+        folder=plan.folder,
+        staging=plan.folder,
+        edit=EditSettings(
+            model=model or (LIKE_MODEL if like else DEFAULT_MODEL),
+            weights=weights,
+            device=device,
+            landmarks=landmarks,
+            faces=faces,
+            precision=precision,
+        ),
+        variants=plan.variants,
+        max_pixels=max_pixels,
+        metadata=metadata,
+        provenance=not no_provenance,
+        in_place=in_place,
+        workers=workers,
+        batch_size=batch_size,
+        compile=compile_model,
+    )
+    policy = Policy(
+        retry=frozenset(outcome.value for outcome in retry or ()),
+        checksums=checksums,
+        overwrite=overwrite,
+        on_error=on_error,
+        max_errors=max_errors,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    with BatchProgress(plan, console, as_json=as_json) as progress:
+        summary = run_batch(plan, settings, _engine(engine), policy, part, progress.tell)
+    if report:
+        from sargan_core.batch.report import write_report
+
+        write_report(plan.folder, plan.folder / REPORT)
+    print_summary(summary, plan, console)
+    if report:
+        console.note(f"report: {plan.folder / REPORT}")
+    raise typer.Exit(OK if summary.complete else SOME_FAILED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """End the run as Ctrl-C does: what is finished stays, what is under way is dropped."""
+    raise KeyboardInterrupt
+
+
+def _engine(name: str) -> Engine:
+    if name == "ray":
+        from sargan_core.batch.ray import run_ray
+
+        return run_ray
+    from sargan_core.batch.local import run_local
+
+    return run_local
+
+
+def _read_list(listed: str | None, inputs: Sequence[str] | None, *, null: bool) -> list[str] | None:
+    from sargan_core.batch.sources import read_list
+
+    if listed is None:
+        if not inputs:
+            raise UsageError("name a folder or photos, or a list of photos with --from")
+        if null:
+            raise UsageError("--null is about the list after --from; give one")
+        return None
+    if listed != "-":
+        try:
+            return read_list(Path(listed).read_bytes(), null=null)
+        except OSError as error:
+            raise UsageError(f"--from {listed}: cannot be read ({error.strerror}); check the name") from error
+    if sys.stdin.isatty():
+        raise UsageError("--from - reads names from stdin, but stdin is a terminal; pipe a list in")
+    return read_list(sys.stdin.buffer.read(), null=null)
+
+
+def _format(name: str | None) -> str | None:
+    from sargan_core.formats.kinds import LISTED, kind_of_path
+
+    if name is None:
+        return None
+    kind = kind_of_path(Path(f"photo.{name.lstrip('.')}"))
+    if kind is None:
+        raise UsageError(f"--format {name}: is no known format; use one of {LISTED}")
+    return kind
+
+
+def _mixes(expr: list[str] | None, like: Path | None, face: int | None) -> list[ExpressionMix | Like]:
+    if like is not None:
+        from sargan_core.batch.plan import Like
+        from sargan_core.models.weights import checksum
+
+        if expr:
+            raise UsageError("--expr names expressions and --like takes one from a photo; give one of both")
+        try:
+            return [Like(like, checksum(like), face)]
+        except OSError as error:
+            raise UsageError(f"--like {like}: cannot be read ({error.strerror}); check the name") from error
+    if face is not None:
+        raise UsageError("--like-face chooses a face of the photo after --like; name that photo")
+    if not expr:
+        known = ", ".join(sorted(expression.value for expression in Expression))
+        raise UsageError(f"say which expression with --expr NAME ({known}, or all), or --like PHOTO")
+    mixes: list[ExpressionMix | Like] = []
+    for text in expr:
+        names = sorted(expression.value for expression in Expression) if text == ALL else [text]
+        mixes += [parse_mix(name) for name in names]
+    return mixes
+
+
+def _strengths(texts: list[str] | None) -> list[float]:
+    if not texts:
+        return [1.0]
+    try:
+        return [float(item) for text in texts for item in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--strength {','.join(texts)}: give numbers such as 0.25,0.5,1") from None

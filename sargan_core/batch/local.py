@@ -1,0 +1,116 @@
+"""The engine for one machine: threads that share one editor."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sargan_core.batch.engine import BatchSettings, OnResult
+from sargan_core.batch.manifest import ManifestWriter
+from sargan_core.batch.plan import Task
+from sargan_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from sargan_core.editor import Editor
+
+# Faces that a GPU gets at once unless it is asked for otherwise.
+GPU_FACES = 32
+# Memory for pixels that each thread adds: one photo of 12 megapixels at work, and most of one that waits.
+BYTES_A_WORKER = 320 * 2**20
+
+
+def run_local(
+    tasks: Iterable[Task], settings: BatchSettings, manifest: ManifestWriter, on_result: OnResult
+) -> None:
+    """Edit on this machine; see ``Engine``.
+
+    On a processor every photo goes through the model on its own, by one thread, so that its result has the same bytes
+    as from ``Editor.edit``; the cores share the photos. On a GPU the faces of several photos are one batch.
+
+    Raises:
+        WeightsError, UsageError: no photo can be edited.
+        PhotoError: the manifest cannot be written.
+    """
+    waiting = iter(tasks)
+    first = next(waiting, None)
+    if first is None:  # nothing to do, so no model to load
+        return
+    from sargan_core.editor import Editor
+
+    editor = Editor(settings.edit)
+    if settings.compile:
+        compile_network(editor)
+    with _single_threaded():
+        _run(editor, itertools.chain([first], waiting), settings, manifest, on_result)
+
+
+def _run(
+    editor: Editor,
+    tasks: Iterator[Task],
+    settings: BatchSettings,
+    manifest: ManifestWriter,
+    on_result: OnResult,
+) -> None:
+    from sargan_core.batch.pipeline import Pipeline
+    from sargan_core.batch.under_way import Limits
+    from sargan_core.batch.work import Staged, commit, discard, target_of
+
+    workers = settings.workers or available_cores()
+    on_gpu = editor.device != "cpu"
+    faces = (settings.batch_size or GPU_FACES) if on_gpu else 1
+    limits = Limits(
+        workers=workers,
+        models=1 if on_gpu or settings.compile else workers,
+        faces=faces,
+        photos=4 * workers + 2 * faces,
+        bytes=max(2, workers) * BYTES_A_WORKER,
+    )
+    targets = {variant: target_of(variant, editor) for variant in settings.variants}
+    pipeline = Pipeline(tasks, editor, targets, settings, limits)
+    waiting: list[Staged] = []
+    try:
+        for task, waiting in pipeline.results():
+            while waiting:
+                on_result(commit(waiting.pop(0), task.source, manifest))
+    finally:
+        for staged in (*waiting, *pipeline.stop()):
+            discard(staged)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def compile_network(editor: Editor) -> None:
+    """Compile the editor's network; the first photos wait for it.
+
+    Raises:
+        UsageError: the model has no network.
+    """
+    networks = [member for member in editor.model.children() if any(True for _ in member.parameters())]
+    if not networks:
+        raise UsageError(f"--compile: model '{editor.model.name}' has no network to compile; leave it out")
+    for network in networks:
+        network.compile(dynamic=True)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let torch and OpenCV compute with one thread each: the engine's own threads fill the cores."""
+    import cv2
+    import torch
+
+    counts = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(counts[0])
+        cv2.setNumThreads(counts[1])

@@ -1,0 +1,158 @@
+"""What is left to do: the plan less what earlier runs did and nobody changed since."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sargan_core.batch.manifest import Entry, Stamp, iterate_manifest, manifest_paths
+from sargan_core.batch.plan import Output, Plan, Source, Task, Variant
+from sargan_core.batch.work import stamp_of
+from sargan_core.models.weights import checksum
+
+RETRY_ALL = "all"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the manifest says about one output, as little of it as resuming needs.
+
+    Attributes:
+        outcome: of the last line.
+        options: ``options_sha256`` of the last line.
+        input_sha256: of the last line.
+        input_stamp: of the last line.
+        finished: time of the last line.
+        made: stamp and checksum of every file that a line announced for this place; the last line's is the last.
+    """
+
+    outcome: str
+    options: str
+    input_sha256: str
+    input_stamp: Stamp | None
+    finished: str
+    made: tuple[tuple[Stamp, str], ...]
+
+
+def read_history(folder: Path) -> dict[str, Known]:
+    """Return what all manifests of an output folder say, by output; nothing if there is none.
+
+    Raises:
+        DataError: a manifest is damaged.
+    """
+    history: dict[str, Known] = {}
+    if not manifest_paths(folder):
+        return history
+    for entry in iterate_manifest(folder):
+        known = history.get(entry.output)
+        made = () if known is None else known.made
+        if entry.output_stamp is not None:
+            made = (*made, (entry.output_stamp, entry.output_sha256))
+        if known is not None and known.finished > entry.finished:  # from another shard's manifest
+            history[entry.output] = Known(**{**vars(known), "made": made})
+            continue
+        history[entry.output] = _known(entry, made)
+    return history
+
+
+def _known(entry: Entry, made: tuple[tuple[Stamp, str], ...]) -> Known:
+    return Known(
+        entry.outcome, entry.options_sha256, entry.input_sha256, entry.input_stamp, entry.finished, made
+    )
+
+
+@dataclass
+class Remaining:
+    """The tasks that are left, found one by one while engines work.
+
+    An output is left out if its last line has the same options, the photo is unchanged, and the result lies there as it
+    was written. Photo and result count as unchanged if size and time of change are; otherwise, and with ``checksums``
+    always, their content decides. A time of change that is less than two seconds before the reading is never trusted.
+
+    Attributes:
+        plan: what there is to do in all.
+        history: what was done.
+        options: ``options_sha256`` by variant.
+        retry: outcomes that are done again even if nothing changed; ``all`` does everything again.
+        checksums: compare contents, not times.
+        overwrite: replace files that no earlier run made, too.
+        skipped: how many outputs were left out, by the outcome they have.
+    """
+
+    plan: Plan
+    history: Mapping[str, Known]
+    options: Mapping[Variant, str]
+    retry: frozenset[str] = frozenset()
+    checksums: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        self.skipped: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Task]:
+        for source in self.plan.sources:
+            photo = _File(Path(source.path), trust_time=not self.checksums)
+            outputs = [self._output(source, variant, photo) for variant in self.plan.variants]
+            left = tuple(output for output in outputs if output is not None)
+            if left:
+                yield Task(source, left)
+
+    def _output(self, source: Source, variant: Variant, photo: _File) -> Output | None:
+        place = variant.output(source.name)
+        options = self.options[variant]
+        known = self.history.get(place)
+        result = _File(self.plan.folder / place, trust_time=not self.checksums)
+        if known is not None and known.options == options and self._is_settled(known, photo, result):
+            self.skipped[known.outcome] += 1
+            return None
+        ours = known is not None and any(result.equals(stamp, sha) for stamp, sha in known.made)
+        return Output(variant, place, options, ours or self.overwrite or self.plan.in_place)
+
+    def _is_settled(self, known: Known, photo: _File, result: _File) -> bool:
+        if RETRY_ALL in self.retry or known.outcome in self.retry:
+            return False
+        if known.outcome == "done":
+            if not known.made or not result.equals(*known.made[-1]):
+                return False
+            if self.plan.in_place:  # the photo is the result now
+                return True
+        if known.input_stamp is None:  # it could not be read at all
+            return False
+        return photo.equals(known.input_stamp, known.input_sha256)
+
+
+class _File:
+    """A file that is compared with what it was, reading it at most once and only if need be."""
+
+    def __init__(self, path: Path, *, trust_time: bool) -> None:
+        self._path = path
+        self._trust_time = trust_time
+        self._status: os.stat_result | None = None
+        self._missing = False
+        self._sha256: str | None = None
+
+    def equals(self, stamp: Stamp, sha256: str) -> bool:
+        """Whether the file is there and is what it was."""
+        if self._status is None and not self._missing:
+            try:
+                self._status = self._path.stat()
+            except OSError:
+                self._missing = True
+        if self._status is None or self._status.st_size != stamp.size:
+            return False
+        if self._trust_time and stamp_of(self._status) == stamp:
+            return True
+        if self._sha256 is None:
+            try:
+                self._sha256 = checksum(self._path)
+            except OSError:
+                self._sha256 = ""
+        return bool(sha256) and self._sha256 == sha256
+
+
+def count_outputs(plan: Plan) -> int:
+    """Return how many results a plan has."""
+    return len(plan.sources) * len(plan.variants)

@@ -1,0 +1,194 @@
+"""Which photos a batch takes: folders with all they hold, patterns, files, and lists of files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from sargan_core.batch.manifest import manifest_paths
+from sargan_core.errors import UsageError
+from sargan_core.files import shown
+from sargan_core.formats.kinds import KINDS
+
+ENDINGS = frozenset(ending for kind in KINDS.values() for ending in kind.suffixes)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The photos of a batch.
+
+    Attributes:
+        photos: (path as given or found, path relative to the base with ``/``), sorted by the second.
+        base: the folder that the relative paths start at.
+        notes: sentences for the person, about what was left out.
+    """
+
+    photos: tuple[tuple[str, str], ...]
+    base: Path
+    notes: tuple[str, ...]
+
+
+def find_photos(
+    arguments: Sequence[str],
+    listed: Sequence[str] | None,
+    root: Path | None,
+    is_output: Callable[[Path], bool],
+) -> Found:
+    """Return the photos that a batch takes.
+
+    In folders, photos are told by the ending of their name, hidden files and folders stay out, and so does what
+    earlier batches made; links to folders are followed. Files that are named one by one are taken as they are.
+
+    Args:
+        arguments: folders, files and patterns (``*``, ``?``, ``[…]``, ``**``).
+        listed: further files by name, from a list; None = there is no list.
+        root: where the relative paths start; None = at the deepest folder that holds all arguments, for a list
+            of relative paths at the working folder.
+        is_output: tells the folder where results will go.
+
+    Raises:
+        UsageError: an argument is not there, or a photo lies outside ``root``.
+    """
+    walker = _Walker(is_output)
+    bases: list[str] = []
+    paths: list[str] = []
+    for argument in arguments:
+        if Path(argument).is_dir():
+            bases.append(argument)
+            paths += walker.photos_in(argument)
+        elif glob.has_magic(argument) and not os.path.lexists(argument):
+            bases.append(_plain_folder(argument))
+            paths += _matches(argument, walker)
+        elif os.path.lexists(argument):
+            bases.append(str(PurePath(argument).parent))
+            paths.append(argument)
+        else:
+            raise UsageError(f"{shown(argument)}: there is no such file or folder; check the name")
+    for path in listed or ():
+        if Path(path).is_dir():
+            walker.left_out["folders in the list (name the folder as an argument to take all it holds)"] += 1
+            continue
+        bases.append(str(PurePath(path).parent))
+        paths.append(path)
+    base = _base(bases, root, listed if not arguments else None)
+    photos: dict[str, str] = {}
+    for path in paths:
+        photos.setdefault(_relative(path, base), path)
+    notes = tuple(f"left out: {count} {what}" for what, count in sorted(walker.left_out.items()))
+    return Found(tuple((photos[name], name) for name in sorted(photos)), base, notes)
+
+
+def read_list(data: bytes, *, null: bool) -> list[str]:
+    """Return the names in a list, one a line or each ended by a NUL byte; empty names are left out."""
+    names = data.split(b"\0") if null else data.splitlines()
+    return [os.fsdecode(name) for name in names if name]
+
+
+class _Walker:
+    """Goes through folders and counts what it leaves out."""
+
+    def __init__(self, is_output: Callable[[Path], bool]) -> None:
+        self._is_output = is_output
+        self.left_out: Counter[str] = Counter()
+
+    def photos_in(self, folder: str) -> Iterator[str]:
+        """Yield the photos under a folder, parents before their folders."""
+        yield from self._walk(folder, frozenset())
+
+    def takes_folder(self, folder: Path) -> bool:
+        """Whether a folder below an argument holds inputs; counts it if not."""
+        if self._is_output(folder) or manifest_paths(folder):
+            self.left_out["folders with results of a batch (name one as an argument to take it)"] += 1
+            return False
+        return True
+
+    def _walk(self, folder: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+        try:
+            status = Path(folder).stat()
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            self.left_out[f"folders that cannot be read ({shown(folder)}: {error.strerror})"] += 1
+            return
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:  # a link to a folder that it lies in
+            self.left_out["links that lead back to a folder they lie in"] += 1
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = os.path.join(folder, entry.name)  # noqa: PTH118 (millions of Path objects are slow)
+            if entry.is_dir():
+                if self.takes_folder(Path(path)):
+                    yield from self._walk(path, above | {identity})
+            elif os.path.splitext(entry.name)[1].lower() in ENDINGS:  # noqa: PTH122
+                yield path
+            else:
+                self.left_out["files whose ending is no photo format"] += 1
+
+
+def _plain_folder(pattern: str) -> str:
+    """Return the part of a pattern before its first magic component."""
+    parts = []
+    for part in PurePath(pattern).parts:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return str(PurePath(*parts)) if parts else "."
+
+
+def _matches(pattern: str, walker: _Walker) -> Iterator[str]:
+    found = False
+    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (patterns may be absolute)
+        found = True
+        if Path(path).is_dir():
+            # "**" also matches the folders whose photos it matches.
+            if "**" not in pattern:
+                yield from walker.photos_in(path)
+        elif os.path.splitext(path)[1].lower() in ENDINGS:  # noqa: PTH122
+            if all(walker.takes_folder(above) for above in _between(path, pattern)):
+                yield path
+        else:
+            walker.left_out["files whose ending is no photo format"] += 1
+    if not found:
+        raise UsageError(f"{shown(pattern)}: matches nothing; check the pattern")
+
+
+def _between(path: str, pattern: str) -> list[Path]:
+    """Return the folders above a match, below the fixed part of the pattern."""
+    fixed = Path(_plain_folder(pattern))
+    return [folder for folder in Path(path).parents if folder != fixed and fixed in folder.parents]
+
+
+def _base(folders: list[str], root: Path | None, listed: Sequence[str] | None) -> Path:
+    if root is not None:
+        if not root.is_dir():
+            raise UsageError(f"--root {shown(root)}: is no folder; name the folder that the photos lie in")
+        return root
+    if listed is not None and not any(
+        PurePath(path).is_absolute() or ".." in PurePath(path).parts for path in listed
+    ):
+        return Path()
+    if not folders:
+        return Path()
+    if len(set(folders)) == 1:
+        return Path(folders[0])
+    try:
+        return Path(os.path.commonpath([os.path.abspath(folder) for folder in set(folders)]))  # noqa: PTH100
+    except ValueError as error:  # on different drives
+        raise UsageError("the photos lie on different drives; edit them in separate calls") from error
+
+
+def _relative(path: str, base: Path) -> str:
+    # Text only: a link below the base must not lead its photos out of the output tree.
+    absolute = os.path.relpath(os.path.abspath(path), os.path.abspath(base))  # noqa: PTH100
+    name = PurePath(absolute)
+    if ".." in name.parts or name.is_absolute():
+        raise UsageError(
+            f"{shown(path)}: lies outside --root {shown(base)}; choose a folder that holds all photos"
+        )
+    return name.as_posix()
