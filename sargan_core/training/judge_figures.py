@@ -38,9 +38,9 @@ class JudgeFigures:
         calibration_error: expected difference of confidence and accuracy (ten bins), with a temperature that was
             fitted on other people.
         confusion: (7, 7) counts, row = true, column = judged.
-        same_person: mean cosine of two pictures of one person with different expressions.
-        other_person: mean cosine of two pictures of different people.
-        verification: how likely the first is above the second (area under the ROC curve).
+        same_person: mean cosine of two pictures of one person with different expressions; None = no such two.
+        other_person: mean cosine of two pictures of different people; None = no such two.
+        verification: how likely the first is above the second (area under the ROC curve); None = cannot be told.
     """
 
     kind: str
@@ -50,9 +50,9 @@ class JudgeFigures:
     recall: tuple[float | None, ...]
     calibration_error: float
     confusion: tuple[tuple[int, ...], ...]
-    same_person: float
-    other_person: float
-    verification: float
+    same_person: float | None
+    other_person: float | None
+    verification: float | None
 
 
 def judged(judge: Judge, crops: Tensor) -> tuple[Logits, npt.NDArray[np.float64]]:
@@ -113,8 +113,8 @@ def held_out_figures(judge: Judge, crops: CropSet) -> list[JudgeFigures]:
                 ),
                 calibration_error=calibration_error(probabilities[ours], labels),
                 confusion=tuple(tuple(int(value) for value in row) for row in confusion),
-                same_person=float(same.mean()) if len(same) else float("nan"),
-                other_person=float(other.mean()) if len(other) else float("nan"),
+                same_person=float(same.mean()) if len(same) else None,
+                other_person=float(other.mean()) if len(other) else None,
                 verification=verification(same, other),
             )
         )
@@ -131,10 +131,10 @@ def person_cosines(
     return cosine[once & one_person & (labels[:, None] != labels[None])], cosine[once & ~one_person]
 
 
-def verification(same: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+def verification(same: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float | None:
     """Return the area under the ROC curve: 1 = every pair of one person is above every pair of two, 0.5 = chance."""
     if not len(same) or not len(other):
-        return float("nan")
+        return None
     return float(mannwhitneyu(same, other).statistic / (len(same) * len(other)))
 
 

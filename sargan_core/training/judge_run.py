@@ -129,7 +129,7 @@ def card(record: WeightsRecord, figures: Sequence[JudgeFigures], training: Judge
         "|---|---|---|---|---|---|---|---|",
         *(
             f"| {row.kind} | {row.people} | {row.crops} | {row.accuracy:.3f} | {row.calibration_error:.3f} | "
-            f"{row.same_person:.2f} | {row.other_person:.2f} | {row.verification:.3f} |"
+            f"{_figure(row.same_person)} | {_figure(row.other_person)} | {_figure(row.verification)} |"
             for row in figures
         ),
     ]
@@ -143,3 +143,7 @@ def card(record: WeightsRecord, figures: Sequence[JudgeFigures], training: Judge
             if sum(counts)
         ]
     return "\n".join(lines) + "\n"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
