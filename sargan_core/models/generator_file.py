@@ -69,6 +69,9 @@ def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Genera
         settings = GeneratorSettings(**record.settings)
     except TypeError as error:
         raise WeightsError(f"{record.file}: settings not understood ({error}); export it again") from error
+    # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
+    with torch.device("meta"):
+        _check_fit(Generator(settings), tensors, record.file)
     generator = Generator(settings)
     load_strictly(generator, {name: tensor.float() for name, tensor in tensors.items()}, record.file)
     return generator.eval()
@@ -80,6 +83,11 @@ def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -
     Raises:
         WeightsError: missing, unexpected or differently shaped tensors; the message names source and keys.
     """
+    _check_fit(generator, state, source)
+    generator.load_state_dict(state)
+
+
+def _check_fit(generator: Generator, state: dict[str, Tensor], source: str) -> None:
     own = generator.state_dict()
     problems = {
         "missing": own.keys() - state.keys(),
@@ -90,4 +98,3 @@ def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -
     if listed:
         arch = generator.settings.arch
         raise WeightsError(f"{source}: the weights do not fit {arch} ({'; '.join(listed)})")
-    generator.load_state_dict(state)
