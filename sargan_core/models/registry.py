@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from torch import Tensor
+
 from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
 from sargan_core.models import aipgan_file, generator_file, pixel_file
 from sargan_core.models.base import ExpressionModel
 from sargan_core.models.sargan import SarganModel
 from sargan_core.models.weights import find_record, load_tensors, open_weights
+
+# Sides of a crop and kinds of fit that an alignment may have.
+SIDES = range(16, 1025)
+KINDS = ("similarity", "affine", "spline")
 
 
 def load_model(
@@ -35,15 +42,35 @@ def load_model(
         raise WeightsError(
             f"{record.file}: '{record.name}' is not an expression model; see sargan models list"
         )
-    model: ExpressionModel
-    if record.kind == pixel_file.KIND:
-        model = pixel_file.build_pixel(record, tensors)
-    elif record.kind == generator_file.KIND:
-        template = Template.from_json(record.template)
-        model = SarganModel(generator_file.build_generator(record, tensors), template, precision)
-    elif record.kind == aipgan_file.KIND:
-        model = aipgan_file.build_aipgan(record, tensors)
-    else:
-        raise WeightsError(f"{record.file}: this version of sargan has no architecture '{record.kind}'")
+    try:
+        model = _build(record, tensors, precision)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{record.file}: cannot be built ({reason}); train or import it again") from error
     model.name = record.name
     return model.to(device).eval()
+def _build(record: WeightsRecord, tensors: dict[str, Tensor], precision: str) -> ExpressionModel:
+    template = _template(record)
+    if record.kind == pixel_file.KIND:
+        return pixel_file.build_pixel(record, tensors)
+    if record.kind == generator_file.KIND:
+        return SarganModel(generator_file.build_generator(record, tensors), template, precision)
+    if record.kind == aipgan_file.KIND:
+        return aipgan_file.build_aipgan(record, tensors)
+    raise WeightsError(f"{record.file}: this version of sargan has no architecture '{record.kind}'")
+
+
+def _template(record: WeightsRecord) -> Template:
+    """Return the record's alignment.
+
+    Raises:
+        ValueError: one that no face could be put on.
+    """
+    template = Template.from_json(record.template or {})
+    known = template.size in SIDES and template.kind in KINDS
+    points = 0 if template.shape is None else len(template.shape)
+    area = abs(np.linalg.det(np.insert(template.pixels(), 2, 1, axis=1)))
+    if not known or points not in (0, 68) or not area > 1:
+        raise ValueError("an alignment that no face can be put on")
+    return template
+
