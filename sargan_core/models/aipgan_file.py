@@ -72,13 +72,20 @@ def build_aipgan(record: WeightsRecord, tensors: dict[str, Tensor]) -> AipganMod
         raise WeightsError(f"{record.file}: settings not understood ({error}); train it again") from error
     if settings.form not in FORMS or (settings.form == "painted" and settings.network is None):
         raise WeightsError(f"{record.file}: no form '{settings.form}' of this model; train it again")
+    # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
+    with torch.device("meta"):
+        _check_fit(_parts(settings, template, tensors), tensors, record.file)
+    model = _parts(settings, template, tensors)
+    load_parts(model, tensors, record.file)
+    return model
+
+
+def _parts(settings: TransferSettings, template: Template, tensors: dict[str, Tensor]) -> AipganModel:
     shading = None
     if "shading.basis" in tensors and "shading.pictures" in tensors:
         shading = Shading(tensors["shading.basis"], tensors["shading.pictures"])
     network = AipganNetwork(settings.network) if settings.network else None
-    model = AipganModel(settings, template, NeutralNetwork(), shading, network)
-    load_parts(model, tensors, record.file)
-    return model
+    return AipganModel(settings, template, NeutralNetwork(), shading, network)
 
 
 def load_parts(model: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
@@ -87,6 +94,11 @@ def load_parts(model: nn.Module, tensors: dict[str, Tensor], source: str) -> Non
     Raises:
         WeightsError: missing, unexpected or differently shaped tensors.
     """
+    _check_fit(model, tensors, source)
+    model.load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)
+
+
+def _check_fit(model: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
     own = {key: value for key, value in model.state_dict().items() if not any(p in key for p in LEFT_OUT)}
     wrong = sorted(own.keys() ^ tensors.keys())
     wrong += sorted(key for key in own.keys() & tensors.keys() if own[key].shape != tensors[key].shape)
@@ -94,4 +106,3 @@ def load_parts(model: nn.Module, tensors: dict[str, Tensor], source: str) -> Non
         raise WeightsError(
             f"{source}: tensors missing, unexpected or of another shape: {', '.join(wrong[:6])}"
         )
-    model.load_state_dict({key: value.float() for key, value in tensors.items()}, strict=False)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
-from sargan_core.models.pixel import PixelModel, PixelSettings
+from sargan_core.models.pixel import CURVE, PixelModel, PixelSettings
 from sargan_core.models.weights import WeightsRecord, save_weights
 
 KIND = "pixel"
@@ -79,7 +79,28 @@ def build_pixel(record: WeightsRecord, tensors: dict[str, Tensor]) -> PixelModel
             f"{record.file}: a pixel model of form {settings.form} holds {', '.join(wanted)}, "
             f"this file holds {', '.join(sorted(tensors))}; train it again"
         )
-    rows = {len(tensor) for name, tensor in tensors.items() if name not in SHARED}
-    if rows != {len(settings.expressions)}:
-        raise WeightsError(f"{record.file}: tensors do not match the {len(settings.expressions)} expressions")
+    odd = [name for name, tensor in tensors.items() if not _fits(name, tensor, settings, template)]
+    if odd:
+        raise WeightsError(
+            f"{record.file}: tensors do not match the {len(settings.expressions)} expressions or the "
+            f"{template.size} px: {', '.join(odd)}; train it again"
+        )
     return PixelModel(settings, template, tensors)
+
+
+def _fits(name: str, tensor: Tensor, settings: PixelSettings, template: Template) -> bool:
+    """Return whether a tensor has the shape that ``PixelModel`` names for it; 0 stands for any length."""
+    expressions, side = len(settings.expressions), template.size
+    wanted: dict[str, tuple[tuple[int, ...], ...]] = {
+        "curves": tuple((expressions, channels, CURVE, side, side) for channels in (1, 3)),
+        "flow": ((expressions, 2, 0, 0),),
+        "goals": ((expressions, 68, 2),),
+        "eye_white": ((3,),),
+        "rest": ((137, 136),),
+        "rest_noise": ((),),
+    }
+    pictures = tuple((expressions, channels, side, side) for channels in (1, 3))
+    return any(
+        tensor.ndim == len(shape) and all(b in (0, a) for a, b in zip(tensor.shape, shape, strict=True))
+        for shape in wanted.get(name, pictures)
+    )

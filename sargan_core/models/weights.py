@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sargan_core
 from sargan_core.errors import WeightsError
-from sargan_core.files import write_atomically
+from sargan_core.files import shown, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 INDEX = "index.json"
 # Key of the safetensors header under which a file carries its own record, so that it can travel alone.
 HEADER = "sargan"
+# Settings describe networks; with larger numbers or more of them a file could only ask for endless memory.
+LARGEST_SETTING = 4096
+LONGEST_TEXT = 10_000
+LARGEST_INDEX = 2**24
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,47 @@ def read_index(folder: Path | None = None) -> tuple[WeightsRecord, ...]:
     """Return the records of ``index.json`` in ``folder`` (default: the shipped weights), in file order."""
     path = (folder or weights_folder()) / INDEX
     try:
-        return tuple(WeightsRecord(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        if path.stat().st_size > LARGEST_INDEX:
+            raise ValueError(f"larger than {LARGEST_INDEX} bytes")
+        return tuple(record_from(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable weights index ({error}); reinstall sargan") from error
+
+
+def record_from(values: Mapping[str, Any]) -> WeightsRecord:
+    """Return the record with these values, which may come from anybody.
+
+    Raises:
+        ValueError: a member of another type, a name or text that cannot be shown, a file outside the record's folder,
+            or settings of a size that no network has.
+        TypeError: members missing or unknown.
+    """
+    record = WeightsRecord(**values)
+    for member, value in asdict(record).items():
+        wanted = {"bytes": int, "settings": dict, "template": dict | None}.get(member, str)
+        if not isinstance(value, wanted):
+            raise ValueError(f"{member} is {type(value).__name__}")
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            raise ValueError(f"{member} has {len(value)} characters")
+    if not record.name or shown(record.name) != record.name:
+        raise ValueError("the name cannot be shown")
+    if record.file != Path(record.file).name or record.file == "..":
+        raise ValueError("the file lies in another folder")
+    _check_settings([record.settings, record.template])
+    return record
+
+
+def _check_settings(value: object) -> None:
+    if isinstance(value, dict | list | tuple):
+        if len(value) > LARGEST_SETTING:
+            raise ValueError(f"{len(value)} settings")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_settings(item)
+    elif isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ValueError("a setting is too long")
+    elif not (value is None or (isinstance(value, int | float) and abs(value) <= LARGEST_SETTING)):
+        raise ValueError(f"the setting {value} is out of bounds")
 
 
 def write_index(folder: Path, records: tuple[WeightsRecord, ...]) -> None:
@@ -138,9 +181,17 @@ def load_tensors(record: WeightsRecord, folder: Path | None = None) -> dict[str,
 
     path = verify(record, folder)
     try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
+        tensors = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); reinstall sargan") from error
+    _check_numbers(path, tensors)
+    return tensors
+
+
+def _check_numbers(path: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{path}: '{shown(name)}' holds numbers that are not finite; train it again")
 
 
 def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
@@ -159,7 +210,7 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
         with safetensors.safe_open(path, framework="pt") as stream:
             header = (stream.metadata() or {}).get(HEADER)
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, safetensors.SafetensorError, ValueError, RuntimeError) as error:
         raise WeightsError(
             f"{path}: not a safetensors file ({error}); give a file made by sargan train"
         ) from error
@@ -169,11 +220,15 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
         )
     try:
         values = json.loads(header)
-        record = WeightsRecord(file=path.name, sha256=checksum(path), bytes=path.stat().st_size, **values)
-    except (ValueError, TypeError) as error:
+        # A name that cannot be shown is no fault of the weights: it came from the file's.
+        values["name"] = shown(str(values.get("name", path.stem)))
+        own = {"file": path.name, "sha256": checksum(path), "bytes": path.stat().st_size}
+        record = record_from({**values, **own})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"{path}: its record is not readable ({error}); train or import it again"
         ) from error
+    _check_numbers(path, tensors)
     return record, tensors
 
 
