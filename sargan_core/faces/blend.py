@@ -12,6 +12,7 @@ Conventions of coordinates: see ``faces/align.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,9 @@ BAND_PIXELS = 1_500_000
 FEATHER = 0.14
 # Mean change (0..1) from which the photo's fine detail starts to give way, and from which none is kept.
 DETAIL_FADES = (0.06, 0.24)
+# Crops are enlarged this much before the photo's pixels are read from them with straight lines: bicubic at every pixel
+# of the photo would take four times as long and differ by less than a level.
+FINER = 4
 # Mask values that count as the mask's border in the seam figure.
 SEAM_BAND = (0.0, 0.08)
 
@@ -97,13 +101,14 @@ def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops
         sigma = 0.5 / alignment.scale
         window = 2 * int(2 * sigma) + 1
         layers = gaussian_blur2d(layers, (window, window), (sigma, sigma))
+    layers = enlarged(layers, min(FINER, max(1, round(alignment.scale))))
     x0, y0, x1, y1 = _region(photo, alignment, mask)
     result = photo.copy()
     totals = np.zeros(4)
     rows = max(16, BAND_PIXELS // max(1, x1 - x0))
     for top in range(y0, y1, rows):
         bottom = min(top + rows, y1)
-        band, sums = _band(photo, alignment, layers, (x0, top, x1, bottom))
+        band, sums = _band(photo, alignment, layers, size, (x0, top, x1, bottom))
         result[top:bottom, x0:x1] = band
         totals += sums
     seam = 255 * totals[0] / max(totals[1], 1.0)
@@ -122,17 +127,36 @@ def _region(photo: Pixels, alignment: Alignment, mask: Tensor) -> tuple[int, int
     return x0, y0, max(x0, min(high[0], width)), max(y0, min(high[1], height))
 
 
+def enlarged(layers: Tensor, factor: int) -> Tensor:
+    """Return (B, C, S, S) as (B, C, factor * (S - 1) + 1, ...): bicubic; pixel ``p`` becomes pixel ``factor * p``."""
+    if factor == 1:
+        return layers
+    # One matrix product an axis: several times as fast as the library's own two-dimensional interpolation.
+    rows = _enlargement(layers.shape[-1], factor).to(layers)
+    return rows @ layers @ rows.T
+
+
+@lru_cache(maxsize=8)
+def _enlargement(size: int, factor: int) -> Tensor:
+    """Return the matrix (factor * (size - 1) + 1, size) that enlarges one axis."""
+    side = factor * (size - 1) + 1
+    unit = torch.eye(size)[None, None]
+    return torch.nn.functional.interpolate(unit, (side, size), mode="bicubic", align_corners=True)[0, 0]
+
+
 def _band(
-    photo: Pixels, alignment: Alignment, layers: Tensor, box: tuple[int, int, int, int]
+    photo: Pixels, alignment: Alignment, layers: Tensor, size: int, box: tuple[int, int, int, int]
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
-    """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count)."""
+    """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count).
+
+    ``layers`` are those of a crop of ``size`` pixels, enlarged.
+    """
     x0, y0, x1, y1 = box
     peak = float(np.iinfo(photo.dtype).max)
     corner = layers.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
     here = positions(layers.new_zeros(1, 2, y1 - y0, x1 - x0)) + corner
     inside = alignment.to_crop(here)
-    values = sample(layers, inside, "bicubic")
-    size = layers.shape[-1]
+    values = sample(layers, inside * ((layers.shape[-1] - 1) / (size - 1)))
     outside = ((inside < 0) | (inside > size - 1)).any(1, keepdim=True)
     mask = values[:, 4:5].clamp(0, 1).masked_fill(outside, 0)
     mask = mask.masked_fill(mask < 1e-3, 0)
@@ -174,8 +198,8 @@ def _to_tensor(pixels: Pixels, like: Tensor) -> Tensor:
 
 def _figures(change: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
     size = change.abs().mean(1, keepdim=True)
-    border = (mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1])
-    centre = mask > 0.5
-    return np.array(
-        [float(size[border].sum()), float(border.sum()), float(size[centre].sum()), float(centre.sum())]
-    )
+    border = ((mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1])).to(size.dtype)
+    centre = (mask > 0.5).to(size.dtype)
+    sums = torch.stack([(size * border).sum(), border.sum(), (size * centre).sum(), centre.sum()])
+    figures: npt.NDArray[np.float64] = sums.double().cpu().numpy()
+    return figures

@@ -26,6 +26,8 @@ MAX_OVERLAP = 0.3
 # Sides that the detector is given at least; shorter ones are filled up.
 LEAST_SIDE = 64
 MIN_EYE_DISTANCE = 24.0
+# Pixels between the eyes, on the small copy, from which no face is missed (32 of 32 portraits; of 6 pixels, 25).
+SURE_EYE_DISTANCE = 8.0
 # Distance of the nose tip from the middle of the eyes, along the eye line, in eye distances.
 PROFILE_NOSE_SHIFT = 0.38
 
@@ -77,17 +79,20 @@ class FaceFinder:
         """Return the faces of a photo, numbered from left to right; a photo without a face gives an empty list.
 
         A photo without a certain upright face is searched again turned by 90, 180 and 270 degrees; the turn with
-        the most certain face counts.
+        the most certain face counts. Where a certain face is found, others are not looked for that would be too small
+        to edit well in this photo (fewer than ``MIN_EYE_DISTANCE`` pixels between the eyes).
 
         Args:
             pixels: (H, W, 3) uint8 or uint16 RGB, of any size; the search runs on a bounded copy.
         """
-        copy, scale = bounded(pixels, max(SEARCH_SIDES))
-        faces = _search(copy)
+        longest = max(pixels.shape[:2])
+        quick = SURE_EYE_DISTANCE * longest <= MIN_EYE_DISTANCE * SEARCH_SIDES[0]
+        copy, scale = bounded(pixels, longest if quick else SEARCH_SIDES[-1])
+        faces = _search(copy, quick)
         best = max((face.score for face in faces), default=0.0)
         if best < CERTAIN:
             for turns in (1, 2, 3):
-                found = _search(np.ascontiguousarray(np.rot90(copy, turns)))
+                found = _search(np.ascontiguousarray(np.rot90(copy, turns)), quick)
                 score = max((face.score for face in found), default=0.0)
                 if score > best + TURN_MARGIN:
                     best = score
@@ -160,13 +165,13 @@ def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:
     return faces
 
 
-def _search(image: npt.NDArray[np.uint8]) -> list[Face]:
-    """Detect at every search side and keep, of overlapping finds, the most certain."""
+def _search(image: npt.NDArray[np.uint8], quick: bool) -> list[Face]:
+    """Detect at every search side, or ``quick`` until a face is certain; of overlapping finds keep the most certain."""
     found: list[Face] = []
     for side in SEARCH_SIDES:
         copy, scale = bounded(image, side)
         found += [_scaled(face, 1 / scale) for face in _detect(copy)]
-        if max(image.shape[:2]) <= side:
+        if max(image.shape[:2]) <= side or (quick and any(face.score >= CERTAIN for face in found)):
             break
     kept: list[Face] = []
     for face in sorted(found, key=lambda face: -face.score):

@@ -1,10 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.faces.fan import FILE, FanLandmarks, weights_path
-from sargan_core.faces.find import Face, FaceFinder, face_warnings, select_faces
+from sargan_core.faces.find import MIN_EYE_DISTANCE, Face, FaceFinder, face_warnings, select_faces
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,18 @@ def test_a_nose_beside_the_eyes_middle_is_a_profile(nose, turned):
     points = np.array([[100, 100], [200, 100], [nose, 150], [120, 200], [180, 200]], np.float32)
     warnings = face_warnings(Face((80, 60, 140, 180), 0.9, points))
     assert any("side" in warning for warning in warnings) == turned
+
+
+@pytest.mark.parametrize("side", [1200, 1900, 2600])
+def test_beside_a_large_face_a_small_one_that_can_be_edited_is_found(side):
+    portrait = skimage.data.astronaut()[0:260, 90:350]
+    eyes = FaceFinder("detector").find(portrait)[0].eye_distance
+    photo = np.full((side, side, 3), 128, np.uint8)
+    large = cv2.resize(portrait, (side // 2, side // 2), interpolation=cv2.INTER_CUBIC)
+    width = round(260 * MIN_EYE_DISTANCE * 1.05 / eyes)
+    small = cv2.resize(portrait, (width, width), interpolation=cv2.INTER_AREA)
+    photo[: side // 2, : side // 2] = large
+    photo[-width - 20 : -20, -width - 20 : -20] = small
+    faces = FaceFinder("detector").find(photo)
+    assert len(faces) == 2
+    assert faces[1].eye_distance == pytest.approx(MIN_EYE_DISTANCE * 1.05, rel=0.15)
