@@ -61,7 +61,6 @@ class CropSet:
         with part.open("wb") as stream:
             np.savez_compressed(
                 stream,
-                allow_pickle=False,
                 template=np.array(json.dumps(self.template.to_json())),
                 images=self.images,
                 landmarks=self.landmarks,
