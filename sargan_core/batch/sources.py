@@ -78,7 +78,7 @@ def find_photos(
     photos: dict[str, str] = {}
     for path in paths:
         photos.setdefault(_relative(path, base), path)
-    notes = tuple(f"left out: {count} {what}" for what, count in sorted(walker.left_out.items()))
+    notes = tuple(f"left out: {what} ({count})" for what, count in sorted(walker.left_out.items()))
     return Found(tuple((photos[name], name) for name in sorted(photos)), base, notes)
 
 

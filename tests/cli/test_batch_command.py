@@ -1,0 +1,185 @@
+"""``sargan batch`` with a stand-in editor: streams, names, exit codes, refusals."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from batch_samples import StandIn, save
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def batch_editor(monkeypatch):
+    stand_in = StandIn()
+    monkeypatch.setattr("sargan_core.editor.Editor", lambda settings: stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def photo_folder(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for number in range(10):
+        save(tmp_path / "in" / f"{number}.png", number)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def batch(call, batch_editor, photo_folder):
+    """Run ``sargan batch`` in this process, in a folder with ``in/0.png`` to ``in/9.png``."""
+    return lambda *arguments: call("batch", *arguments)
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*.png"))
+
+
+def test_a_folder_gets_a_folder_beside_it_and_stdout_says_what(batch):
+    code, out, err = batch("in", "--expr", "happy")
+    assert code == 0
+    assert out.decode().split() == [f"in-happy/{number}.png" for number in range(10)]
+    assert names("in-happy") == [f"{number}.png" for number in range(10)]
+    assert "10 results in" in err
+    assert "time went to" in err
+    code, out, err = batch("in", "--expr", "happy")
+    assert (code, out) == (0, b"")
+    assert "nothing to do" in err
+
+
+def test_json_has_a_manifest_line_a_result_with_paths_that_hold_here(batch):
+    code, out, err = batch("in", "--expr", "happy", "--json", "--quiet")
+    values = [json.loads(line) for line in out.splitlines()]
+    assert (code, err, len(values)) == (0, "", 10)
+    assert all(Path(value["input"]).is_file() and Path(value["output"]).is_file() for value in values)
+    lines = [json.loads(line) for line in Path("in-happy/sargan-batch.jsonl").read_text().splitlines()]
+    for value, line in zip(values, lines, strict=True):
+        assert {**value, "input": "", "output": ""} == {**line, "input": "", "output": ""}
+    _, out, _ = batch(os.path.abspath("in"), "--expr", "happy", "--json", "-o", "absolute")  # noqa: PTH100
+    assert json.loads(out.splitlines()[0])["input"] == os.path.abspath("in/0.png")  # noqa: PTH100
+
+
+def test_a_failure_gives_1_and_names_the_photo_now_and_on_the_next_run(batch):
+    Path("in/3.png").write_bytes(b"broken")
+    Image.new("RGB", (16, 16)).save("in/4.png")
+    code, _, err = batch("in", "--expr", "happy", "--quiet")
+    assert code == 1
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["in/3.png", "in/4.png"]
+    code, out, err = batch("in", "--expr", "happy")
+    assert (code, out) == (1, b"")
+    assert "--retry" in err
+    assert len(batch("in", "--expr", "happy", "--retry", "no_face", "--json")[1].splitlines()) == 1
+
+
+def test_dry_run_says_the_plan_and_does_nothing(batch):
+    code, out, err = batch("in", "--expr", "all", "--strength", "0.5,1", "--format", "jpg", "--dry-run")
+    lines = [line.split("\t") for line in out.decode().splitlines()]
+    assert code == 0
+    assert len(lines) == 10 * 7 * 2
+    assert lines[0] == ["in/0.png", "in-expressions/angry/0-050.jpg"]
+    assert "10 photos, 140 results" in err
+    assert not Path("in-expressions").exists()
+
+
+def test_a_list_on_stdin_with_newlines_and_with_nul(batch, monkeypatch):
+    odd = Path("in/odd\nname.png")
+    save(odd, 50)
+
+    class Stdin(io.BytesIO):
+        buffer = property(lambda self: self)
+        isatty = staticmethod(lambda: False)
+
+    monkeypatch.setattr(sys, "stdin", Stdin(b"in/1.png\nin/2.png\n"))
+    assert batch("--from", "-", "--expr", "happy", "-o", "lines")[0] == 0
+    assert names("lines") == ["in/1.png", "in/2.png"]
+    monkeypatch.setattr(sys, "stdin", Stdin(os.fsencode(odd) + b"\0in/2.png\0"))
+    assert batch("--from", "-", "--null", "--expr", "happy", "-o", "nul")[0] == 0
+    assert names("nul") == ["in/2.png", "in/odd\nname.png"]
+    Path("list.txt").write_text("in/5.png\n")
+    assert batch("--from", "list.txt", "--root", "in", "--expr", "happy", "-o", "file")[0] == 0
+    assert names("file") == ["5.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("in",), "--expr"),
+        (("--expr", "happy"), "--from"),
+        (("in", "--expr", "happy", "-o", "in"), "--in-place"),
+        (("in", "--expr", "happy", "--in-place", "-o", "x"), "--in-place"),
+        (("in", "--expr", "happy", "--strength", "much"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "3"), "--strength"),
+        (("in", "--expr", "happy", "--format", "docx"), "--format"),
+        (("in", "--expr", "happy", "--shard", "3/2"), "--shard"),
+        (("in", "--expr", "happy", "--null"), "--null"),
+        (("in", "--expr", "happy", "--like", "in/0.png"), "--like"),
+        (("in", "--expr", "happy", "--like-face", "1"), "--like"),
+        (("in", "--like", "gone.png"), "gone.png"),
+        (("gone", "--expr", "happy"), "gone"),
+        (("in", "--from", "gone.txt", "--expr", "happy"), "gone.txt"),
+        (("empty", "--expr", "happy"), "no photo"),
+        (("in", "--expr", "happy", "--retry", "some"), "retry"),
+        (("in", "--expr", "happy", "--workers", "0"), "workers"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused_in_one_line(batch, arguments, said):
+    Path("empty").mkdir()
+    code, out, err = batch(*arguments)
+    assert (code, out) == (2, b"")
+    assert said in err
+    assert err.count("\n") == 1
+    assert names(".") == [f"in/{number}.png" for number in range(10)]
+
+
+def test_unknown_weights_give_3(batch):
+    code, out, err = batch("in", "--expr", "happy", "--model", "missing")
+    assert (code, out) == (3, b"")
+    assert "missing" in err
+
+
+def test_shards_and_a_report_of_all_of_them(batch):
+    Path("in/3.png").write_bytes(b"broken")
+    for part in ("1/2", "2/2"):
+        assert batch("in", "--expr", "happy", "--shard", part)[0] in (0, 1)
+    assert len(names("in-happy")) == 9
+    assert batch("in", "--expr", "happy", "--report")[0] == 1
+    page = Path("in-happy/report.html").read_text()
+    assert "3.png" in page
+    assert "7.png" in page
+
+
+def test_stopping_early_is_said_and_gives_1(batch):
+    for number in range(4):
+        Path(f"in/{number}.png").write_bytes(b"broken")
+    code, _, err = batch("in", "--expr", "happy", "--max-errors", "2")
+    assert code == 1
+    assert "--max-errors" in err
+    assert names("in-happy") == []
+
+
+def test_an_interrupt_gives_130_and_the_next_run_finishes(batch, batch_editor):
+    def interrupt(prepared, target):
+        if prepared[0].photo.name.endswith("5.png"):
+            os.kill(os.getpid(), signal.SIGINT)
+        return [str(target)]
+
+    infer, batch_editor.infer = batch_editor.infer, interrupt
+    code, _, err = batch("in", "--expr", "happy")
+    assert code == 130
+    assert err.endswith("error: interrupted\n")
+    assert not list(Path("in-happy").rglob(".sargan-*.png"))
+    batch_editor.infer = infer
+    assert batch("in", "--expr", "happy")[0] == 0
+    assert len(names("in-happy")) == 10
