@@ -121,8 +121,8 @@ def _table(
         )
     meanings["lost"] = "Pictures in which no face was found again; they count as not recognised."
     people = max((item.people for _, row in rows for item in row.figures.values()), default=0)
-    pictures = max(row.pictures for _, row in rows)
-    notes = [f"{people} people, up to {pictures} pictures a row; in brackets the 95 % interval over people."]
+    pictures = max(row.pictures for name, row in rows if name != TRUTH or len(rows) == 1)
+    notes = [f"{people} people, {pictures} pictures a row; in small print the 95 % interval over people."]
     if results is not None and source == ALL and (truths := results.truths.get(part)):
         notes.append(
             f"True pictures: {truths['exact']} comparisons pixel on pixel, {truths['registered']} after "
@@ -203,7 +203,7 @@ def cost_table(results: Results) -> Table | None:
 
 def to_markdown(results: Results) -> str:
     """Return the results as a Markdown page."""
-    lines = ["# Evaluation", "", setting_line(results), ""]
+    lines = ["# Evaluation", "", _plain(setting_line(results)), ""]
     for part in PARTS:
         tables = [summary_table(results, part), *(source_tables(results, part))]
         tables += [expression_table(results, part, model) for model in results.models]
@@ -235,7 +235,7 @@ def markdown_table(table: Table, level: int = 2) -> list[str]:
             for text, cell in zip(texts, cells, strict=True)
         ]
         lines.append(f"| {_plain(name)} | " + " | ".join(spans) + " |")
-    return [*lines, "", *(note for note in table.notes), ""]
+    return [*lines, "", *map(_plain, table.notes), ""]
 
 
 def to_csv(results: Results) -> str:
