@@ -14,6 +14,8 @@ from sargan_core.models.sargan import Generator, GeneratorSettings
 from sargan_core.models.weights import WeightsRecord, save_weights
 
 KIND = "generator"
+# A generator that works on another model's picture; its settings name that model as ``base``.
+REFINER = "refiner"
 
 
 def save_generator(
@@ -25,6 +27,7 @@ def save_generator(
     description: str = "",
     data: str = "",
     weights_licence: str = "CC BY 4.0",
+    base: str = "",
 ) -> WeightsRecord:
     """Write a generator as float16 with its settings and template; return the record for the index.
 
@@ -36,6 +39,7 @@ def save_generator(
         description: one line for people.
         data: what it was trained on, with licence and attribution.
         weights_licence: licence of the numbers.
+        base: for a refiner the name of the shipped model whose picture it refines, and ``template`` is that model's.
     """
     tensors = {
         name: value.detach().to("cpu", torch.float16, memory_format=torch.contiguous_format)
@@ -45,12 +49,13 @@ def save_generator(
     record = WeightsRecord(
         name=name or path.stem,
         file=path.name,
-        kind=KIND,
+        kind=REFINER if base else KIND,
         sha256="",
         bytes=0,
-        description=description or f"{settings.arch} generator, {settings.size} px",
+        description=description
+        or f"{settings.arch} generator, {settings.size} px" + (f", refines {base}" if base else ""),
         template=template.to_json(),
-        settings=asdict(settings),
+        settings={**asdict(settings), **({"base": base} if base else {})},
         weights_licence=weights_licence,
         data=data,
     )
@@ -63,10 +68,12 @@ def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Genera
     Raises:
         WeightsError: the record is of something else, or the tensors do not fit its settings.
     """
-    if record.kind != KIND:
+    if record.kind not in (KIND, REFINER):
         raise WeightsError(f"{record.file}: holds a {record.kind}, not a generator; see sargan models list")
     try:
-        settings = GeneratorSettings(**record.settings)
+        settings = GeneratorSettings(
+            **{name: value for name, value in record.settings.items() if name != "base"}
+        )
     except TypeError as error:
         raise WeightsError(f"{record.file}: settings not understood ({error}); export it again") from error
     # Compared without memory first: settings may ask for any size, tensors are no larger than their file.

@@ -11,8 +11,11 @@ from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
 from sargan_core.models import aipgan_file, generator_file, pixel_file
 from sargan_core.models.base import ExpressionModel
+from sargan_core.models.judge import KIND as JUDGE
+from sargan_core.models.pixel import PixelModel
+from sargan_core.models.refiner import RefinedModel
 from sargan_core.models.sargan import SarganModel
-from sargan_core.models.weights import find_record, load_tensors, open_weights
+from sargan_core.models.weights import WeightsRecord, find_record, load_tensors, open_weights
 
 # Sides of a crop and kinds of fit that an alignment may have.
 SIDES = range(16, 1025)
@@ -38,7 +41,7 @@ def load_model(
     else:
         record = find_record(name)
         tensors = load_tensors(record)
-    if record.template is None:
+    if record.template is None or record.kind == JUDGE:
         raise WeightsError(
             f"{record.file}: '{record.name}' is not an expression model; see sargan models list"
         )
@@ -49,12 +52,17 @@ def load_model(
         raise WeightsError(f"{record.file}: cannot be built ({reason}); train or import it again") from error
     model.name = record.name
     return model.to(device).eval()
+
+
 def _build(record: WeightsRecord, tensors: dict[str, Tensor], precision: str) -> ExpressionModel:
     template = _template(record)
     if record.kind == pixel_file.KIND:
         return pixel_file.build_pixel(record, tensors)
     if record.kind == generator_file.KIND:
         return SarganModel(generator_file.build_generator(record, tensors), template, precision)
+    if record.kind == generator_file.REFINER:
+        base = _load_base(record, template=template)
+        return RefinedModel(base, generator_file.build_generator(record, tensors), precision)
     if record.kind == aipgan_file.KIND:
         return aipgan_file.build_aipgan(record, tensors)
     raise WeightsError(f"{record.file}: this version of sargan has no architecture '{record.kind}'")
@@ -74,3 +82,22 @@ def _template(record: WeightsRecord) -> Template:
         raise ValueError("an alignment that no face can be put on")
     return template
 
+
+def _load_base(record: WeightsRecord, template: Template) -> PixelModel:
+    """Return the shipped model whose picture a refiner refines.
+
+    Raises:
+        WeightsError: it is missing or damaged, or is not the model that the refiner was trained on.
+    """
+    name = str(record.settings.get("base", ""))
+    try:
+        base = load_model(name)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{record.file}: refines the model '{name}', which cannot be loaded: {error}"
+        ) from error
+    if not isinstance(base, PixelModel) or base.template != template:
+        raise WeightsError(
+            f"{record.file}: was trained on another model '{name}' than the one here; train it again with --refine"
+        )
+    return base

@@ -303,12 +303,18 @@ class SarganModel(ExpressionModel):
         weights = torch.tensor([row[2] for row in rows], device=device).view(-1, 1, 1, 1)
         # One expression a crop, the usual case, needs no copies of the shared stem.
         shared = None if indices == list(range(len(targets))) else owner
-        change = self._change(image, labels, shared)
+        change = self.change(image, labels, shared)
         image.index_add_(0, owner, weights * change)
         return EditedCrops(image)
 
-    def _change(self, image: Tensor, labels: Tensor, owner: Tensor | None) -> Tensor:
-        """Return ``G(x, c) - x`` on the scale of [0, 1] for each row."""
+    def change(self, image: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
+        """Return ``G(x, c) - x`` on the scale of [0, 1] for each row.
+
+        Args:
+            image: (N, 3, S, S) in [0, 1].
+            labels: (B, labels) one-hot rows.
+            owner: (B,) int64, see ``Generator.forward``.
+        """
         x = (image * 2 - 1).contiguous(memory_format=torch.channels_last)
         reduced = self.precision == "bf16" or (self.precision == "auto" and _computes_bf16(image.device))
         with torch.autocast(image.device.type, torch.bfloat16, enabled=reduced):

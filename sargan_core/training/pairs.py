@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,22 @@ class CropPairs:
             pairs[whole],
             self.odds[whole],
             self.trust[whole],
+            self.mask,
+            self.template,
+            self.held_out,
+        )
+
+    def only(self, rows: Sequence[int]) -> CropPairs:
+        """Return the pairs ``rows`` alone, in this order, with their crops."""
+        chosen = self.pairs[list(rows)]
+        kept, pairs = torch.unique(chosen, return_inverse=True)
+        return CropPairs(
+            self.crops[kept],
+            tuple(self.persons[index] for index in kept.tolist()),
+            self.labels[kept],
+            pairs,
+            self.odds[list(rows)],
+            self.trust[list(rows)],
             self.mask,
             self.template,
             self.held_out,

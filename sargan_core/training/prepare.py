@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper
-from sargan_core.data.samples import STILL, Pair, Sample, Skipped, pairs
+from sargan_core.data.samples import STILL, SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
@@ -92,14 +93,7 @@ def crop_pairs(crops: CropSet) -> CropPairs:
         [same, neutral[:, 0], neutral[:, 1]], [3, 0, 1], default=2
     )  # the order of the totals below
     totals = np.array([FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME])
-    persons = crops.persons[table[:, 0]]
-    odds = np.zeros(len(table))
-    for person in np.unique(persons):
-        mine = persons == person
-        rendered = (crops.sources[table[mine, 0]] == "synth").all()
-        for kind, total in enumerate(totals):
-            rows = mine & (kinds == kind)
-            odds[rows] = total * (SYNTH_SHARE if rendered else 1.0) / max(1, rows.sum())
+    odds = pair_odds(kinds, totals, crops.persons[table[:, 0]], crops.sources[table[:, 0]] == SYNTH)
     still = np.isin(crops.sources[table], list(STILL)).any(1) | same
     return CropPairs(
         crops=torch.from_numpy(crops.images),
@@ -111,6 +105,26 @@ def crop_pairs(crops: CropSet) -> CropPairs:
         mask=face_mask(crops.template.size),
         template=crops.template,
     )
+
+
+def pair_odds(
+    kinds: npt.NDArray[np.int64],
+    totals: npt.NDArray[np.float64],
+    persons: npt.NDArray[np.str_],
+    rendered: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """Return how often each pair is drawn, so that all pairs of one person and kind add up to the kind's total.
+
+    Args:
+        kinds: (P,) index into ``totals``.
+        totals: how often each kind is drawn for one person.
+        persons: (P,) whose pair it is.
+        rendered: (P,) whether the person is a rendered one.
+    """
+    _, numbers = np.unique(persons, return_inverse=True)
+    groups = numbers * len(totals) + kinds
+    odds: npt.NDArray[np.float64] = totals[kinds] / np.bincount(groups)[groups]
+    return odds * np.where(rendered, SYNTH_SHARE, 1.0)
 
 
 def face_mask(size: int) -> torch.Tensor:
@@ -150,11 +164,12 @@ def _chosen(samples: Sequence[Sample]) -> list[Pair]:
     return [
         pair
         for pair in pairs(samples)
-        if Expression.NEUTRAL in (pair.source.expression, pair.target.expression) or _lucky(pair)
+        if Expression.NEUTRAL in (pair.source.expression, pair.target.expression)
+        or pair_number(pair) % CROSS_SHARE == 0
     ]
 
 
-def _lucky(pair: Pair) -> bool:
-    # By content, not by a random number: the same photos give the same pairs.
+def pair_number(pair: Pair) -> int:
+    """Return a number of 0 to 2 ** 32 - 1 by content, not at random: the same photos give the same choice."""
     text = f"{pair.source.person}/{pair.source.path.name}/{pair.target.expression}/{pair.target.path.name}"
-    return hashlib.sha256(text.encode()).digest()[0] % CROSS_SHARE == 0
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

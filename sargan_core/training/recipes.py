@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sargan_core.models.discriminator import DiscriminatorSettings
@@ -15,7 +15,8 @@ class SarganTraining:
     """Settings of a training.
 
     Attributes:
-        recipe: ``paper`` (WGAN-GP, classification, cycle; papers.md 1.4) or ``paired`` (ours).
+        recipe: ``paper`` (WGAN-GP, classification, cycle; papers.md 1.4), ``paired`` (ours), or ``refine`` (ours,
+            on another model's picture).
         generator: the generator's settings.
         discriminator: the discriminator's settings.
         batch: crops per step and process.
@@ -32,6 +33,7 @@ class SarganTraining:
         squared_until: last step that minimises squared distances instead of absolute ones and gradients
             (paired): absolute distances hold an untrained residual network at the identity.
         adversarial_from: first step of the adversarial, feature and class losses (paired).
+        head: factor of the head's first weights; small = the network starts by changing next to nothing.
         augment: augmentation.
         seed: of weights, draws and augmentation.
     """
@@ -52,6 +54,7 @@ class SarganTraining:
     penalty: float = 1.0
     squared_until: int = 800
     adversarial_from: int = 2500
+    head: float = 1.0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     seed: int = 0
 
@@ -91,3 +94,13 @@ def paired_recipe(
     # Five layers down to a map of at least 5 x 5 patches: sharp mouths need a local judge.
     judge = DiscriminatorSettings(width=24, layers=4, labels=generator.labels, size=generator.size)
     return SarganTraining(generator=generator, discriminator=judge, batch=batch, seed=seed, **changes)
+
+
+def refine_recipe(
+    generator: GeneratorSettings, batch: int = 4, seed: int = 0, **changes: Any
+) -> SarganTraining:
+    """Return the recipe of a refiner: it starts from the base's picture, and its faces lie still."""
+    still = replace(AugmentSettings(), rotation=0.0, zoom=0.0, shift=0.0, occluder_odds=0.0, sketch_odds=0.02)
+    settings: dict[str, Any] = {"head": 0.03, "squared_until": 200, "adversarial_from": 600, "augment": still}
+    recipe = paired_recipe(generator, batch, seed, **{**settings, **changes})
+    return replace(recipe, recipe="refine")

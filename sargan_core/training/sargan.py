@@ -51,6 +51,8 @@ class SarganTask:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             generator, judge = Generator(settings.generator), Discriminator(settings.discriminator)
+        with torch.no_grad():
+            generator.head.weight.mul_(settings.head)
         if start is not None:
             generator.load_state_dict(start)
         for network in (generator, judge):
@@ -133,6 +135,20 @@ class SarganTask:
             loss = settings.pixel * losses.weighted_l2(made, target, weight)
         else:
             loss = settings.pixel * metrics["pixel"] + settings.gradient * metrics["gradient"]
+        return self._finish_pairs(step, loss, metrics, made, target, wanted, trust)
+
+    def _finish_pairs(
+        self,
+        step: int,
+        loss: Tensor,
+        metrics: dict[str, Tensor],
+        made: Tensor,
+        target: Tensor,
+        wanted: Tensor,
+        trust: Tensor,
+    ) -> dict[str, Tensor]:
+        """Add the adversarial losses once it is time for them, and update the networks."""
+        settings = self.settings
         adversarial = step >= settings.adversarial_from
         if adversarial:
             realness, kind, features = self._frozen_judge(made)

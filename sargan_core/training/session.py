@@ -16,16 +16,21 @@ from sargan_core.data.samples import Skipped
 from sargan_core.data.split import Split, write_split
 from sargan_core.errors import TrainingError, UsageError
 from sargan_core.models.generator_file import build_generator
+from sargan_core.models.pixel import PixelModel
+from sargan_core.models.registry import load_model
 from sargan_core.models.weights import open_weights
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.plan import TrainingPlan, make_plan
 from sargan_core.training.prepare import Progress, prepare, sargan_template, sheet_samples
 from sargan_core.training.recipes import SarganTraining
+from sargan_core.training.refine import RefineTask, sheet_pairs
+from sargan_core.training.refinement import prepare_refinement
 from sargan_core.training.run_folder import OPTIONS, RunFolder
 from sargan_core.training.sargan import SarganTask
 
 SHEET_ROWS = 8
+SHEET_PEOPLE = 4
 SPLIT = "split.json"
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -44,6 +49,7 @@ class RunOptions:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``fp32`` or ``bf16``.
         start: a generator file to start from, of the same architecture and any crop size; empty = none.
+        refine: name of the shipped model whose picture is refined; empty = photos are edited directly.
     """
 
     data: tuple[str, ...]
@@ -54,6 +60,7 @@ class RunOptions:
     device: str = "auto"
     precision: str = "fp32"
     start: str = ""
+    refine: str = ""
 
 
 def read_options(folder: Path) -> RunOptions:
@@ -108,22 +115,20 @@ class TrainingSession:
             raise UsageError(
                 f"{out}: already holds a run; go on with --resume, or name another folder with --out"
             )
-        self.data, self.skipped = self._prepare(cache, progress)
+        base = load_base(options)
+        self.data, self.skipped = prepared(options, base, cache, progress)
         training = self.data.training()
         held_out = self.data.test() if self.data.held_out else training
-        samples = sheet_samples(held_out, SHEET_ROWS)
-        self.task = SarganTask(options.training, training, samples, self.fabric, self._start())
-
-    def _prepare(self, cache: Path | None, progress: Progress) -> tuple[CropPairs, tuple[Skipped, ...]]:
-        options = self.options
-        return prepare(
-            [Path(folder) for folder in options.data],
-            sargan_template(options.training.generator.size),
-            test_fraction=options.test_fraction,
-            landmarks=options.landmarks,
-            cache=cache,
-            progress=progress,
-        )
+        start = self._start()
+        self.task: SarganTask
+        if base is None:
+            samples = sheet_samples(held_out, SHEET_ROWS)
+            self.task = SarganTask(options.training, training, samples, self.fabric, start)
+        else:
+            samples = sheet_pairs(held_out, SHEET_PEOPLE)
+            self.task = RefineTask(
+                options.training, training, samples, self.fabric, base, options.refine, start
+            )
 
     def _start(self) -> dict[str, Tensor] | None:
         if not self.options.start or self.options.loop.resume:
@@ -176,15 +181,43 @@ def make_fabric(device: str, precision: str) -> Fabric:
     return fabric
 
 
+def load_base(options: RunOptions) -> PixelModel | None:
+    """Return the model to refine, None where photos are edited directly.
+
+    Raises:
+        WeightsError: no such model.
+        UsageError: a model that cannot be refined, or crops that are not the middle of its own.
+    """
+    if not options.refine:
+        return None
+    base = load_model(options.refine)
+    if not isinstance(base, PixelModel) or base.settings.form != "displaced":
+        raise UsageError(f"--refine {options.refine}: only a displaced pixel model can be refined")
+    size, whole = options.training.generator.size, base.template.size
+    if size > whole or (whole - size) % 2:
+        raise UsageError(f"--size {size}: a refiner of '{options.refine}' sees the middle of {whole} px")
+    return base
+
+
+def prepared(
+    options: RunOptions, base: PixelModel | None, cache: Path | None, progress: Progress
+) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Return the training data of ``options`` and what was left out of it."""
+    folders = [Path(folder) for folder in options.data]
+    size, test, landmarks = options.training.generator.size, options.test_fraction, options.landmarks
+    how: dict[str, Any] = {
+        "test_fraction": test,
+        "landmarks": landmarks,
+        "cache": cache,
+        "progress": progress,
+    }
+    if base is not None:
+        return prepare_refinement(folders, base, size, **how)
+    return prepare(folders, sargan_template(size), **how)
+
+
 def pack(options: RunOptions, path: Path, cache: Path | None, progress: Progress) -> Sequence[Skipped]:
     """Write the crops of ``options.data`` as one file for another machine; return what was left out."""
-    data, skipped = prepare(
-        [Path(folder) for folder in options.data],
-        sargan_template(options.training.generator.size),
-        test_fraction=options.test_fraction,
-        landmarks=options.landmarks,
-        cache=cache,
-        progress=progress,
-    )
+    data, skipped = prepared(options, load_base(options), cache, progress)
     data.save(path)
     return skipped

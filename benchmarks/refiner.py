@@ -1,0 +1,101 @@
+"""How much nearer to the truth a refiner is than its base, on people held out.
+
+    .venv/bin/python benchmarks/refiner.py --data PAIRS.safetensors [--weights generator.safetensors]
+
+The data is a pack made with ``sargan train --refine MODEL … --pack``: the base's edits and the truths in their
+geometry. Printed for each expression: mean absolute error and error of the image gradients in three regions, divided
+by the base's (below 1 = nearer to the truth), and PSNR and SSIM in the face, base -> refined.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from kornia.metrics import ssim
+from torch import Tensor
+
+from sargan_core.expressions import LABELS, Expression
+from sargan_core.faces.eyes import eyes_region
+from sargan_core.faces.mouth import lips_region
+from sargan_core.models.refiner import RefinedModel, middle
+from sargan_core.models.registry import load_model
+from sargan_core.models.sargan import one_hot
+from sargan_core.training.pairs import CropPairs
+
+MOST = 40
+
+
+def regions(model: RefinedModel, size: int) -> dict[str, Tensor]:
+    """Return mouth, eyes with brows, and the rest of the face, (7, 1, size, size) each."""
+    whole = model.template.size
+    mouth, eyes = [], []
+    for expression in LABELS:
+        goal = model.base.goal(expression)
+        mouth.append(lips_region(goal, whole))
+        brows = goal.copy()
+        brows[36:48] = np.concatenate([goal[17:22], goal[[19]], goal[22:27], goal[[24]]])
+        eyes.append(torch.maximum(eyes_region(goal, whole), eyes_region(brows, whole)))
+    face = model.get_buffer("mask")
+    mouths, upper = (middle(torch.stack(one).float(), size) * face for one in (mouth, eyes))
+    return {"mouth": mouths, "eyes and brows": upper, "rest": face * (1 - mouths) * (1 - upper)}
+
+
+def errors(picture: Tensor, truth: Tensor, region: Tensor) -> tuple[float, float]:
+    """Return the mean absolute error and the error of the gradients in a region."""
+    difference = picture - truth
+    plain = (difference.abs() * region).sum() / region.sum()
+    across = (difference[..., 1:] - difference[..., :-1]).abs() * region[..., 1:]
+    down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * region[..., 1:, :]
+    return float(plain), float((across.sum() + down.sum()) / region.sum())
+
+
+def quality(picture: Tensor, truth: Tensor, face: Tensor) -> tuple[float, float]:
+    """Return PSNR in dB and SSIM in the face."""
+    squared = float((((picture - truth) ** 2) * face).sum() / face.sum() / 3)
+    likeness = ssim(picture, truth, 7).mean(1, keepdim=True)
+    return -10 * float(np.log10(max(squared, 1e-12))), float((likeness * face).sum() / face.sum())
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--model", default="sargan")
+    arguments = parser.parse_args()
+    model = load_model(arguments.model, arguments.weights, precision="fp32")
+    if not isinstance(model, RefinedModel):
+        raise SystemExit("not a refiner")
+    data = CropPairs.load(arguments.data).test()
+    parts = regions(model, data.size)
+    heads = " | ".join(f"{name}, L1 | {name}, gradient" for name in parts)
+    print(f"| expression | pairs | {heads} | PSNR | SSIM |")
+    print("|" + "---|" * (2 * len(parts) + 4))
+    wanted = data.labels[data.pairs[:, 1]]
+    for expression in LABELS:
+        rows = data.pairs[wanted == expression.label]
+        rows = rows[:: max(1, -(-len(rows) // MOST))]
+        sums = np.zeros((2, 2 * len(parts) + 2))
+        for source, target in rows.tolist():
+            base = data.crops[source][None].float() / 255
+            face = model.get_buffer("mask")[[expression.label]]
+            truth = torch.lerp(base, data.crops[target][None].float() / 255, face)
+            change = model.network.change(base, one_hot([expression.label], len(LABELS)))
+            for line, picture in enumerate((base, (base + face * change).clamp(0, 1))):
+                values = [
+                    value
+                    for part in parts.values()
+                    for value in errors(picture, truth, part[[expression.label]])
+                ]
+                sums[line] += [*values, *quality(picture, truth, face)]
+        before, after = sums / max(1, len(rows))
+        ratios = " | ".join(f"{value:.2f}" for value in (after / before)[:-2])
+        quality_text = " | ".join(f"{before[k]:.{d}f} -> {after[k]:.{d}f}" for k, d in ((-2, 1), (-1, 3)))
+        print(f"| {Expression(expression).value} | {len(rows)} | {ratios} | {quality_text} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

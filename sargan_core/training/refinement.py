@@ -1,0 +1,234 @@
+"""Training data of a refiner: the base model's edit of a face, and the truth brought to the edit's geometry.
+
+The base moves every face by the same motion; the true picture moved by its own. Comparing them as they lie would
+teach blur, so the truth is warped until its landmarks lie where the edit's do. What is left to compare is
+appearance: wrinkles, folds, shading, lips and teeth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crops import Cropper, face_from_landmarks
+from sargan_core.data.samples import STILL, SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
+from sargan_core.data.sources import read_sources
+from sargan_core.data.split import split_by_person
+from sargan_core.editor import face_crops
+from sargan_core.errors import DataError
+from sargan_core.expressions import LABELS, Expression, ExpressionMix
+from sargan_core.faces.align import Alignment, align, extract
+from sargan_core.faces.mouth import closed, opening
+from sargan_core.faces.warp import positions, sample, spline_field
+from sargan_core.models.pixel import PixelModel
+from sargan_core.models.refiner import face_masks, middle
+from sargan_core.training.augment import NONE, augment
+from sargan_core.training.pairs import CropPairs
+from sargan_core.training.prepare import LOOSE_TRUST, Progress, pair_number, pair_odds
+
+# How often each direction is drawn for one person: from neutral, to neutral, between two others.
+TOTALS = np.array([6.0, 1.5, 1.2])
+# One in this many pairs is used, by data set and direction; those of photographs from neutral all.
+SHARES = {(SYNTH, 0): 2, (SYNTH, 1): 4, (SYNTH, 2): 48, (TRANSFER, 1): 6, (TRANSFER, 2): 32}
+# Smoothing of the spline that brings the truth to the edit's geometry, as in the fit of the pixel model.
+SMOOTHING = 0.5
+# Openings of the mouth as fractions of the crop's side: from which the edit's is open, and what a truth may have
+# where the edit's is closed; and the least share of the edit's opening where it is open.
+OPEN, CLOSED, LEAST_OPEN = 0.02, 0.02, 0.6
+# How far the truth's landmarks inside the outline may lie from the edit's, as fractions of the crop's side: in the mean
+# and at most. A truth that is posed otherwise (or whose landmarks follow another convention) would be distorted.
+REACH_MEAN, REACH_MOST = 0.014, 0.04
+OUTLINE = 17
+# Half of the pairs are shown in another light or style before the base edits them, because it adds the same
+# shading to every face: what it does wrong on dark, grey or painted ones is to be seen.
+APPEARANCE = replace(NONE, colour=1.6, grey_odds=0.15, posterise_odds=0.1, sketch_odds=0.06)
+
+
+def prepare_refinement(
+    folders: Sequence[Path],
+    base: PixelModel,
+    size: int,
+    *,
+    test_fraction: float = 0.2,
+    landmarks: str = "auto",
+    cache: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Read, split and crop the photos of ``folders``, edit them with ``base``; return the data and what was left out.
+
+    Args:
+        folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
+        base: the displaced pixel model to refine.
+        size: side of the middle of the base's crop that the refiner sees.
+        test_fraction: part of the people that is held out; a packed file brings its own.
+        landmarks: what finds landmarks where the data set brings none.
+        cache: the crop cache; None = the user's.
+        progress: called with (done, total) while cropping.
+
+    Returns:
+        Of each pair the source is the base's edit, the target the true picture in the edit's geometry.
+
+    Raises:
+        DataError: no usable pair, or a packed file of another crop size.
+    """
+    template = base.template.inset(size)
+    if len(folders) == 1 and folders[0].suffix == ".safetensors":
+        data = CropPairs.load(folders[0])
+        if data.template != template:
+            raise DataError(
+                f"{folders[0]}: packed with crops of {data.size} px for another model; pack again with --refine"
+            )
+        return data, ()
+    sources = read_sources(folders)
+    split = split_by_person(sources.samples, test_fraction)
+    affine = replace(base.template, kind="affine", shape=None)
+    cropper = Cropper(affine, landmarks=landmarks, known_first=True, cache=cache)
+    chosen = chosen_pairs(sources.samples)
+    if not chosen:
+        raise DataError(f"{folders[0]}: no two photos of one person with different expressions")
+    crops, missed = make_crop_set((), chosen, cropper, progress)
+    data = replace(edited_pairs(crops, base, size), held_out=split.test)
+    return data, (*sources.skipped, *missed)
+
+
+def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
+    """Return the pairs to edit: a fixed choice where a person has many."""
+    return [
+        pair
+        for pair in pairs(samples)
+        if pair_number(pair)
+        % SHARES.get((_source(pair), _direction(pair.source.expression, pair.target.expression)), 1)
+        == 0
+    ]
+
+
+def _source(pair: Pair) -> str:
+    return TRANSFER if TRANSFER in (pair.source.source, pair.target.source) else pair.target.source
+
+
+def _direction(source: Expression, target: Expression) -> int:
+    if source is Expression.NEUTRAL:
+        return 0
+    return 1 if target is Expression.NEUTRAL else 2
+
+
+def edited_pairs(crops: CropSet, base: PixelModel, size: int) -> CropPairs:
+    """Return the base's edit and the truth for every pair of ``crops`` that can be compared.
+
+    Args:
+        crops: cut with the base's template without its spline; pairs without landmarks are left out.
+        base: the model to refine.
+        size: side of the middle that is kept.
+
+    Raises:
+        DataError: no pair is left.
+    """
+    pictures: list[Tensor] = []
+    kept: list[int] = []
+    alignments: dict[int, Alignment] = {}
+    goals = {expression.label: base.goal(expression) for expression in LABELS}
+    for number, (source, target) in enumerate(crops.pairs):
+        label = int(crops.labels[target])
+        if not np.isfinite(crops.landmarks[[source, target]]).all():
+            continue
+        if source not in alignments:
+            # Pairs come source by source, so one alignment at a time is enough.
+            face = face_from_landmarks(crops.landmarks[source])
+            alignments = {source: align(face, base.template, base.rest_shape())}
+        points = _placed(crops.landmarks[target], alignments[source])
+        if not comparable(points, goals[label], crops.template.size):
+            continue
+        before, after = _shown(crops, number)
+        edit = _edited(base, before, alignments[source], LABELS[label])
+        truth = _brought(after, points, alignments[source], goals[label])
+        pictures += [_stored(edit, size), _stored(truth, size)]
+        kept.append(number)
+    if not kept:
+        raise DataError(
+            "no pair with landmarks and comparable mouths; a refiner cannot be trained on this data"
+        )
+    return _as_crop_pairs(crops, torch.stack(pictures), np.array(kept), base, size)
+
+
+def comparable(points: npt.NDArray[np.float64], goal: npt.NDArray[np.float64], size: int) -> bool:
+    """Whether a truth with landmarks ``points`` can be brought to ``goal``: near it, its mouth open or closed alike.
+
+    Both are (68, 2) pixels of a crop of side ``size``.
+    """
+    distance = np.linalg.norm(points - goal, axis=1)[OUTLINE:] / size
+    if distance.mean() > REACH_MEAN or distance.max() > REACH_MOST:
+        return False
+    wanted, true = opening(goal) / size, opening(points) / size
+    return true >= LEAST_OPEN * wanted if wanted > OPEN else true <= CLOSED
+
+
+def _placed(landmarks: npt.NDArray[np.float32], alignment: Alignment) -> npt.NDArray[np.float64]:
+    """Return landmarks of the affine crop on the aligned one, lips that cross put together."""
+    places = alignment.to_crop(torch.from_numpy(landmarks.T.copy())[None, :, :, None])
+    return closed(places[0, :, :, 0].T.double().numpy())
+
+
+def _shown(crops: CropSet, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return input and truth (S, S, 3) of a pair, every second pair in another light or style."""
+    both = torch.from_numpy(crops.images[crops.pairs[number]])
+    if number % 2:
+        random = torch.Generator().manual_seed(number)
+        one, other = (both.float() / 255).split(1)
+        both = (torch.cat(augment((one, other), APPEARANCE, random)) * 255).round().byte()
+    before, after = both.permute(0, 2, 3, 1).numpy()
+    return np.ascontiguousarray(before), np.ascontiguousarray(after)
+
+
+@torch.inference_mode()
+def _edited(
+    base: PixelModel, image: npt.NDArray[np.uint8], alignment: Alignment, target: Expression
+) -> Tensor:
+    crop = extract(image, alignment)
+    return base.edit(face_crops(crop, [alignment]), [ExpressionMix(((target, 1.0),))]).image[0]
+
+
+def _brought(
+    image: npt.NDArray[np.uint8],
+    points: npt.NDArray[np.float64],
+    alignment: Alignment,
+    goal: npt.NDArray[np.float64],
+) -> Tensor:
+    """Return the truth (3, S, S) with its landmarks, which lie at ``points`` of the aligned crop, on ``goal``.
+
+    It is sampled twice and bilinearly, as the edit is: a sharper truth would teach sharpening.
+    """
+    crop = extract(image, alignment)
+    field = spline_field(closed(goal), points - closed(goal), crop.shape[-1], SMOOTHING)
+    return sample(crop, positions(torch.from_numpy(field)[None]))[0]
+
+
+def _stored(picture: Tensor, size: int) -> Tensor:
+    return (middle(picture, size) * 255).round().clamp(0, 255).byte()
+
+
+def _as_crop_pairs(
+    crops: CropSet, pictures: Tensor, kept: npt.NDArray[np.int64], base: PixelModel, size: int
+) -> CropPairs:
+    rows = crops.pairs[kept]
+    labels = crops.labels[rows]
+    kinds = np.array([_direction(LABELS[source], LABELS[target]) for source, target in labels])
+    rendered = crops.sources[rows[:, 0]] == SYNTH
+    odds = pair_odds(kinds, TOTALS, crops.persons[rows[:, 0]], rendered)
+    still = np.isin(crops.sources[rows], list(STILL)).any(1)
+    return CropPairs(
+        crops=pictures,
+        persons=tuple(str(person) for person in crops.persons[rows].reshape(-1)),
+        labels=torch.from_numpy(labels.reshape(-1)),
+        pairs=torch.arange(2 * len(rows)).view(-1, 2),
+        odds=torch.from_numpy(odds).float(),
+        trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
+        mask=face_masks(base, size).amax((0, 1)),
+        template=base.template.inset(size),
+    )
