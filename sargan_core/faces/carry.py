@@ -11,19 +11,24 @@ from torch import Tensor
 
 from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.motion import motion_field, sound
-from sargan_core.faces.mouth import hide_inside, inside_mouth, opening, widened
+from sargan_core.faces.mouth import FACING, hide_inside, inside_mouth, opening, widened
 from sargan_core.faces.warp import positions, sample
 
 Points = npt.NDArray[np.float64]
 
-# How much darker or brighter than in the reference the inside of a mouth may be lit.
-LIGHT_RANGE = (0.35, 2.0)
+# How much darker than in the reference the inside of a mouth may be lit; it is never lit more brightly.
+DARKEST = 0.35
+# Teeth are at most this bright, as a share of the whites of the face's own eyes.
+TEETH = 0.92
 # The face's own opening as a share of the wanted one: below the first the inside of the mouth is the reference's,
 # above the second the face's own.
 OWN_MOUTH = (0.35, 0.75)
 # Gap between the lips, as a fraction of the crop's side: below the first a mouth counts as closed, from the second
 # on as open.
-PARTED = (0.008, 0.02)
+PARTED = (0.006, 0.016)
+# Gaps between inner lips below the first, as fractions of the side, are finding error; from the second on they are
+# taken as they are.
+SURE_GAP = (0.005, 0.016)
 # Shares of its opening that a mouth has lost when hiding what was between its lips begins and ends.
 CLOSING = (0.6, 1.0)
 
@@ -78,11 +83,33 @@ def carry(face: Seen, goal: Points, reference: Seen) -> Carried:
     if borrowed > 0:
         theirs = sound(reference.landmarks)
         mouth = sample(reference.image, positions(motion_field(theirs, goal, size).to(face.image)))
-        ratio = _white(face.image, own) / _white(reference.image, theirs).clamp_min(0.05)
-        lit = (mouth * ratio.clamp(*LIGHT_RANGE).view(1, 3, 1, 1)).clamp(0, 1)
+        lit = _lit(mouth, inside, _white(face.image, own), _white(reference.image, theirs))
         image = torch.lerp(image, lit, inside * borrowed)
         keep = keep * (1 - inside * borrowed)
     return Carried(image, flow, keep, inside)
+
+
+def _lit(mouth: Tensor, inside: Tensor, white: Tensor, their_white: Tensor) -> Tensor:
+    """Return the inside of a mouth in the light of another face, told by the whites of both faces' eyes, (3,) each."""
+    lit = mouth * (white.mean() / their_white.mean().clamp_min(0.05)).clamp(DARKEST, 1.0)
+    light = lit.mean(1, keepdim=True)[inside > 0.5]
+    if len(light):
+        lit = lit * (TEETH * white.mean() / light.quantile(0.95).clamp_min(0.05)).clamp(DARKEST, 1.0)
+    return lit.clamp(0, 1)
+
+
+def settled(landmarks: Points, size: int) -> Points:
+    """Return the landmarks with small gaps between the lips narrowed, and lips that cross put together.
+
+    On a closed mouth the points of the two lips are found some pixels apart or across each other, more so on full
+    lips. A motion that is added to such points would part the lips too far or not at all.
+    """
+    points = sound(landmarks)
+    for upper, lower in FACING:
+        apart = points[lower] - points[upper]
+        gap = apart * (1 - _ramp(float(np.linalg.norm(apart)) / size, SURE_GAP))
+        points[upper], points[lower] = points[upper] + gap / 2, points[lower] - gap / 2
+    return points
 
 
 def _hide(image: Tensor, landmarks: Points, share: float) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,9 @@ from torch.nn import functional
 
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.align import Alignment, Template, align, apply_matrix, to_square
-from sargan_core.faces.carry import Seen, carry
+from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.find import Face, Pixels
+from sargan_core.faces.lip_line import with_sure_lips
 from sargan_core.models.aipgan import AipganNetwork, AipganSettings
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops, Reference, Target
 from sargan_core.models.neutral import NeutralNetwork, neutral_landmarks
@@ -88,6 +89,8 @@ class AipganModel(ExpressionModel):
 
     def align(self, pixels: Pixels, face: Face) -> Alignment:
         """Fit the template to a face by its neutral landmarks; see ``ExpressionModel.align``."""
+        if face.landmarks is not None:
+            face = replace(face, landmarks=with_sure_lips(pixels, face.landmarks))
         neutral = neutral_landmarks(self.neutral, pixels, face)
         if neutral is None:
             return align(face, self.template)
@@ -127,6 +130,8 @@ class AipganModel(ExpressionModel):
             )
         if own is None or rest is None or reference.is_identity:
             return still
+        size = image.shape[-1]
+        own, rest, theirs, their_rest = (settled(points, size) for points in (own, rest, theirs, their_rest))
         strength = reference.strength
         source = reference.crops.image.to(image)
         if self.settings.form == "painted":
@@ -136,7 +141,6 @@ class AipganModel(ExpressionModel):
         motion = full - own
         goal = own + strength * motion
         carried = carry(Seen(image, own), goal, Seen(source, theirs))
-        size = image.shape[-1]
         edited = carried.image
         if self.shading is not None:
             factor = self.shading(goal - own, size).to(image)

@@ -159,7 +159,7 @@ def expression_crops(
         crops.sources,
         owner,
     )
-    known = np.isfinite(result.landmarks).all((1, 2))
+    known = np.asarray(np.isfinite(result.landmarks).all((1, 2)))
     return result.select(known & known[result.neutral]), skipped
 
 

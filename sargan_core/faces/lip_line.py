@@ -1,0 +1,98 @@
+"""Whether a mouth is really open: closed lips, of which one is lighter, are easily found as parted."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sargan_core.faces.align import apply_matrix, similarity, to_square
+from sargan_core.faces.find import Pixels
+from sargan_core.faces.mouth import FACING
+
+Points = npt.NDArray[np.float64]
+
+# Side of the picture that is looked at, and the mouth's width in it: all figures below are in its pixels.
+SIDE = 64
+MOUTH = 32.0
+# Between parted lips there is a cavity, darker than the lower lip (natural logarithm of the light), or there are
+# teeth, less red than the lip (red less green, over the light); or the gap is wide. From the first value on a mouth
+# may be open, from the second on it is.
+DARKER = (0.45, 0.6)
+PALER = (0.02, 0.05)
+WIDER = (6.5, 9.0)
+# Outer points of the lower lip below the pairs of ``FACING``.
+LOWER_RIM = (58, 57, 56)
+LIGHT = np.array([0.299, 0.587, 0.114])
+SAMPLES = 9
+
+
+def with_sure_lips(pixels: Pixels, landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the landmarks with the inner lips put together on the dark line between them unless the mouth is open.
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16 RGB photo.
+        landmarks: (68, 2) photo pixels.
+
+    Returns:
+        (68, 2) float32; only the six inner points of the lips differ.
+    """
+    known = landmarks.astype(np.float64)
+    ends = np.array([[(SIDE - MOUTH) / 2, SIDE / 2], [(SIDE + MOUTH) / 2, SIDE / 2]])
+    matrix = similarity(ends, known[[48, 54]])
+    inverse = np.asarray(np.linalg.inv(to_square(matrix))[:2], dtype=np.float64)
+    points = apply_matrix(inverse, known)
+    gap = float(np.mean([points[lower, 1] - points[upper, 1] for upper, lower in FACING]))
+    if gap <= 0:
+        return landmarks
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    peak = float(np.iinfo(pixels.dtype).max)
+    picture = (
+        cv2.warpAffine(pixels, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE) / peak
+    )
+    share = _sure(picture.astype(np.float32), points, gap)
+    if share == 1:
+        return landmarks
+    line = _darkest(picture.astype(np.float32), points)
+    for upper, lower in FACING:
+        middle = points[upper] + line * (points[lower] - points[upper])
+        points[upper] += (1 - share) * (middle - points[upper])
+        points[lower] += (1 - share) * (middle - points[lower])
+    return apply_matrix(matrix, points).astype(np.float32)
+
+
+def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float:
+    """Return how sure it is that the lips are parted, 0 to 1."""
+    inside, lip = [], []
+    for (upper, lower), rim in zip(FACING, LOWER_RIM, strict=True):
+        inside.append(_between(picture, points[upper], points[lower], (0.3, 0.9)))
+        lip.append(_between(picture, points[lower], points[rim], (0.15, 0.65)))
+    within, beside = np.median(np.concatenate(inside), axis=0), np.median(np.concatenate(lip), axis=0)
+    darker = float(np.log((beside @ LIGHT + 0.02) / (within @ LIGHT + 0.02)))
+    paler = _redness(beside) - _redness(within)
+    return max(_ramp(darker, DARKER), _ramp(paler, PALER), _ramp(gap, WIDER))
+
+
+def _darkest(picture: npt.NDArray[np.float32], points: Points) -> float:
+    """Return where between upper (0) and lower (1) inner lip the darkest line runs."""
+    reach = (-0.2, 1.2)
+    profiles = [_between(picture, points[upper], points[lower], reach) @ LIGHT for upper, lower in FACING]
+    return float(np.linspace(*reach, SAMPLES)[np.argmin(np.mean(profiles, axis=0))])
+
+
+def _between(
+    picture: npt.NDArray[np.float32], one: Points, other: Points, shares: tuple[float, float]
+) -> npt.NDArray[np.float32]:
+    """Return the colours on the way from one point to another, (SAMPLES, 3)."""
+    places = one + np.linspace(*shares, SAMPLES)[:, None] * (other - one)
+    x, y = places.astype(np.float32).T
+    colours: npt.NDArray[np.float32] = cv2.remap(picture, x[None], y[None], cv2.INTER_LINEAR)[0]
+    return colours
+
+
+def _redness(colour: npt.NDArray[np.floating]) -> float:
+    return float((colour[0] - colour[1]) / (colour.sum() + 0.05))
+
+
+def _ramp(value: float, between: tuple[float, float]) -> float:
+    return min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))
