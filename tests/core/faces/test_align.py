@@ -32,7 +32,7 @@ def test_affine_puts_eyes_and_mouth_exactly_on_the_template():
 def test_similarity_agrees_with_scikit_image():
     rng = np.random.default_rng(0)
     sources, targets = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
-    reference = skimage.transform.SimilarityTransform.from_estimate(sources, targets)
+    reference = skimage.transform.estimate_transform("similarity", sources, targets)
     assert np.allclose(similarity(sources, targets), reference.params[:2], atol=1e-9)
 
 
