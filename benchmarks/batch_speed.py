@@ -1,0 +1,204 @@
+"""How fast a batch is: beside what its own stages allow, and beside a plain loop; and how much memory it takes.
+
+    .venv/bin/python benchmarks/batch_speed.py [--data FOLDER] [--photos 64] [--few 6] [--many 18]
+
+1. The local engine on photos of 1350 x 1350, model sargan (random weights: the same work), in this process.
+2. What its stages allow: cores / sum of the stage times, once as measured in the run, once of a single thread alone.
+3. A plain loop: Pillow, OpenCV and the published network, one photo at a time, with all cores for each step.
+4. Peak memory of the command for few and for many photos of 12 megapixels (in full: --few 64 --many 640).
+
+Without --data the photos are those in shared/data/frames, or else scikit-image's astronaut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from batch_photos import make_photos
+from PIL import Image
+from sargan_inference import Reference, random_generator
+
+from sargan_core.batch.engine import BatchSettings
+from sargan_core.batch.local import available_cores, run_local
+from sargan_core.batch.manifest import read_manifest
+from sargan_core.batch.planning import PlanRequest, make_plan
+from sargan_core.batch.run import Policy, run_batch
+from sargan_core.editor import Editor, EditSettings
+from sargan_core.expressions import parse_mix
+from sargan_core.faces.align import similarity
+from sargan_core.faces.find import _detect
+from sargan_core.faces.landmarks import BuiltinLandmarks
+from sargan_core.models.generator_file import save_generator
+from sargan_core.models.sargan import Generator, one_hot
+from sargan_core.photo import encode_photo, read_photo
+from sargan_core.training.prepare import sargan_template
+
+SIDE, LARGE_SIDE = 1350, 3464
+TARGET = parse_mix("happy")
+
+
+def engine_run(photos: Path, out: Path, settings: EditSettings) -> tuple[float, dict[str, float], Editor]:
+    """Return wall seconds of the local engine (with loading the model), and the mean seconds of its stages."""
+    plan = make_plan(
+        PlanRequest((str(photos),), listed=None, root=None, folder=out, mixes=[TARGET], strengths=[1.0])
+    )
+    batch = BatchSettings(folder=out, staging=out, edit=settings, variants=plan.variants)
+    started = time.perf_counter()
+    summary = run_batch(plan, batch, run_local, Policy())
+    wall = time.perf_counter() - started
+    if not summary.complete:
+        raise SystemExit(f"not every photo was edited: {dict(summary.outcomes)}")
+    stages = {name: seconds / summary.total for name, seconds in summary.stages.items()}
+    return wall, stages, Editor(settings)
+
+
+def alone(photos: list[Path], editor: Editor, folder: Path) -> dict[str, float]:
+    """Return the mean seconds of every stage, one thread, one photo at a time."""
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    sums: dict[str, float] = {}
+    for path in photos:
+        times = [time.perf_counter()]
+        photo = read_photo(path)
+        times.append(time.perf_counter())
+        result = editor.edit(photo, TARGET)
+        times.append(time.perf_counter())
+        data = encode_photo(result.photo)
+        times.append(time.perf_counter())
+        (folder / path.name).write_bytes(data)
+        times.append(time.perf_counter())
+        read, _, encode, write = np.diff(times)
+        for name, seconds in {"decode": read, **result.seconds, "encode": encode, "write": write}.items():
+            sums[name] = sums.get(name, 0.0) + seconds / len(photos)
+    torch.set_num_threads(threads[0])
+    cv2.setNumThreads(threads[1])
+    return sums
+
+
+class PlainLoop:
+    """The same steps as one would write them down first, with the published network run eagerly."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.network = Reference(generator).train()
+        self.landmarks = BuiltinLandmarks()
+        self.label = one_hot([3], 7)
+        ticks = np.abs((np.arange(128) + 0.5) / 64 - 1)
+        reach = (ticks[:, None] ** 5 + ticks[None] ** 5) ** 0.2
+        self.mask = np.clip((1 - reach) / 0.14, 0, 1).astype(np.float32)
+
+    def edit(self, source: Path, target: Path) -> None:
+        image = Image.open(source)
+        pixels = np.asarray(image.convert("RGB"))
+        scale = 1280 / max(pixels.shape)
+        copy = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(copy, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        found = [(face, 2 / scale) for face in _detect(small)] + [(face, 1 / scale) for face in _detect(copy)]
+        face, factor = max(found, key=lambda pair: pair[0].score)
+        face = type(face)(face.box, face.score, (face.points * factor).astype(np.float32))
+        points = self.landmarks.landmarks(pixels, face).astype(np.float64)
+        eyes_and_mouth = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[48:68].mean(0)])
+        matrix = similarity(sargan_template(128).pixels(), eyes_and_mouth)
+        inverted = cv2.WARP_INVERSE_MAP | cv2.INTER_AREA
+        crop = cv2.warpAffine(pixels, matrix, (128, 128), flags=inverted, borderMode=cv2.BORDER_REPLICATE)
+        tensor = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with torch.no_grad():
+            change = (self.network(tensor, self.label) - tensor)[0].permute(1, 2, 0).numpy() / 2
+        size = pixels.shape[1], pixels.shape[0]
+        large = cv2.warpAffine(change, matrix, size, flags=cv2.INTER_CUBIC)
+        mask = cv2.warpAffine(self.mask, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
+        edited = np.clip(pixels / 255.0 + mask * large, 0, 1)
+        Image.fromarray((edited * 255).round().astype(np.uint8)).save(target, quality=92)
+
+
+def peak_memory(photos: Path, out: Path, weights: Path) -> tuple[float, float]:
+    """Return the peak resident memory in MB and the wall seconds of ``sargan batch``."""
+    command = [sys.executable, "-m", "sargan_cli", "batch", str(photos), "--expr", "happy", "--quiet"]
+    command += ["--weights", str(weights), "--model", "sargan", "--out", str(out), "--device", "cpu"]
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return usage.ru_maxrss / 1024, time.perf_counter() - started
+
+
+def listed(stages: dict[str, float]) -> str:
+    total = sum(stages.values())
+    parts = sorted(stages.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {seconds * 1e3:.0f} ms ({seconds / total:.0%})" for name, seconds in parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a folder of portraits")
+    parser.add_argument("--photos", type=int, default=64)
+    parser.add_argument("--few", type=int, default=6, help="photos of 12 megapixels for the memory figure")
+    parser.add_argument("--many", type=int, default=18)
+    options = parser.parse_args()
+    cores = available_cores()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = folder / "sargan.safetensors"
+        generator = random_generator(128)
+        save_generator(generator, sargan_template(128), weights, name="sargan")
+        photos = folder / "photos"
+        make_photos(photos, options.photos, SIDE, options.data)
+        files = sorted(photos.iterdir())
+        for place in ("alone", "plain"):
+            (folder / place).mkdir()
+        settings = EditSettings("sargan", weights=weights, device="cpu", check=False)
+        loop, editor = PlainLoop(generator), Editor(settings)
+        part = files[: max(4, len(files) // 8)]
+        loop.edit(files[0], folder / "plain" / "warm.jpg")
+        alone(files[:1], editor, folder / "alone")
+
+        plain: list[float] = []
+        single: list[dict[str, float]] = []
+        for _ in range(2):  # before and after the batch, so that both meet the same disturbances
+            started = time.perf_counter()
+            for path in part:
+                loop.edit(path, folder / "plain" / path.name)
+            plain.append((time.perf_counter() - started) / len(part))
+            single.append(alone(part, editor, folder / "alone"))
+            if len(plain) == 1:
+                wall, stages, _ = engine_run(photos, folder / "edited", settings)
+        by_stage = {stage: float(np.mean([times[stage] for times in single])) for stage in single[0]}
+
+        rate = len(files) / wall
+        print(f"{len(files)} photos of {SIDE} x {SIDE}, model sargan, {cores} cores, without checks")
+        print(f"local engine        {rate:6.2f} photos/s (loading the model included: {wall:.1f} s)")
+        for title, times in (("stages in the run", stages), ("stages alone", by_stage)):
+            bound = cores / sum(times.values())
+            print(f"{title:19} {bound:6.2f} photos/s allowed; the engine reaches {rate / bound:.0%}")
+            print(f"                    {listed(times)}")
+        loop_rate = 1 / float(np.mean(plain))
+        print(
+            f"plain loop          {loop_rate:6.2f} photos/s; the engine is {rate / loop_rate:.2f} times as fast"
+        )
+        entries = read_manifest(folder / "edited").values()
+        assert all(entry.outcome == "done" for entry in entries)
+
+        shutil.rmtree(photos)
+        for count in (options.few, options.many):
+            large = folder / f"large-{count}"
+            make_photos(large, count, LARGE_SIDE, options.data, distinct=2)
+            peak, seconds = peak_memory(large, folder / f"edited-{count}", weights)
+            print(
+                f"12 megapixels: {count:4} photos, peak {peak:.0f} MB, {count / seconds:.2f} photos/s with start-up"
+            )
+
+
+if __name__ == "__main__":
+    main()
