@@ -78,7 +78,7 @@ def read_options(folder: Path) -> RunOptions:
             "loop": LoopSettings(**values["loop"]),
         }
         return RunOptions(**{**values, **nested})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingError(
             f"{path}: no readable options of a run ({error}); start without --resume"
         ) from error
