@@ -258,11 +258,7 @@ def _show(table: Table | None) -> None:
         return
     # A terminal is narrower than a page, so models are the columns here.
     rows = [
-        (column, *(_spoken(cells[number].text, cells[number].interval) for _, cells in table.rows))
+        (column, *(cells[number].text for _, cells in table.rows))
         for number, column in enumerate(table.columns)
     ]
     print_table(table.title, ("", *(name for name, _ in table.rows)), rows, to_stderr=True)
-
-
-def _spoken(text: str, interval: str) -> str:
-    return f"{text} ({interval})" if interval else text
