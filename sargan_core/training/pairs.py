@@ -174,5 +174,13 @@ class CropPairs:
             template = Template.from_json(json.loads(metadata["template"]))
             held_out = tuple(json.loads(metadata["held_out"]))
             return cls(persons=persons, template=template, held_out=held_out, **tensors)
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        except (
+            OSError,
+            KeyError,
+            TypeError,
+            ValueError,
+            IndexError,
+            RecursionError,
+            SafetensorError,
+        ) as error:
             raise DataError(f"{path}: not a packed training set ({error})") from error
