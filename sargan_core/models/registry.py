@@ -47,7 +47,7 @@ def load_model(
         )
     try:
         model = _build(record, tensors, precision)
-    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{record.file}: cannot be built ({reason}); train or import it again") from error
     model.name = record.name
