@@ -64,7 +64,7 @@ def batch(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT]...",
+            metavar="INPUT",
             help="Folders (with all they hold), photos, or quoted patterns such as 'in/**/*.jpg'.",
             show_default=False,
         ),
@@ -150,6 +150,7 @@ def batch(
         list[Retry] | None,
         typer.Option(
             "--retry",
+            metavar="failed|no_face|unreadable|all",
             help="Do these again although nothing changed; may be repeated. Without it a second run does only "
             "what is missing or changed.",
             show_default=False,
@@ -252,7 +253,6 @@ def batch(
     from sargan_core.batch.plan import parse_shard
     from sargan_core.batch.planning import PlanRequest, make_plan
     from sargan_core.batch.run import Policy, run_batch
-    from sargan_core.editor import EditSettings
 
     part = parse_shard(shard) if shard else None
     plan = make_plan(
@@ -277,6 +277,8 @@ def batch(
         raise typer.Exit(OK)
     if not plan.sources and part is None:
         raise UsageError("there is no photo to edit; name folders or photos that hold some")
+    from sargan_core.editor import EditSettings  # takes a second: not for a plan or a mistake
+
     settings = BatchSettings(
         folder=plan.folder,
         staging=plan.folder,

@@ -204,7 +204,10 @@ def _identity_test(folder: Path, request: PlanRequest) -> Callable[[Path], bool]
     identity = (status.st_dev, status.st_ino)
 
     def is_output(other: Path) -> bool:
-        found = other.stat()
+        try:
+            found = other.stat()
+        except OSError:
+            return False
         return (found.st_dev, found.st_ino) == identity
 
     return is_output

@@ -16,6 +16,8 @@ from sargan_core.formats.kinds import KINDS
 
 ENDINGS = frozenset(ending for kind in KINDS.values() for ending in kind.suffixes)
 
+OWN_RESULTS = "what lies in the output folder"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -58,22 +60,26 @@ def find_photos(
     paths: list[str] = []
     for argument in arguments:
         if Path(argument).is_dir():
+            if len(arguments) > 1 and not walker.takes_argument(Path(argument)):
+                continue
             bases.append(argument)
             paths += walker.photos_in(argument)
         elif glob.has_magic(argument) and not os.path.lexists(argument):
             bases.append(_plain_folder(argument))
             paths += _matches(argument, walker)
         elif os.path.lexists(argument):
-            bases.append(str(PurePath(argument).parent))
-            paths.append(argument)
+            if walker.takes_file(argument):
+                bases.append(str(PurePath(argument).parent))
+                paths.append(argument)
         else:
             raise UsageError(f"{shown(argument)}: there is no such file or folder; check the name")
     for path in listed or ():
         if Path(path).is_dir():
             walker.left_out["folders in the list (name the folder as an argument to take all it holds)"] += 1
             continue
-        bases.append(str(PurePath(path).parent))
-        paths.append(path)
+        if walker.takes_file(path):
+            bases.append(str(PurePath(path).parent))
+            paths.append(path)
     base = _base(bases, root, listed if not arguments else None)
     photos: dict[str, str] = {}
     for path in paths:
@@ -93,11 +99,29 @@ class _Walker:
 
     def __init__(self, is_output: Callable[[Path], bool]) -> None:
         self._is_output = is_output
+        self._inside: dict[str, bool] = {}
         self.left_out: Counter[str] = Counter()
 
     def photos_in(self, folder: str) -> Iterator[str]:
         """Yield the photos under a folder, parents before their folders."""
         yield from self._walk(folder, frozenset())
+
+    def takes_argument(self, folder: Path) -> bool:
+        """Whether a folder that was named is no output folder; counts it if it is (``sargan batch *``)."""
+        if self._is_output(folder):
+            self.left_out[OWN_RESULTS] += 1
+            return False
+        return True
+
+    def takes_file(self, path: str) -> bool:
+        """Whether a file that was named lies outside the output folder; counts it if not (``find .``)."""
+        folder = str(PurePath(path).parent)
+        if folder not in self._inside:
+            place = Path(os.path.abspath(folder))  # noqa: PTH100 (links on the way count as they are named)
+            self._inside[folder] = any(self._is_output(above) for above in (place, *place.parents))
+        if self._inside[folder]:
+            self.left_out[OWN_RESULTS] += 1
+        return not self._inside[folder]
 
     def takes_folder(self, folder: Path) -> bool:
         """Whether a folder below an argument holds inputs; counts it if not."""

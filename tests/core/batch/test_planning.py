@@ -118,6 +118,18 @@ def test_own_results_and_other_batches_are_not_taken(tree):
     assert not any(output.startswith("edited") for output in outputs(plan("in/**/*.jpg", folder=Path("o"))))
 
 
+def test_whoever_names_everything_does_not_name_the_results(tree):
+    """As ``sargan batch *`` and ``find . | sargan batch --from -`` do on the second call."""
+    (tree / "o" / "x").mkdir(parents=True)
+    (tree / "o" / "x" / "b.jpg").touch()
+    everything = ["in/b.jpg", "./o/x/b.jpg", str(tree / "o" / "x" / "b.jpg")]
+    made = plan(listed=everything, root=Path(), folder=Path("o"))
+    assert outputs(made) == ["in/b.jpg"]
+    assert made.notes == ("left out: what lies in the output folder (2)",)
+    assert outputs(plan("in", "o", folder=Path("o"))) == outputs(plan("in"))
+    assert outputs(plan("in/b.jpg", "o/x/b.jpg", folder=Path("o"))) == ["b.jpg"]
+
+
 def test_results_never_replace_photos_unless_asked(tree):
     with pytest.raises(UsageError, match="--in-place"):
         plan("in", folder=Path("in"))
