@@ -14,6 +14,7 @@ from sargan_core.batch.plan import Task
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
+    from sargan_core.batch.under_way import Limits
     from sargan_core.editor import Editor
 
 # Faces that a GPU gets at once unless it is asked for otherwise.
@@ -55,19 +56,9 @@ def _run(
     on_result: OnResult,
 ) -> None:
     from sargan_core.batch.pipeline import Pipeline
-    from sargan_core.batch.under_way import Limits
     from sargan_core.batch.work import Staged, commit, discard, target_of
 
-    workers = settings.workers or available_cores()
-    on_gpu = editor.device != "cpu"
-    faces = (settings.batch_size or GPU_FACES) if on_gpu else 1
-    limits = Limits(
-        workers=workers,
-        models=1 if on_gpu or settings.compile else workers,
-        faces=faces,
-        photos=4 * workers + 2 * faces,
-        bytes=max(2, workers) * BYTES_A_WORKER,
-    )
+    limits = limits_for(editor, settings, settings.workers or available_cores())
     targets = {variant: target_of(variant, editor) for variant in settings.variants}
     pipeline = Pipeline(tasks, editor, targets, settings, limits)
     waiting: list[Staged] = []
@@ -78,6 +69,21 @@ def _run(
     finally:
         for staged in (*waiting, *pipeline.stop()):
             discard(staged)
+
+
+def limits_for(editor: Editor, settings: BatchSettings, workers: int) -> Limits:
+    """Return how much a pipeline with this editor and this many threads may have under way."""
+    from sargan_core.batch.under_way import Limits
+
+    on_gpu = editor.device != "cpu"
+    faces = (settings.batch_size or GPU_FACES) if on_gpu else 1
+    return Limits(
+        workers=workers,
+        models=1 if on_gpu or settings.compile else workers,
+        faces=faces,
+        photos=4 * workers + 2 * faces,
+        bytes=max(2, workers) * BYTES_A_WORKER,
+    )
 
 
 def available_cores() -> int:
