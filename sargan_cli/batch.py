@@ -289,6 +289,7 @@ def batch(
             landmarks=landmarks,
             faces=faces,
             precision=precision,
+            check=not no_check,
         ),
         variants=plan.variants,
         max_pixels=max_pixels,
