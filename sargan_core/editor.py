@@ -47,7 +47,7 @@ class EditSettings:
     landmarks: str = "auto"
     faces: str = "all"
     precision: str = "auto"
-    check: bool = False
+    check: bool = True
 
 
 @dataclass(frozen=True)

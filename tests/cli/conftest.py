@@ -27,6 +27,7 @@ class FakeSettings:
     landmarks: str = "auto"
     faces: str = "all"
     precision: str = "auto"
+    check: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class FakeFaceEdit:
     seam: float = 0.001
     change: float = 0.05
     warnings: tuple[str, ...] = ("face is small",)
+    check: object = None
 
 
 @dataclass(frozen=True)
