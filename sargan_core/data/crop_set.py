@@ -85,7 +85,16 @@ class CropSet:
                 values = {name: arrays[name] for name in arrays.files}
             template = Template.from_json(json.loads(str(values.pop("template"))))
             return cls(template, **values)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            EOFError,
+            IndexError,
+            RecursionError,
+            BadZipFile,
+        ) as error:
             raise DataError(f"{file}: not a readable crop set ({error}); make it again") from error
 
 

@@ -81,10 +81,11 @@ def read_sources(folders: Sequence[Path | str], *, every_view: bool = False) -> 
         if not usable:
             raise DataError(f"{root}: {_why_nothing(found)}; accepted: {LAYOUTS}")
         for item in found:
-            resolved = item.path.resolve()
             if isinstance(item, Skipped):
                 skipped.append(item)
-            elif resolved in seen:
+                continue
+            resolved = Path(os.path.realpath(item.path))
+            if resolved in seen:
                 skipped.append(Skipped(item.path, "the same file was given before"))
             else:
                 seen.add(resolved)
@@ -184,10 +185,11 @@ def _files(root: Path) -> Iterator[Path | Skipped]:
     for folder, subfolders, files in os.walk(root, onerror=on_error, followlinks=True):
         here = Path(folder)
         # A link back to a folder above would never end.
-        if here.resolve() in visited:
+        place = Path(os.path.realpath(here))
+        if place in visited:
             subfolders.clear()
             continue
-        visited.add(here.resolve())
+        visited.add(place)
         subfolders.sort()
         for file in (here / name for name in sorted(files)):
             if not file.is_file():
@@ -206,7 +208,7 @@ def _plain(text: str) -> str:
 
 def _names(roots: Sequence[Path]) -> list[str]:
     """Return a short name a root: its last path part, or as many as it takes to tell two roots apart."""
-    resolved = [root.resolve() for root in roots]
+    resolved = [Path(os.path.realpath(root)) for root in roots]
     parts = [(*root.parts[:-1], root.stem if root.is_file() else root.name) for root in resolved]
     names = []
     for path in parts:

@@ -121,7 +121,7 @@ class Journal:
                     measures = tuple(Measure.from_json(item) for item in values["measures"])
                     names = (str(values["key"]), str(values["photo"]), str(values["model"]))
                     yield Entry(*names, measures, str(values["error"]))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     continue
 
     def append(self, entry: Entry) -> None:

@@ -175,7 +175,7 @@ def read_results(path: Path) -> Results:
         return Results.from_json(values)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); give a results.json") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: damaged results ({error!r}); evaluate again") from error
 
 
