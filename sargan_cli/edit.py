@@ -18,6 +18,7 @@ from sargan_cli.options import (
     JsonOption,
     LandmarksOption,
     MaxPixelsOption,
+    NoCheckOption,
     OverwriteOption,
     QuietOption,
 )
@@ -135,6 +136,7 @@ def edit(
         typer.Option("--precision", help="Number format of the networks; auto picks per device."),
     ] = "auto",
     max_pixels: MaxPixelsOption = None,
+    no_check: NoCheckOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -173,7 +175,13 @@ def edit(
         max_pixels=max_pixels,
     )
     session = Session(
-        model, weights=weights, device=device, landmarks=landmarks, faces=faces, precision=precision
+        model,
+        weights=weights,
+        device=device,
+        landmarks=landmarks,
+        faces=faces,
+        precision=precision,
+        check=not no_check,
     )
     console = Console(quiet)
     reports = []
