@@ -18,9 +18,8 @@ from kornia.metrics import ssim
 from torch import Tensor
 
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.faces.eyes import eyes_region
 from sargan_core.faces.mouth import lips_region
-from sargan_core.models.refiner import RefinedModel, middle
+from sargan_core.models.refiner import RefinedModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.sargan import one_hot
 from sargan_core.training.pairs import CropPairs
@@ -28,28 +27,22 @@ from sargan_core.training.pairs import CropPairs
 MOST = 40
 
 
-def regions(model: RefinedModel, size: int) -> dict[str, Tensor]:
-    """Return mouth, eyes with brows, and the rest of the face, (7, 1, size, size) each."""
-    whole = model.template.size
-    mouth, eyes = [], []
-    for expression in LABELS:
-        goal = model.base.goal(expression)
-        mouth.append(lips_region(goal, whole))
-        brows = goal.copy()
-        brows[36:48] = np.concatenate([goal[17:22], goal[[19]], goal[22:27], goal[[24]]])
-        eyes.append(torch.maximum(eyes_region(goal, whole), eyes_region(brows, whole)))
-    face = model.get_buffer("mask")
-    mouths, upper = (middle(torch.stack(one).float(), size) * face for one in (mouth, eyes))
-    return {"mouth": mouths, "eyes and brows": upper, "rest": face * (1 - mouths) * (1 - upper)}
+def regions(model: RefinedModel) -> dict[str, Tensor]:
+    """Return what lies between the lips, the lips, and the face around them, (7, 1, size, size) each."""
+    whole, face = model.template.size, model.get_buffer("mask")
+    lips = torch.stack([lips_region(model.base.goal(expression), whole) for expression in LABELS])
+    lips = model.window.cut(lips.float()) * face
+    inside = model.window.cut(model.base.get_buffer("inside")) * face
+    return {"inside": inside, "lips": (lips - inside).clamp(min=0), "around": face * (1 - lips)}
 
 
 def errors(picture: Tensor, truth: Tensor, region: Tensor) -> tuple[float, float]:
     """Return the mean absolute error and the error of the gradients in a region."""
     difference = picture - truth
-    plain = (difference.abs() * region).sum() / region.sum()
+    plain = (difference.abs() * region).sum() / (region.sum() + 1e-6)
     across = (difference[..., 1:] - difference[..., :-1]).abs() * region[..., 1:]
     down = (difference[..., 1:, :] - difference[..., :-1, :]).abs() * region[..., 1:, :]
-    return float(plain), float((across.sum() + down.sum()) / region.sum())
+    return float(plain), float((across.sum() + down.sum()) / (region.sum() + 1e-6))
 
 
 def quality(picture: Tensor, truth: Tensor, face: Tensor) -> tuple[float, float]:
@@ -70,7 +63,7 @@ def main() -> None:
     if not isinstance(model, RefinedModel):
         raise SystemExit("not a refiner")
     data = CropPairs.load(arguments.data).test()
-    parts = regions(model, data.size)
+    parts = regions(model)
     heads = " | ".join(f"{name}, L1 | {name}, gradient" for name in parts)
     print(f"| expression | pairs | {heads} | PSNR | SSIM |")
     print("|" + "---|" * (2 * len(parts) + 4))

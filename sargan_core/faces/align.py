@@ -54,12 +54,11 @@ class Template:
         """Return left eye, right eye and mouth as (3, 2) crop pixels."""
         return np.array([self.left_eye, self.right_eye, self.mouth]) * self.size - 0.5
 
-    def inset(self, size: int) -> Template:
-        """Return the template of the middle ``size`` x ``size`` pixels of this one's crops; S - size is even."""
-        margin = (self.size - size) / 2
+    def inset(self, left: int, top: int, size: int) -> Template:
+        """Return the template of a ``size`` x ``size`` part of this one's crops, whose corner lies at (left, top)."""
 
         def moved(point: tuple[float, float]) -> tuple[float, float]:
-            return (point[0] * self.size - margin) / size, (point[1] * self.size - margin) / size
+            return (point[0] * self.size - left) / size, (point[1] * self.size - top) / size
 
         shape = tuple(moved(point) for point in self.shape) if self.shape else None
         places = moved(self.left_eye), moved(self.right_eye), moved(self.mouth)

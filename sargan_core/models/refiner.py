@@ -1,23 +1,28 @@
 """A generator as the refiner of the pixel model's picture.
 
-The pixel model moves the face and paints the mean change of the training people; the generator adds what depends on
-this face: ``image = base + mask * (G(base, label) - base)``. A ridge regression in front of an adversarially trained
-network is RegGAN's idea (papers.md 2.6).
+The pixel model moves the face and paints the mean change of the training people; the generator sees the mouth and what
+lies around it and adds what depends on this face: ``image = base + mask * (G(base, label) - base)``. A ridge
+regression in front of an adversarially trained network is RegGAN's idea (papers.md 2.6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sargan_core.expressions import LABELS
-from sargan_core.faces.align import RestShape
+from sargan_core.faces.align import RestShape, Template
+from sargan_core.faces.blend import crop_mask
 from sargan_core.faces.outline import face_mask
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops, Target
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.sargan import Generator, SarganModel, one_hot
+
+# How far below the mouth of the template the middle of the window lies, as a fraction of the crop's side.
+DROP = 0.02
 
 
 class RefinedModel(ExpressionModel):
@@ -25,7 +30,7 @@ class RefinedModel(ExpressionModel):
 
     Args:
         base: the displaced pixel model that the generator was trained on, fitted for all seven expressions.
-        generator: the network; it sees the middle ``settings.size`` pixels of the base's crop.
+        generator: the network; it sees a part of ``settings.size`` pixels of the base's crop, see ``mouth_window``.
         precision: see ``SarganModel``.
     """
 
@@ -35,9 +40,9 @@ class RefinedModel(ExpressionModel):
         super().__init__()
         self.base = base
         self.template = base.template
-        size = generator.settings.size
-        self.network = SarganModel(generator, base.template.inset(size), precision)
-        self.register_buffer("mask", face_masks(base, size), persistent=False)
+        self.window = mouth_window(base.template, generator.settings.size)
+        self.network = SarganModel(generator, self.window.template(base.template), precision)
+        self.register_buffer("mask", face_masks(base, self.window), persistent=False)
 
     def rest_shape(self) -> RestShape | None:
         """Return the base's estimate of neutral landmarks."""
@@ -59,23 +64,51 @@ class RefinedModel(ExpressionModel):
         if not rows:
             return edited
         image = edited.image.clone()
-        window = middle(image, self.network.template.size)
+        part = self.window.cut(image)
         owner = torch.tensor([row[0] for row in rows], device=image.device)
         kinds = torch.tensor([row[1] for row in rows], device=image.device)
         weights = torch.tensor([row[2] for row in rows], device=image.device).view(-1, 1, 1, 1)
         labels = one_hot(kinds, len(LABELS), image.device)
-        change = self.network.change(window.clamp(0, 1), labels, owner)
-        window.index_add_(0, owner, weights * self.get_buffer("mask")[kinds] * change)
+        change = self.network.change(part.clamp(0, 1), labels, owner)
+        part.index_add_(0, owner, weights * self.get_buffer("mask")[kinds] * change)
         return EditedCrops(image, edited.flow, edited.keep)
 
 
-def middle(crops: Tensor, size: int) -> Tensor:
-    """Return the middle ``size`` x ``size`` pixels of (..., S, S), as a view."""
-    margin = (crops.shape[-1] - size) // 2
-    return crops[..., margin : margin + size, margin : margin + size]
+@dataclass(frozen=True)
+class Window:
+    """A square part of a crop.
+
+    Attributes:
+        left: column of its first pixel.
+        top: row of its first pixel.
+        size: its side in pixels.
+    """
+
+    left: int
+    top: int
+    size: int
+
+    def cut(self, crops: Tensor) -> Tensor:
+        """Return the part of (..., S, S), as a view."""
+        return crops[..., self.top : self.top + self.size, self.left : self.left + self.size]
+
+    def template(self, whole: Template) -> Template:
+        """Return the template of the part."""
+        return whole.inset(self.left, self.top, self.size)
 
 
-def face_masks(base: PixelModel, size: int) -> Tensor:
-    """Return where each expression of ``base`` lies on its crop: (7, 1, size, size) in [0, 1], in label order."""
+def mouth_window(template: Template, size: int) -> Window:
+    """Return the part of the crop that a refiner sees: round the mouth, with room for a dropped jaw."""
+    x, y = template.mouth[0] * template.size, (template.mouth[1] + DROP) * template.size
+    most = template.size - size
+    left, top = (min(max(round(centre - size / 2), 0), most) for centre in (x, y))
+    return Window(left, top, size)
+
+
+def face_masks(base: PixelModel, window: Window) -> Tensor:
+    """Return where the refiner may change each expression of ``base``: on the face, fading to the window's border.
+
+    (7, 1, size, size) float32 in [0, 1], in label order.
+    """
     masks = [face_mask(base.goal(expression), base.template.size) for expression in LABELS]
-    return middle(torch.stack(masks).float(), size)
+    return window.cut(torch.stack(masks).float()) * crop_mask(window.size)

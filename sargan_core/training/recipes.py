@@ -97,10 +97,10 @@ def paired_recipe(
 
 
 def refine_recipe(
-    generator: GeneratorSettings, batch: int = 4, seed: int = 0, **changes: Any
+    generator: GeneratorSettings, batch: int = 8, seed: int = 0, **changes: Any
 ) -> SarganTraining:
     """Return the recipe of a refiner: it starts from the base's picture, and its faces lie still."""
     still = replace(AugmentSettings(), rotation=0.0, zoom=0.0, shift=0.0, occluder_odds=0.0, sketch_odds=0.02)
-    settings: dict[str, Any] = {"head": 0.03, "squared_until": 200, "adversarial_from": 600, "augment": still}
+    settings: dict[str, Any] = {"head": 0.3, "rate": 1e-3, "adversarial_from": 1200, "augment": still}
     recipe = paired_recipe(generator, batch, seed, **{**settings, **changes})
     return replace(recipe, recipe="refine")

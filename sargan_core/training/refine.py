@@ -12,7 +12,7 @@ from sargan_core.expressions import LABELS
 from sargan_core.faces.eyes import eyes_region
 from sargan_core.models.generator_file import save_generator
 from sargan_core.models.pixel import PixelModel
-from sargan_core.models.refiner import face_masks, middle
+from sargan_core.models.refiner import Window, face_masks, mouth_window
 from sargan_core.training import losses
 from sargan_core.training.augment import augment
 from sargan_core.training.loop import step_random
@@ -23,7 +23,7 @@ from sargan_core.training.sargan import SarganTask
 # How much the pixels of the eyes count, whose irises lie elsewhere in the truth, and those between the lips, where
 # the truth shows one of many possible sets of teeth.
 EYES_COUNT = 0.3
-INSIDE_COUNT = 0.35
+INSIDE_COUNT = 0.8
 
 
 class RefineTask(SarganTask):
@@ -52,9 +52,9 @@ class RefineTask(SarganTask):
         super().__init__(settings, data, samples, fabric, start)
         self.base_name = base_name
         self.base_template = base.template
-        size = settings.generator.size
-        self.face = face_masks(base, size).to(fabric.device)
-        self.region = self.face * compared(base, size).to(fabric.device)
+        window = mouth_window(base.template, settings.generator.size)
+        self.face = face_masks(base, window).to(fabric.device)
+        self.region = self.face * compared(base, window).to(fabric.device)
 
     def step(self, step: int) -> dict[str, Tensor]:
         """Make one step; see ``TrainingTask``."""
@@ -74,10 +74,11 @@ class RefineTask(SarganTask):
             "pixel": losses.weighted_l1(made, target, weight),
             "gradient": losses.gradient_l1(made, target, weight),
         }
-        with torch.no_grad():
-            metrics["unrefined"] = losses.weighted_l1(source, target, weight)
+        squared = losses.weighted_l2(made, target, weight)
+        metrics["relative"] = metrics["pixel"] / losses.weighted_l1(source, target, weight)
+        metrics["relative_squared"] = squared / losses.weighted_l2(source, target, weight)
         if step <= settings.squared_until:
-            loss = settings.pixel * losses.weighted_l2(made, target, weight)
+            loss = settings.pixel * squared
         else:
             loss = settings.pixel * metrics["pixel"] + settings.gradient * metrics["gradient"]
         return self._finish_pairs(step, loss, metrics, made, target, wanted, trust)
@@ -106,15 +107,15 @@ class RefineTask(SarganTask):
             save_generator(self.average, self.base_template, path, base=self.base_name)
 
 
-def compared(base: PixelModel, size: int) -> Tensor:
-    """Return how much each pixel of the face counts for every expression, (7, 1, size, size) float32 in [0, 1]."""
+def compared(base: PixelModel, window: Window) -> Tensor:
+    """Return how much each pixel of the face counts for every expression, (7, 1, size, size) in [0, 1]."""
     whole = base.template.size
     inside = base.get_buffer("inside")
     weights = []
     for row, expression in enumerate(LABELS):
         eyes = eyes_region(base.goal(expression), whole).float()
         weights.append((1 - (1 - EYES_COUNT) * eyes) * (1 - (1 - INSIDE_COUNT) * inside[row].cpu()))
-    return middle(torch.stack(weights), size)
+    return window.cut(torch.stack(weights))
 
 
 def sheet_pairs(data: CropPairs, people: int) -> CropPairs:

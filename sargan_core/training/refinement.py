@@ -28,7 +28,7 @@ from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.mouth import closed, opening
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel
-from sargan_core.models.refiner import face_masks, middle
+from sargan_core.models.refiner import Window, face_masks, mouth_window
 from sargan_core.training.augment import NONE, augment
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.prepare import LOOSE_TRUST, Progress, pair_number, pair_odds
@@ -66,7 +66,7 @@ def prepare_refinement(
     Args:
         folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
         base: the displaced pixel model to refine.
-        size: side of the middle of the base's crop that the refiner sees.
+        size: side of the part of the base's crop that the refiner sees.
         test_fraction: part of the people that is held out; a packed file brings its own.
         landmarks: what finds landmarks where the data set brings none.
         cache: the crop cache; None = the user's.
@@ -78,10 +78,10 @@ def prepare_refinement(
     Raises:
         DataError: no usable pair, or a packed file of another crop size.
     """
-    template = base.template.inset(size)
+    window = mouth_window(base.template, size)
     if len(folders) == 1 and folders[0].suffix == ".safetensors":
         data = CropPairs.load(folders[0])
-        if data.template != template:
+        if data.template != window.template(base.template):
             raise DataError(
                 f"{folders[0]}: packed with crops of {data.size} px for another model; pack again with --refine"
             )
@@ -94,7 +94,7 @@ def prepare_refinement(
     if not chosen:
         raise DataError(f"{folders[0]}: no two photos of one person with different expressions")
     crops, missed = make_crop_set((), chosen, cropper, progress)
-    data = replace(edited_pairs(crops, base, size), held_out=split.test)
+    data = replace(edited_pairs(crops, base, window), held_out=split.test)
     return data, (*sources.skipped, *missed)
 
 
@@ -119,13 +119,13 @@ def _direction(source: Expression, target: Expression) -> int:
     return 1 if target is Expression.NEUTRAL else 2
 
 
-def edited_pairs(crops: CropSet, base: PixelModel, size: int) -> CropPairs:
+def edited_pairs(crops: CropSet, base: PixelModel, window: Window) -> CropPairs:
     """Return the base's edit and the truth for every pair of ``crops`` that can be compared.
 
     Args:
         crops: cut with the base's template without its spline; pairs without landmarks are left out.
         base: the model to refine.
-        size: side of the middle that is kept.
+        window: the part that is kept.
 
     Raises:
         DataError: no pair is left.
@@ -148,13 +148,13 @@ def edited_pairs(crops: CropSet, base: PixelModel, size: int) -> CropPairs:
         before, after = _shown(crops, number)
         edit = _edited(base, before, alignments[source], LABELS[label])
         truth = _brought(after, points, alignments[source], goals[label])
-        pictures += [_stored(edit, size), _stored(truth, size)]
+        pictures += [_stored(edit, window), _stored(truth, window)]
         kept.append(number)
     if not kept:
         raise DataError(
             "no pair with landmarks and comparable mouths; a refiner cannot be trained on this data"
         )
-    return _as_crop_pairs(crops, torch.stack(pictures), np.array(kept), base, size)
+    return _as_crop_pairs(crops, torch.stack(pictures), np.array(kept), base, window)
 
 
 def comparable(points: npt.NDArray[np.float64], goal: npt.NDArray[np.float64], size: int) -> bool:
@@ -209,12 +209,12 @@ def _brought(
     return sample(crop, positions(torch.from_numpy(field)[None]))[0]
 
 
-def _stored(picture: Tensor, size: int) -> Tensor:
-    return (middle(picture, size) * 255).round().clamp(0, 255).byte()
+def _stored(picture: Tensor, window: Window) -> Tensor:
+    return (window.cut(picture) * 255).round().clamp(0, 255).byte()
 
 
 def _as_crop_pairs(
-    crops: CropSet, pictures: Tensor, kept: npt.NDArray[np.int64], base: PixelModel, size: int
+    crops: CropSet, pictures: Tensor, kept: npt.NDArray[np.int64], base: PixelModel, window: Window
 ) -> CropPairs:
     rows = crops.pairs[kept]
     labels = crops.labels[rows]
@@ -229,6 +229,6 @@ def _as_crop_pairs(
         pairs=torch.arange(2 * len(rows)).view(-1, 2),
         odds=torch.from_numpy(odds).float(),
         trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
-        mask=face_masks(base, size).amax((0, 1)),
-        template=base.template.inset(size),
+        mask=face_masks(base, window).amax((0, 1)),
+        template=window.template(base.template),
     )

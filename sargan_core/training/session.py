@@ -186,7 +186,7 @@ def load_base(options: RunOptions) -> PixelModel | None:
 
     Raises:
         WeightsError: no such model.
-        UsageError: a model that cannot be refined, or crops that are not the middle of its own.
+        UsageError: a model that cannot be refined, or crops larger than its own.
     """
     if not options.refine:
         return None
@@ -194,8 +194,8 @@ def load_base(options: RunOptions) -> PixelModel | None:
     if not isinstance(base, PixelModel) or base.settings.form != "displaced":
         raise UsageError(f"--refine {options.refine}: only a displaced pixel model can be refined")
     size, whole = options.training.generator.size, base.template.size
-    if size > whole or (whole - size) % 2:
-        raise UsageError(f"--size {size}: a refiner of '{options.refine}' sees the middle of {whole} px")
+    if size > whole:
+        raise UsageError(f"--size {size}: a refiner of '{options.refine}' sees a part of {whole} px")
     return base
 
 

@@ -12,7 +12,7 @@ from sargan_core.expressions import LABELS, Expression, parse_mix
 from sargan_core.models.base import FaceCrops
 from sargan_core.models.generator_file import build_generator, save_generator
 from sargan_core.models.pixel import PixelModel
-from sargan_core.models.refiner import RefinedModel, face_masks, middle
+from sargan_core.models.refiner import RefinedModel, face_masks, mouth_window
 from sargan_core.models.registry import load_model
 from sargan_core.models.sargan import Generator, GeneratorSettings, one_hot
 from sargan_core.models.weights import open_weights, save_weights
@@ -85,12 +85,12 @@ def test_it_is_the_base_and_the_masked_change_of_the_generator(
 ):
     batch = crops(base)
     plain, refined = edit(base, batch, "angry"), edit(model, batch, "angry")
-    window = middle(plain.image, SIZE).clamp(0, 1) * 2 - 1
+    window = model.window.cut(plain.image).clamp(0, 1) * 2 - 1
     with torch.inference_mode():
         made = build(generator)(window, one_hot([Expression.ANGRY.label], 7))
-    mask = face_masks(base, SIZE)[Expression.ANGRY.label]
+    mask = face_masks(base, model.window)[Expression.ANGRY.label]
     expected = mask * (made - window) / 2
-    torch.testing.assert_close(middle(refined.image - plain.image, SIZE), expected, atol=2e-5, rtol=0)
+    torch.testing.assert_close(model.window.cut(refined.image - plain.image), expected, atol=2e-5, rtol=0)
     assert torch.equal(refined.flow, plain.flow)
     assert torch.equal(refined.keep, plain.keep)
 
@@ -100,7 +100,7 @@ def test_outside_of_the_face_it_is_the_base_bit_for_bit(model: RefinedModel, bas
     plain, refined = edit(base, batch, "surprised").image, edit(model, batch, "surprised").image
     changed = (plain != refined).any(1)[0]
     outside = torch.ones_like(changed)
-    middle(outside, SIZE)[face_masks(base, SIZE)[Expression.SURPRISED.label, 0] > 0] = False
+    model.window.cut(outside)[face_masks(base, model.window)[Expression.SURPRISED.label, 0] > 0] = False
     assert changed.any()
     assert not changed[outside].any()
 
@@ -168,3 +168,15 @@ def test_a_refiner_is_loaded_as_a_generator_too(base: PixelModel, generator: Gen
     file = tmp_path / "mine.safetensors"
     save_generator(generator, base.template, file, base="pixel")
     assert build_generator(*open_weights(file)).settings == SETTINGS
+
+
+@pytest.mark.parametrize("size", [64, 112, 160, 256])
+def test_the_window_lies_round_the_mouth_and_inside_the_crop(size: int, base: PixelModel):
+    window = mouth_window(base.template, size)
+    assert window.cut(torch.zeros(1, 256, 256)).shape == (1, size, size)
+    part = window.template(base.template).pixels()
+    assert part == pytest.approx(base.template.pixels() - [window.left, window.top])
+    if 100 < size < 256:
+        mouth = base.goal(Expression.SURPRISED)[48:68] - [window.left, window.top]
+        assert mouth.min() > 0.15 * size
+        assert mouth.max() < 0.85 * size
