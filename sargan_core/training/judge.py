@@ -51,7 +51,7 @@ class JudgeTraining:
         seed: of weights, draws and augmentation.
     """
 
-    steps: int = 2400
+    steps: int = 2000
     batch: int = 64
     mixed: int = 16
     rate: float = 3e-3
