@@ -9,17 +9,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sargan_core.faces.eyes import eye_regions, eye_white
-from sargan_core.faces.motion import motion_field, sound
+from sargan_core.faces.eyes import EYES, between_lids, eye_openings, eye_regions, eye_white
+from sargan_core.faces.motion import motion_field, sound, with_seen_lids
 from sargan_core.faces.mouth import FACING, hide_inside, inside_mouth, opening, widened
 from sargan_core.faces.warp import positions, sample
 
 Points = npt.NDArray[np.float64]
 
 # How much darker than in the reference the inside of a mouth may be lit; it is never lit more brightly.
-DARKEST = 0.35
+DARKEST = 0.4
 # Teeth are at most this bright, as a share of the whites of the face's own eyes.
-TEETH = 0.92
+TEETH = 1.15
 # The face's own opening as a share of the wanted one: below the first the inside of the mouth is the reference's,
 # above the second the face's own.
 OWN_MOUTH = (0.35, 0.75)
@@ -31,6 +31,8 @@ PARTED = (0.006, 0.016)
 SURE_GAP = (0.005, 0.016)
 # Shares of its opening that a mouth has lost when hiding what was between its lips begins and ends.
 CLOSING = (0.6, 1.0)
+# The same for the opening of an eye.
+SHUTTING = (0.5, 0.85)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def carry(face: Seen, goal: Points, reference: Seen) -> Carried:
     inside = inside_mouth(goal, size).to(face.image)[None]
     before, after = opening(own), opening(goal)
     image, seen = _hide(face.image, own, _ramp(1 - after / max(before, 1e-6), CLOSING))
+    image, seen = _shut(image, seen, own, goal)
     keep = sample(seen, positions(flow))
     image = sample(image, positions(flow))
     borrowed = (1 - _ramp(before / max(after, 1e-6), OWN_MOUTH)) * _ramp(after / size, PARTED)
@@ -124,6 +127,19 @@ def _hide(image: Tensor, landmarks: Points, share: float) -> tuple[Tensor, Tenso
         return image, torch.ones_like(inside)
     hidden = inside * share
     return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
+
+
+def _shut(image: Tensor, seen: Tensor, own: Points, goal: Points) -> tuple[Tensor, Tensor]:
+    """Return the crop with eyes that shut painted over as a dark line of lashes; ``seen`` as of ``_hide``."""
+    size = image.shape[-1]
+    openings = zip(EYES, eye_openings(own), eye_openings(goal), strict=True)
+    for eye, before, after in openings:
+        share = _ramp(1 - after / max(before, 1e-6), SHUTTING)
+        if share > 0:
+            inside = widened(between_lids(with_seen_lids(own), eye, size).to(image)[None])
+            image = torch.lerp(image, hide_inside(image, inside), inside * share)
+            seen = seen * (1 - inside * share)
+    return image, seen
 
 
 def _white(image: Tensor, landmarks: Points) -> Tensor:

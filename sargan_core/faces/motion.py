@@ -39,6 +39,9 @@ def without(*parts: tuple[int, ...]) -> list[int]:
     return [point for point in ALL_POINTS if point not in left_out]
 
 
+# Landmarks of lids lie a little inside of the opening that is seen: its height as a multiple of theirs.
+SEEN_OPENING = 1.5
+
 LAYERS = (
     without(),
     without(LOWER_LIDS, LOWER_LIP),
@@ -56,6 +59,17 @@ def sound(landmarks: Points) -> Points:
     return points
 
 
+def with_seen_lids(landmarks: Points) -> Points:
+    """Return the landmarks with those of the lids on the edges of the opening that is seen."""
+    points = landmarks.copy()
+    for upper, lower in LID_LINE:
+        if upper != lower:
+            reach = (SEEN_OPENING - 1) / 2 * (landmarks[lower] - landmarks[upper])
+            points[upper] -= reach
+            points[lower] += reach
+    return points
+
+
 def motion_field(own: Points, goal: Points, size: int) -> Tensor:
     """Return the field (1, 2, S, S) float32 under which ``goal`` shows what lies at ``own``.
 
@@ -66,7 +80,7 @@ def motion_field(own: Points, goal: Points, size: int) -> Tensor:
 
     An eye that narrows keeps its content in place, and the lids move over it: an iris is not squeezed.
     """
-    own, goal = sound(own), sound(goal)
+    own, goal = with_seen_lids(sound(own)), with_seen_lids(sound(goal))
     fields = [spline_field(goal[points], (own - goal)[points], size, SMOOTHING) for points in LAYERS]
     between, above, middle, below = torch.from_numpy(np.stack(fields)).split(1)
     field = torch.lerp(middle, below, below_lip_line(goal, size)[None])

@@ -11,6 +11,7 @@ from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
 from sargan_core.models.aipgan import AipganNetwork
 from sargan_core.models.aipgan_model import FORMS, AipganModel, TransferSettings
+from sargan_core.models.lids import LidsNetwork
 from sargan_core.models.neutral import NeutralNetwork
 from sargan_core.models.shading import Shading
 from sargan_core.models.weights import WeightsRecord, save_weights
@@ -85,7 +86,7 @@ def _parts(settings: TransferSettings, template: Template, tensors: dict[str, Te
     if "shading.basis" in tensors and "shading.pictures" in tensors:
         shading = Shading(tensors["shading.basis"], tensors["shading.pictures"])
     network = AipganNetwork(settings.network) if settings.network else None
-    return AipganModel(settings, template, NeutralNetwork(), shading, network)
+    return AipganModel(settings, template, NeutralNetwork(), LidsNetwork(), shading, network)
 
 
 def load_parts(model: nn.Module, tensors: dict[str, Tensor], source: str) -> None:

@@ -20,10 +20,12 @@ from torch.nn import functional
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.align import Alignment, Template, align, apply_matrix, to_square
 from sargan_core.faces.carry import Seen, carry, settled
+from sargan_core.faces.eyes import EYES, eye_openings
 from sargan_core.faces.find import Face, Pixels
 from sargan_core.faces.lip_line import with_sure_lips
 from sargan_core.models.aipgan import AipganNetwork, AipganSettings
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops, Reference, Target
+from sargan_core.models.lids import LidsNetwork, with_shut_lids
 from sargan_core.models.neutral import NeutralNetwork, neutral_landmarks
 from sargan_core.models.shading import Shading
 
@@ -31,6 +33,9 @@ FORMS = ("displaced", "painted")
 # Root mean square motion, as a fraction of the crop's side, from which what the network paints counts in full:
 # where the expressions of both faces are the same, nothing is painted.
 MOVED = 0.012
+
+# Opening of an eye, as a share of that of the neutral face, below which it counts as shut.
+SHUT_BELOW = 0.3
 
 Points = npt.NDArray[np.float64]
 
@@ -65,6 +70,7 @@ class AipganModel(ExpressionModel):
         settings: form and network.
         template: a ``spline`` template; crops are aligned by the face's estimated *neutral* landmarks.
         neutral: estimates these.
+        lids: sees shut eyes.
         shading: folds by motion; displaced form only.
         network: as the settings say.
     """
@@ -77,6 +83,7 @@ class AipganModel(ExpressionModel):
         settings: TransferSettings,
         template: Template,
         neutral: NeutralNetwork,
+        lids: LidsNetwork,
         shading: Shading | None,
         network: AipganNetwork | None,
     ) -> None:
@@ -84,6 +91,7 @@ class AipganModel(ExpressionModel):
         self.settings = settings
         self.template = template
         self.neutral = neutral
+        self.lids = lids
         self.shading = shading
         self.network = network
 
@@ -92,8 +100,9 @@ class AipganModel(ExpressionModel):
         if face.landmarks is not None:
             face = replace(face, landmarks=with_sure_lips(pixels, face.landmarks))
         neutral = neutral_landmarks(self.neutral, pixels, face)
-        if neutral is None:
+        if face.landmarks is None or neutral is None:
             return align(face, self.template)
+        face = replace(face, landmarks=with_shut_lids(self.lids, pixels, face.landmarks))
         straight = align(face, replace(self.template, kind="affine"))
         inverse = np.linalg.inv(to_square(straight.matrix))[:2].astype(np.float64)
         still = apply_matrix(inverse, neutral)
@@ -137,7 +146,7 @@ class AipganModel(ExpressionModel):
         if self.settings.form == "painted":
             made = self._paint(source, image)
             return EditedCrops(image + strength * (made - image), still.flow, None)
-        full = rest + theirs - their_rest
+        full = _keeping_shut(rest + theirs - their_rest, own, rest)
         motion = full - own
         goal = own + strength * motion
         carried = carry(Seen(image, own), goal, Seen(source, theirs))
@@ -161,6 +170,17 @@ class AipganModel(ExpressionModel):
         made = (self.network(small[0] * 2 - 1, small[1] * 2 - 1) + 1) / 2
         change = made - small[1]
         return target + functional.interpolate(change, (size, size), mode="bilinear", align_corners=False)
+
+
+def _keeping_shut(goal: Points, own: Points, rest: Points) -> Points:
+    """Return the goal with the lids of shut eyes where they are: nobody knows what lies behind them."""
+    result = goal.copy()
+    openings = zip(EYES, eye_openings(own), eye_openings(rest), eye_openings(goal), strict=True)
+    for eye, before, at_rest, after in openings:
+        if before < SHUT_BELOW * at_rest and after > before:
+            centre = (goal - own)[[eye[0], eye[3]]].mean(0)
+            result[list(eye)] = own[list(eye)] + centre
+    return result
 
 
 def _points(landmarks: Tensor) -> Points | None:

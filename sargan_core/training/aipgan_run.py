@@ -23,6 +23,7 @@ from sargan_core.training.aipgan import AipganTask
 from sargan_core.training.aipgan_bank import TransferBank, make_bank
 from sargan_core.training.aipgan_data import draw_triples, expression_crops, shape_template
 from sargan_core.training.aipgan_recipe import AipganTraining
+from sargan_core.training.lids import lid_patches, train_lids
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.neutral import NeutralOptions, neutral_crops, start_neutral, train_neutral
 from sargan_core.training.run_folder import OPTIONS, RunFolder
@@ -152,6 +153,7 @@ class TransferSession:
         neutral = train_neutral(
             known, options.neutral, start_neutral(), lambda step, _: progress(step, options.neutral.steps)
         )
+        lids = train_lids(*lid_patches(crops, options.training.seed, progress), options.training.seed)
         shading = fit_shading(crops, progress)
         residual = options.training.network.residual
         triples = draw_triples(crops, options.triples, options.training.seed)
@@ -163,7 +165,7 @@ class TransferSession:
             held_out = make_bank(tested, chosen, shading if residual else None)
             skipped += more
         settings = TransferSettings("displaced", None)
-        parts = AipganModel(settings, replace(template, size=CROP), neutral, shading, None)
+        parts = AipganModel(settings, replace(template, size=CROP), neutral, lids, shading, None)
         save_aipgan(parts, self.out / PARTS, data=", ".join(sorted({str(name) for name in crops.sources})))
         write_split(split, self.out / SPLIT)
         bank.save(self.out / BANK)
@@ -190,7 +192,7 @@ class TransferSession:
         settings = TransferSettings(form, network.settings)
         shading = parts.shading if form == "displaced" else None
         record, _ = open_weights(self.out / PARTS)
-        model = AipganModel(settings, parts.template, parts.neutral, shading, network)
+        model = AipganModel(settings, parts.template, parts.neutral, parts.lids, shading, network)
         save_aipgan(model, path, name="aipgan", data=record.data)
 
     def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> int:
