@@ -14,6 +14,7 @@ from torch import Tensor
 from sargan_core.data.samples import Pair, Sample
 from sargan_core.errors import NoFaceError
 from sargan_core.evaluation.metrics import (
+    Unedited,
     background_error,
     changed,
     compared,
@@ -84,7 +85,7 @@ class Subject:
         self.view = view
         self.alignment = common_alignment(view.face)
         self.crop = frame(self.photo.pixels, self.alignment)
-        self.mask = face_in_frame(self.alignment)
+        self.unedited = Unedited.of(self.crop, face_in_frame(self.alignment))
 
     @cached_property
     def truths(self) -> dict[Expression, list[TruePicture]]:
@@ -171,7 +172,7 @@ class Subject:
         crop = frame(pixels, self.alignment)
         measure = self._judged(self._empty(model, expression, 1.0), view, crop, expression)
         values = measure.values
-        values.update(changed(crop, self.crop, self.mask))
+        values.update(changed(crop, self.unedited))
         values["background"] = background_error(pixels, self.photo.pixels, alignment)
         values["seam"] = seam
         truths = self.truths.get(expression, [])

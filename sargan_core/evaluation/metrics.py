@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from kornia.color import rgb_to_grayscale, rgb_to_lab
 from kornia.filters import gaussian_blur2d
+from kornia.metrics import ssim
 from torch import Tensor
 
 from sargan_core.faces.align import Alignment, Template
@@ -26,6 +27,7 @@ HIGHEST_PSNR = 100.0
 OUTER_EYE_CORNERS = (36, 45)
 # Detail is what a Gaussian of this many pixels of a 192 px crop takes away.
 DETAIL_SCALE = 1.2
+SSIM_WINDOW = 11
 
 
 @dataclass(frozen=True)
@@ -113,43 +115,60 @@ def compared(crop: Tensor, truths: Tensor) -> dict[str, float]:
         crop: (1, 3, S, S) float32 in [0, 1].
         truths: (K, 3, S, S) in the same frame, K >= 1.
     """
-    from torchmetrics.functional.image import (
-        peak_signal_noise_ratio,
-        structural_similarity_index_measure,
-    )
+    from torchmetrics.functional.image import peak_signal_noise_ratio
 
     crops = crop.clamp(0, 1).expand_as(truths)
     errors = (crops - truths).square().mean((1, 2, 3)) * 255**2
     psnr = peak_signal_noise_ratio(crops, truths, data_range=1.0, reduction="none", dim=(1, 2, 3))
-    grey = rgb_to_grayscale(crops), rgb_to_grayscale(truths)
-    ssim = structural_similarity_index_measure(*grey, data_range=1.0, reduction="none")
-    assert isinstance(ssim, Tensor)
+    similar = ssim(rgb_to_grayscale(crops), rgb_to_grayscale(truths), SSIM_WINDOW, padding="valid")
     return {
         "mse": float(errors.mean()),
         "psnr": float(psnr.clamp(max=HIGHEST_PSNR).mean()),
-        "ssim": float(ssim.mean()),
+        "ssim": float(similar.mean()),
     }
 
 
-def changed(crop: Tensor, original: Tensor, face: Tensor) -> dict[str, float]:
-    """Return ``colour``, ``detail`` and ``spill`` of an edit.
+@dataclass(frozen=True)
+class Unedited:
+    """A crop before it is edited, and what every edit of it is measured against.
 
-    Args:
-        crop: (1, 3, S, S) float32 in [0, 1], edited.
-        original: the input, same shape.
+    Attributes:
+        crop: (1, 3, S, S) float32 in [0, 1].
         face: (1, 1, S, S) in [0, 1], 1 on the face.
+        colour: (3,) mean Lab colour of the face.
+        detail: mean energy of the face's fine detail.
     """
+
+    crop: Tensor
+    face: Tensor
+    colour: Tensor
+    detail: float
+
+    @classmethod
+    def of(cls, crop: Tensor, face: Tensor) -> Unedited:
+        """Return ``crop`` with its figures."""
+        return cls(crop, face, _colour(crop, face), _detail(crop, face))
+
+
+def changed(crop: Tensor, before: Unedited) -> dict[str, float]:
+    """Return ``colour``, ``detail`` and ``spill`` of an edited crop (1, 3, S, S) in [0, 1]."""
     crop = crop.clamp(0, 1)
-    area = face.sum().clamp_min(1e-6)
-    shift = ((rgb_to_lab(crop) - rgb_to_lab(original)) * face).sum((0, 2, 3)) / area
-    fine = [(_high_pass(image).square() * face).sum() / area for image in (crop, original)]
-    outside = 1 - face
-    change = (crop - original).abs().mean(1, keepdim=True) * outside
+    outside = 1 - before.face
+    change = (crop - before.crop).abs().mean(1, keepdim=True) * outside
+    fine = _detail(crop, before.face) / before.detail if before.detail > 0 else 1.0
     return {
-        "colour": float(shift.norm()),
-        "detail": float((fine[0] / fine[1].clamp_min(1e-12)).sqrt()) if float(fine[1]) > 0 else 1.0,
+        "colour": float((_colour(crop, before.face) - before.colour).norm()),
+        "detail": fine**0.5,
         "spill": float(255 * change.sum() / outside.sum().clamp_min(1e-6)),
     }
+
+
+def _colour(crop: Tensor, face: Tensor) -> Tensor:
+    return (rgb_to_lab(crop) * face).sum((0, 2, 3)) / face.sum().clamp_min(1e-6)
+
+
+def _detail(crop: Tensor, face: Tensor) -> float:
+    return float((_high_pass(crop).square() * face).sum() / face.sum().clamp_min(1e-6))
 
 
 def _high_pass(image: Tensor) -> Tensor:

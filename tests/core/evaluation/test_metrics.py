@@ -1,13 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from kornia.filters import gaussian_blur2d
 from made_faces import face_photo
+from skimage.color import rgb2lab
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from sargan_core.evaluation.metrics import (
     HIGHEST_PSNR,
+    Unedited,
     background_error,
+    changed,
     compared,
+    landmark_error,
 )
 from sargan_core.faces.align import Alignment, Template
 
@@ -44,9 +49,53 @@ def test_error_and_ratio_are_those_of_another_library(photo, noisy):
 def test_similarity_is_that_of_another_library(photo, noisy):
     one, other = (picture / 255 @ np.array([0.299, 0.587, 0.114]) for picture in (photo, noisy))
     options = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    # The whole map: the borders count too, only their padding differs.
-    _, reference = structural_similarity(one, other, **options, full=True)
-    assert compared(as_tensor(noisy), as_tensor(photo))["ssim"] == pytest.approx(reference.mean(), abs=0.002)
+    reference = structural_similarity(one, other, **options)
+    assert compared(as_tensor(noisy), as_tensor(photo))["ssim"] == pytest.approx(reference, abs=1e-4)
+
+
+def test_several_true_pictures_count_with_their_mean(photo, noisy):
+    both = compared(as_tensor(photo), torch.cat([as_tensor(photo), as_tensor(noisy)]))
+    alone = compared(as_tensor(photo), as_tensor(noisy))
+    assert both["mse"] == pytest.approx(alone["mse"] / 2, rel=1e-5)
+
+
+def everywhere(photo):
+    return Unedited.of(as_tensor(photo), torch.ones(1, 1, *photo.shape[:2]))
+
+
+def test_colour_shift_is_the_distance_of_mean_lab_colours(photo):
+    tinted = np.clip(photo * np.array([0.9, 1.0, 1.05]), 0, 255).astype(np.uint8)
+    expected = np.linalg.norm((rgb2lab(tinted) - rgb2lab(photo)).mean((0, 1)))
+    assert changed(as_tensor(tinted), everywhere(photo))["colour"] == pytest.approx(expected, rel=0.02)
+
+
+def test_nothing_changed_says_so(photo):
+    figures = changed(as_tensor(photo), everywhere(photo))
+    assert figures == {"colour": 0.0, "detail": pytest.approx(1.0), "spill": 0.0}
+
+
+def test_blur_loses_detail_and_grain_gains_it(photo, noisy):
+    blurred = gaussian_blur2d(as_tensor(photo), (9, 9), (2.0, 2.0))
+    assert changed(blurred, everywhere(photo))["detail"] < 0.7
+    assert changed(as_tensor(noisy), everywhere(photo))["detail"] > 1.1
+
+
+def test_spill_counts_only_what_lies_outside_the_face(photo):
+    face = torch.zeros(1, 1, *photo.shape[:2])
+    face[..., 40:80, 40:80] = 1
+    before = Unedited.of(as_tensor(photo), face)
+    inside, outside = photo.copy(), photo.copy()
+    inside[40:80, 40:80] = 255 - inside[40:80, 40:80]
+    outside[:10] = np.where(outside[:10] > 127, outside[:10] - 50, outside[:10] + 50)
+    assert changed(as_tensor(inside), before)["spill"] == 0
+    expected = 50 * 10 * photo.shape[1] / (photo.shape[0] * photo.shape[1] - 1600)
+    assert changed(as_tensor(outside), before)["spill"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_landmarks_moved_by_a_tenth_of_the_eye_corners_distance_are_ten_percent_off():
+    truth = np.random.default_rng(1).uniform(0, 100, (68, 2)).astype(np.float32)
+    truth[36], truth[45] = (20, 50), (80, 50)
+    assert landmark_error(truth + np.float32([6, 0]), truth) == pytest.approx(10.0, rel=1e-5)
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 1), (np.uint16, 257)])
