@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from types import FrameType
@@ -13,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from sargan_cli.batch_progress import BatchProgress, print_plan, print_summary
+from sargan_cli.batch_request import ALL, names_in, wanted_format, wanted_mixes, wanted_strengths
 from sargan_cli.console import Console
 from sargan_cli.options import (
+    DEFAULT_MODEL,
+    LIKE_MODEL,
     DebugOption,
     DeviceOption,
     FacesOption,
@@ -33,15 +34,11 @@ from sargan_cli.options import (
 )
 from sargan_cli.outcomes import OK, SOME_FAILED
 from sargan_core.errors import UsageError
-from sargan_core.expressions import Expression, ExpressionMix, parse_mix
+from sargan_core.expressions import Expression
 
 if TYPE_CHECKING:
     from sargan_core.batch.engine import Engine
-    from sargan_core.batch.plan import Like
 
-ALL = "all"
-DEFAULT_MODEL = "pixel"
-LIKE_MODEL = "aipgan"
 REPORT = "report.html"
 
 
@@ -51,7 +48,6 @@ class Retry(str, Enum):
     FAILED = "failed"
     NO_FACE = "no_face"
     UNREADABLE = "unreadable"
-    ALL = "all"
 
 
 def complete_expression(incomplete: str) -> list[str]:
@@ -258,12 +254,12 @@ def batch(
     plan = make_plan(
         PlanRequest(
             arguments=inputs or (),
-            listed=_read_list(listed, inputs, null=null),
+            listed=names_in(listed, inputs, null=null),
             root=root,
             folder=out,
-            mixes=_mixes(expr, like, like_face),
-            strengths=_strengths(strength),
-            format=_format(file_format),
+            mixes=wanted_mixes(expr, like, like_face),
+            strengths=wanted_strengths(strength),
+            format=wanted_format(file_format),
             suffix=suffix,
             in_place=in_place,
             shard=part,
@@ -333,65 +329,3 @@ def _engine(name: str) -> Engine:
     from sargan_core.batch.local import run_local
 
     return run_local
-
-
-def _read_list(listed: str | None, inputs: Sequence[str] | None, *, null: bool) -> list[str] | None:
-    from sargan_core.batch.sources import read_list
-
-    if listed is None:
-        if not inputs:
-            raise UsageError("name a folder or photos, or a list of photos with --from")
-        if null:
-            raise UsageError("--null is about the list after --from; give one")
-        return None
-    if listed != "-":
-        try:
-            return read_list(Path(listed).read_bytes(), null=null)
-        except OSError as error:
-            raise UsageError(f"--from {listed}: cannot be read ({error.strerror}); check the name") from error
-    if sys.stdin.isatty():
-        raise UsageError("--from - reads names from stdin, but stdin is a terminal; pipe a list in")
-    return read_list(sys.stdin.buffer.read(), null=null)
-
-
-def _format(name: str | None) -> str | None:
-    from sargan_core.formats.kinds import LISTED, kind_of_path
-
-    if name is None:
-        return None
-    kind = kind_of_path(Path(f"photo.{name.lstrip('.')}"))
-    if kind is None:
-        raise UsageError(f"--format {name}: is no known format; use one of {LISTED}")
-    return kind
-
-
-def _mixes(expr: list[str] | None, like: Path | None, face: int | None) -> list[ExpressionMix | Like]:
-    if like is not None:
-        from sargan_core.batch.plan import Like
-        from sargan_core.models.weights import checksum
-
-        if expr:
-            raise UsageError("--expr names expressions and --like takes one from a photo; give one of both")
-        try:
-            return [Like(like, checksum(like), face)]
-        except OSError as error:
-            raise UsageError(f"--like {like}: cannot be read ({error.strerror}); check the name") from error
-    if face is not None:
-        raise UsageError("--like-face chooses a face of the photo after --like; name that photo")
-    if not expr:
-        known = ", ".join(sorted(expression.value for expression in Expression))
-        raise UsageError(f"say which expression with --expr NAME ({known}, or all), or --like PHOTO")
-    mixes: list[ExpressionMix | Like] = []
-    for text in expr:
-        names = sorted(expression.value for expression in Expression) if text == ALL else [text]
-        mixes += [parse_mix(name) for name in names]
-    return mixes
-
-
-def _strengths(texts: list[str] | None) -> list[float]:
-    if not texts:
-        return [1.0]
-    try:
-        return [float(item) for text in texts for item in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--strength {','.join(texts)}: give numbers such as 0.25,0.5,1") from None

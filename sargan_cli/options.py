@@ -11,6 +11,8 @@ from sargan_cli.console import enable_debugging
 
 Landmarks = Literal["auto", "builtin", "detector", "fan"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+DEFAULT_MODEL = "pixel"
+LIKE_MODEL = "aipgan"
 
 Inputs = Annotated[
     list[Path],
