@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from sargan_cli.console import Console, print_json, print_path
-from sargan_cli.edit_file import EditRequest, Session, edit_file
+from sargan_cli.edit_file import EditRequest, Like, Session, edit_file
 from sargan_cli.inputs import check_stdin
 from sargan_cli.options import (
+    DEFAULT_MODEL,
+    LIKE_MODEL,
     DebugOption,
     DeviceOption,
+    FacesOption,
     Inputs,
     JsonOption,
     LandmarksOption,
+    LikeFaceOption,
+    LikeOption,
     MaxPixelsOption,
+    MetadataOption,
+    ModelOption,
     NoCheckOption,
+    NoProvenanceOption,
     OverwriteOption,
+    PrecisionOption,
     QuietOption,
+    WeightsOption,
 )
 from sargan_cli.outcomes import FileReport, overall_code
-from sargan_cli.outputs import STREAM, Task, animation_endings, photo_endings, plan_outputs
+from sargan_cli.outputs import (
+    STREAM,
+    Task,
+    animation_endings,
+    check_apart,
+    photo_endings,
+    plan_outputs,
+)
 from sargan_core.errors import UsageError
 from sargan_core.expressions import Expression, ExpressionMix, parse_mix
 from sargan_core.outcome import Outcome
@@ -54,6 +71,8 @@ def edit(
             show_default=False,
         ),
     ] = None,
+    like: LikeOption = None,
+    like_face: LikeFaceOption = None,
     strength: Annotated[
         float,
         typer.Option(
@@ -64,14 +83,7 @@ def edit(
             help="How much of it: 0 changes nothing, 1 is the expression as learned, 2 exaggerates.",
         ),
     ] = 1.0,
-    faces: Annotated[
-        str,
-        typer.Option(
-            "--faces",
-            metavar="all|largest|N[,N...]",
-            help="Which faces; numbers count from left to right, `sargan detect` shows them.",
-        ),
-    ] = "all",
+    faces: FacesOption = "all",
     grid: Annotated[
         bool,
         typer.Option(
@@ -93,7 +105,8 @@ def edit(
             "--output",
             "-o",
             metavar="FILE|FOLDER|-",
-            help="Where to write; - is stdout. By default face.jpg becomes face-happy.jpg beside it.",
+            help="Where to write; - is stdout. By default face.jpg becomes face-happy.jpg beside it, or "
+            "face-like-friend.jpg.",
             show_default=False,
         ),
     ] = None,
@@ -102,39 +115,13 @@ def edit(
         typer.Option("--in-place", help="Write over the input."),
     ] = False,
     overwrite: OverwriteOption = False,
-    metadata: Annotated[
-        Literal["keep", "strip"],
-        typer.Option(
-            "--metadata",
-            help="Keep or strip EXIF, XMP and the like; the colour profile always stays.",
-        ),
-    ] = "keep",
-    no_provenance: Annotated[
-        bool,
-        typer.Option(
-            "--no-provenance",
-            help="Leave out the mark that says the photo was changed by a model.",
-        ),
-    ] = False,
-    model: Annotated[
-        str,
-        typer.Option("--model", "-m", help="Which model; `sargan models list` shows them."),
-    ] = "pixel",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE",
-            help="Weights of your own for that model (.safetensors).",
-            show_default=False,
-        ),
-    ] = None,
+    metadata: MetadataOption = "keep",
+    no_provenance: NoProvenanceOption = False,
+    model: ModelOption = None,
+    weights: WeightsOption = None,
     landmarks: LandmarksOption = "auto",
     device: DeviceOption = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option("--precision", help="Number format of the networks; auto picks per device."),
-    ] = "auto",
+    precision: PrecisionOption = "auto",
     max_pixels: MaxPixelsOption = None,
     no_check: NoCheckOption = False,
     as_json: JsonOption = False,
@@ -150,9 +137,11 @@ def edit(
       sargan edit face.jpg --expr happy
       sargan edit *.jpg --expr sad:0.7 -o edited/
       sargan edit - --expr surprised < in.png > out.png
+      sargan edit face.jpg --like friend.jpg
     """
     check_stdin(inputs)
-    mix = _mix(expr, strength, grid)
+    reference = _like(like, like_face, expr, grid=grid)
+    mix = ExpressionMix(()) if reference else _mix(expr, strength, grid)
     if animate is not None:
         _check_animate(inputs, animate, output, grid=grid, in_place=in_place)
         tasks = plan_outputs(inputs, str(animate), label="", endings=animation_endings(), option="--animate")
@@ -161,11 +150,14 @@ def edit(
             raise UsageError("--grid makes a new picture; leave out --in-place")
         tasks = plan_outputs(inputs, output, label="grid", endings=photo_endings(), suffix=GRID_SUFFIX)
     else:
-        label = mix.scaled(strength).slug
+        label = reference.slug(strength) if reference else mix.scaled(strength).slug
         tasks = plan_outputs(inputs, output, label=label, endings=photo_endings(), in_place=in_place)
+    if reference:
+        check_apart(tasks, reference.path, "--like")
     _check_streams(tasks, as_json)
     request = EditRequest(
         mix=mix,
+        like=reference,
         strength=strength,
         grid=grid,
         animate=animate is not None,
@@ -175,7 +167,7 @@ def edit(
         max_pixels=max_pixels,
     )
     session = Session(
-        model,
+        model or (LIKE_MODEL if reference else DEFAULT_MODEL),
         weights=weights,
         device=device,
         landmarks=landmarks,
@@ -184,6 +176,9 @@ def edit(
         check=not no_check,
     )
     console = Console(quiet)
+    if reference:
+        # A reference that cannot be read ends the call: no photo could be edited.
+        session.reference(reference)
     reports = []
     for task in console.track(tasks, "editing"):
         report = edit_file(task, request, session, console)
@@ -202,7 +197,10 @@ def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
         return ExpressionMix(())
     if not expr:
         known = ", ".join(sorted(expression.value for expression in Expression))
-        raise UsageError(f"say which expression with --expr NAME ({known}), or --grid for all of them")
+        raise UsageError(
+            f"say which expression with --expr NAME ({known}), --like PHOTO for that of a photo, "
+            "or --grid for all of them"
+        )
     if len(expr) > 1:
         raise UsageError(
             f"--expr takes one mix: --expr {','.join(expr)}; for several results call edit again"
@@ -214,6 +212,24 @@ def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
                 f"{expression}: weight x --strength is {weight:g}; together they go up to {MAX_STRENGTH:g}"
             )
     return mix
+
+
+def _like(like: Path | None, face: int | None, expr: list[str] | None, *, grid: bool) -> Like | None:
+    if like is None:
+        if face is not None:
+            raise UsageError("--like-face chooses a face of the photo after --like; name that photo")
+        return None
+    if expr:
+        raise UsageError(
+            "--expr names an expression and --like takes one from a photo; a face can show only one, so give one"
+        )
+    if grid:
+        raise UsageError(
+            "--grid shows the seven named expressions; with --like use --animate FILE, or no --grid"
+        )
+    if like == STREAM:
+        raise UsageError("--like needs a file; only the photo to edit can come from stdin")
+    return Like(like, face)
 
 
 def _check_animate(

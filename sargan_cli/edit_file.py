@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sargan_cli.console import Console, print_bytes
@@ -17,8 +18,30 @@ from sargan_core.outcome import Outcome
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor
+    from sargan_core.models.base import Reference, Target
     from sargan_core.photo import Photo
     from sargan_core.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class Like:
+    """The photo whose expression is wanted.
+
+    Attributes:
+        path: the photo.
+        face: which of its faces, counted from left to right; None = the largest.
+    """
+
+    path: Path
+    face: int | None = None
+
+    def __str__(self) -> str:
+        return f"like {self.path.name}"
+
+    def slug(self, strength: float) -> str:
+        """The reference as part of a file name, e.g. ``like-friend`` or ``like-friend-50``."""
+        name = f"like-{self.path.stem}"
+        return name if strength == 1.0 else f"{name}-{round(strength * 100)}"
 
 
 @dataclass(frozen=True)
@@ -26,7 +49,7 @@ class EditRequest:
     """What is wanted of every photo of a call.
 
     Attributes:
-        mix: the expressions as they were asked for, before ``strength``; empty for a grid.
+        mix: the expressions as they were asked for, before ``strength``; empty for a grid and a reference.
         strength: factor on the mix.
         grid: make a contact sheet.
         animate: make a loop of rising strength.
@@ -34,6 +57,7 @@ class EditRequest:
         provenance: mark the result.
         overwrite: replace an existing output.
         max_pixels: refuse photos of more; None = the library's own limit.
+        like: the photo whose expression is wanted, instead of a mix.
     """
 
     mix: ExpressionMix
@@ -44,11 +68,12 @@ class EditRequest:
     provenance: bool
     overwrite: bool
     max_pixels: int | None = None
+    like: Like | None = None
 
     @property
     def expression(self) -> str:
         """The expression as a report and the provenance mark name it."""
-        return "all" if self.grid else str(self.mix)
+        return "all" if self.grid else str(self.like or self.mix)
 
 
 class Session:
@@ -63,6 +88,7 @@ class Session:
         self._model = model
         self._settings = settings
         self._editor: Editor | None = None
+        self._references: dict[Like, Reference] = {}
 
     @property
     def model(self) -> str:
@@ -80,6 +106,23 @@ class Session:
 
             self._editor = Editor(EditSettings(self._model, **self._settings))
         return self._editor
+
+    def reference(self, like: Like) -> Reference:
+        """Return the expression of another photo, read once.
+
+        Raises:
+            PhotoError, NoFaceError, UsageError: as ``read_photo`` and ``Editor.reference``.
+        """
+        if like not in self._references:
+            from sargan_core.photo import read_photo
+
+            self._references[like] = self.load().reference(read_photo(like.path), like.face)
+        return self._references[like]
+
+    def target(self, request: EditRequest) -> Target:
+        """Return what the editor is asked for."""
+        wanted = self.reference(request.like) if request.like else request.mix
+        return wanted.scaled(request.strength)
 
 
 def edit_file(task: Task, request: EditRequest, session: Session, console: Console) -> FileReport:
@@ -130,7 +173,7 @@ def _make(photo: Photo, task: Task, request: EditRequest, session: Session, deta
     if request.grid:
         result = _grid(photo, request, session, details)
     else:
-        edited = session.load().edit(photo, request.mix.scaled(request.strength))
+        edited = session.load().edit(photo, session.target(request))
         details["faces"] = [face_json(edit) for edit in edited.faces]
         details["seconds"].update(edited.seconds)
         result = edited.photo
@@ -154,7 +197,7 @@ def _animate(
     from sargan_core.animation import strength_ramp, write_animation
 
     started = time.perf_counter()
-    animation = strength_ramp(session.load(), photo, request.mix.scaled(request.strength))
+    animation = strength_ramp(session.load(), photo, session.target(request))
     details["seconds"]["edit"] = time.perf_counter() - started
     details["faces"] = [face_json(edit) for edit in animation.faces]
     write_animation(animation, task.target, overwrite=request.overwrite, provenance=_mark(request, session))

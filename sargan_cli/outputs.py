@@ -80,6 +80,15 @@ def check_free(target: Path, overwrite: bool) -> None:
         raise OutputExistsError(f"{target}: exists already; pass --overwrite or another name with -o")
 
 
+def check_apart(tasks: Sequence[Task], read: Path, option: str) -> None:
+    """Raise UsageError if an output would be written over a file that ``option`` reads."""
+    for task in tasks:
+        if not task.to_stdout and _identity(task.target) == _identity(read):
+            raise UsageError(
+                f"{task.target}: is the photo of {option}, it must not be written over; give another -o"
+            )
+
+
 def _target(
     source: Path, name: str, output: str | None, several: bool, option: str, endings: Collection[str]
 ) -> Path:
