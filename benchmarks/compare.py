@@ -11,6 +11,7 @@ named and left out. --write puts the result into docs/results.md.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def main() -> None:
         )
         print()
         results = done.results
-        text = page(results, missing, drawings)
+        text = page(results, missing, drawings, budget(arguments.runs))
         print(text)
         if arguments.out:
             names = [choice.name for choice in choices]
@@ -105,16 +106,40 @@ def find_models(runs: Path) -> tuple[list[ModelChoice], list[str]]:
     for name in BUDGET:
         file = runs / name / "generator.safetensors"
         label = f"{name}-64"
-        if file.is_file():
+        if file.is_file() and trained_steps(runs / name) in (None, wanted_steps(runs / name)):
             choices.append(ModelChoice(label, file))
         else:
-            missing.append(label)
+            missing.append(f"{label} (still training)" if file.is_file() else label)
     for name in SHIPPED:
         if name in shipped:
             choices.append(ModelChoice(name))
         else:
             missing.append(name)
     return choices, missing
+
+
+def wanted_steps(run: Path) -> int | None:
+    """Return how many steps a training run was asked for, None where its options are not kept."""
+    file = run / "options.json"
+    return json.loads(file.read_text())["loop"]["steps"] if file.is_file() else None
+
+
+def trained_steps(run: Path) -> int | None:
+    """Return the last step that a training run has logged, None where it has no log."""
+    file = run / "metrics.jsonl"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return json.loads(lines[-1])["step"] if lines else None
+
+
+def budget(runs: Path) -> str:
+    """Return in words how long the generators of one budget were trained."""
+    steps = {
+        name: trained_steps(runs / name)
+        for name in BUDGET
+        if (runs / name / "generator.safetensors").is_file()
+    }
+    known = [f"{name}-64 {count} steps" for name, count in steps.items() if count is not None]
+    return ", ".join(known) or "steps not kept"
 
 
 def train_missing(runs: Path, data: list[Path], steps: int) -> None:
@@ -162,7 +187,7 @@ def make_others(folder: Path, data: list[Path]) -> str:
     return f"{words} and drawings made by OpenCV's filters of it and of {len(people)} test people"
 
 
-def page(results: Results, missing: list[str], drawings: str) -> str:
+def page(results: Results, missing: list[str], drawings: str, steps: str) -> str:
     """Return the result as a Markdown page."""
     lines = [
         "# Results",
@@ -173,8 +198,8 @@ def page(results: Results, missing: list[str], drawings: str) -> str:
         "",
         f"Test people were never trained on (every fifth person of each set); {drawings}. `none` does nothing. The "
         "judge was trained on the training people of the same data, which flatters whoever was trained on them too. "
-        "Models named `…-64` are generators of 64 px, trained under one small budget far below the published one: "
-        "they compare with each other, not with the pictures of the papers.",
+        f"Models named `…-64` are generators of 64 px, trained under one small budget far below the published one "
+        f"({steps}; 40,000 in the paper): they compare with each other, not with the pictures of the papers.",
         "",
     ]
     if missing:
