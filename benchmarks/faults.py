@@ -228,10 +228,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         photos = Path(name, "photos")
         make_photos(photos, options.photos, SIDE, options.data)
-        code, said = batch(photos, Path(name, "undisturbed"))
-        wanted = results(Path(name, "undisturbed"))
-        if code or len(wanted) != options.photos:
-            raise SystemExit(f"undisturbed: exit code {code}, {len(wanted)} results; {said}")
+        try:
+            code, said = batch(photos, Path(name, "undisturbed"))
+            wanted = results(Path(name, "undisturbed"))
+            expect(code == 0 and len(wanted) == options.photos, f"exit code {code}; {said.strip()}")
+        except Broken as broken:
+            raise SystemExit(f"undisturbed: {broken}") from broken
         for title, fault in FAULTS.items():
             folder = Path(name, fault.__name__)
             folder.mkdir()

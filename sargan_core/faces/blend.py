@@ -94,9 +94,9 @@ def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops
     size = crop.shape[-1]
     mask = crop_mask(size).to(crop)
     keep = edited.keep if edited.keep is not None else kept_detail(crop, edited.image)
-    flow = edited.flow if edited.flow is not None else crop.new_zeros(1, 2, size, size)
-    base = crop if edited.flow is None else sample(crop, positions(flow))
-    layers = torch.cat([edited.image - keep * base, keep, mask, flow], dim=1)
+    base = crop if edited.flow is None else sample(crop, positions(edited.flow))
+    parts = [edited.image - keep * base, keep, mask]
+    layers = torch.cat(parts if edited.flow is None else [*parts, edited.flow], dim=1)
     if alignment.scale < 1:
         # The photo is coarser than the crop: low-pass what will be sampled with gaps.
         sigma = 0.5 / alignment.scale
@@ -162,20 +162,19 @@ def _band(
     mask = values[:, 4:5].clamp(0, 1).masked_fill(outside, 0)
     mask = mask.masked_fill(mask < 1e-3, 0)
     keep, flow = values[:, 3:4].clamp(0, 1), values[:, 5:7]
-    own = _to_tensor(photo[y0:y1, x0:x1], layers)
-    still = flow.abs().amax(1, keepdim=True) < 1e-3
-    if bool(still.all()):
-        moved = own
-    else:
+    own = moved = _to_tensor(photo[y0:y1, x0:x1], layers)
+    still = flow.abs().amax(1, keepdim=True) < 1e-3 if flow.shape[1] else None
+    if still is not None and not bool(still.all()):
         source = alignment.to_photo(inside + flow)
         # Where nothing moved the photo's own pixel is exact; elsewhere it is interpolated.
         moved = torch.where(still, own, _sample_photo(photo, source, layers))
-    wanted = values[:, 0:3] + keep * moved
-    change = mask * (wanted.clamp(0, 1) - own)
+    # In place: most of the time would go into fetching memory for what is used once.
+    wanted = values[:, 0:3].addcmul_(keep, moved).clamp_(0, 1)
+    change = wanted.sub_(own).mul_(mask)
     sums = _figures(change, mask)
-    pixels = ((own + change) * peak).round().clamp(0, peak)
-    edited = pixels[0].permute(1, 2, 0).cpu().numpy()
-    band: Pixels = edited.astype(np.uint8) if photo.dtype == np.uint8 else edited.astype(np.uint16)
+    pixels = change.add_(own).mul_(peak).round_().clamp_(0, peak)
+    whole = pixels[0].to(torch.uint8 if photo.dtype == np.uint8 else torch.int32)
+    band: Pixels = whole.permute(1, 2, 0).cpu().numpy().astype(photo.dtype)
     untouched = (mask[0, 0] == 0).cpu().numpy()
     band[untouched] = photo[y0:y1, x0:x1][untouched]
     return band, sums
@@ -194,7 +193,9 @@ def _sample_photo(photo: Pixels, source: Tensor, like: Tensor) -> Tensor:
 
 def _to_tensor(pixels: Pixels, like: Tensor) -> Tensor:
     image = torch.from_numpy(np.ascontiguousarray(pixels)).to(like.device)
-    return image.to(like.dtype).permute(2, 0, 1)[None] / float(np.iinfo(pixels.dtype).max)
+    # Laid out like the layers: arithmetic on two layouts takes several times as long.
+    planes = image.permute(2, 0, 1)[None].contiguous().to(like.dtype)
+    return planes.div_(float(np.iinfo(pixels.dtype).max))
 
 
 def _figures(change: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
