@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
-from sargan_cli.app import app
 from sargan_cli.console import Console, closed_pipe_is_quiet
 from sargan_cli.outcomes import INTERRUPTED, OK, exit_code, say_error
 from sargan_core.outcome import message
+
+if TYPE_CHECKING:
+    import typer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     console = Console()
     with closed_pipe_is_quiet():
+        try:
+            # Imported here, so that an interruption of the import is said in one line as well.
+            import typer
+
+            from sargan_cli.app import app
+        except KeyboardInterrupt:
+            console.error("interrupted")
+            return INTERRUPTED
         try:
             code = app(args=arguments, prog_name="sargan", standalone_mode=False)
         except typer.TyperException as error:
@@ -46,6 +57,9 @@ def run() -> None:
     All work and all files are finished when ``main`` returns; taking torch's modules apart afterwards would cost more
     time than an edit. Processes of a distributed run end the long way, because they have others to tell.
     """
+    for kind in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+        if kind is not None and signal.getsignal(kind) is signal.SIG_DFL:
+            signal.signal(kind, _interrupt)
     code = main()
     if "WORLD_SIZE" in os.environ:
         sys.exit(code)
@@ -53,6 +67,11 @@ def run() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """End the run as Ctrl-C does, so that no temporary file stays behind."""
+    raise KeyboardInterrupt
 
 
 def _usage_line(error: typer.TyperException) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import UsageError
-from sargan_core.files import replacing
+from sargan_core.files import replacing, shown
 from sargan_core.provenance import DIGITAL_SOURCE_TYPE, Provenance, mark
 from sargan_core.sheet import bounded_8bit
 
@@ -120,7 +120,7 @@ def _writer(suffix: str, provenance: Provenance | None) -> dict[str, Any]:
 
 
 def _comment(provenance: Provenance) -> str:
-    return (
+    return shown(
         f"{DIGITAL_SOURCE_TYPE} sargan {provenance.version}, model {provenance.model}, "
         f"expression {provenance.expression}, strength {provenance.strength:g}"
     )

@@ -42,10 +42,21 @@ def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
     return Outcome.FAILED
 
 
+# As CUDA, torch on the processor, and OpenCV say it.
+_NO_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "insufficient memory",
+    "failed to allocate",
+)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory, of the machine or of the GPU, ran out."""
     memory = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
-    return memory or "out of memory" in str(error).lower()
+    said = str(error).lower()
+    return memory or any(words in said for words in _NO_MEMORY)
 
 
 def message(error: BaseException, subject: str = "") -> str:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from sargan_core.errors import WeightsError
+from sargan_core.models.weights import checksum
 
 if TYPE_CHECKING:
     from sargan_core.faces.find import Face, Pixels
@@ -31,13 +32,14 @@ def weights_path() -> Path:
 
 
 def fetch() -> Path:
-    """Download the weights over https, check them, and return where they lie; they are left alone if there.
+    """Download the weights over https, check them, and return where they lie; a file that is there is only checked.
 
     Raises:
         WeightsError: the download failed or is damaged; the message says where to put the file by hand.
     """
     path = weights_path()
     if path.is_file():
+        _verify(path)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -48,6 +50,15 @@ def fetch() -> Path:
             f"{URL}: download failed ({error}); fetch it on a machine with a network and put it at {path}"
         ) from error
     return path
+
+
+def _verify(path: Path) -> None:
+    found = checksum(path)
+    if not found.startswith(SHA256_PREFIX):
+        raise WeightsError(
+            f"{path}: damaged weights, expected sha256 {SHA256_PREFIX}…, got {found[:12]}… in "
+            f"{path.stat().st_size} bytes; delete the file and fetch it again"
+        )
 
 
 class FanLandmarks:
@@ -67,6 +78,8 @@ class FanLandmarks:
                 f"{path}: the weights of --landmarks fan are not there; get them with 'sargan models fetch fan', "
                 f"or put {URL} there by hand, or use --landmarks builtin"
             )
+        # The file is a program for torch, and its folder is shared with other tools: nothing unknown is loaded.
+        _verify(path)
         import face_alignment
 
         try:

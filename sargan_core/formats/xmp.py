@@ -7,6 +7,7 @@ are refused, so that no packet can expand to more than its own size.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.dom import minidom
@@ -22,6 +23,8 @@ _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:x
 # No camera or editor comes near these; a document of more would take minutes and gigabytes to hold.
 _LONGEST = 32 * 2**20
 _DEEPEST = 100
+# What XML 1.0 cannot hold; a file's name, which becomes part of the mark, can.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MOST_NODES = 50_000
 # Python before 3.13 writes white space of attributes as it is, and reading turns that into plain spaces.
 _SPACES = {"\t": "\ue009", "\n": "\ue00a", "\r": "\ue00d"}
@@ -166,7 +169,7 @@ def _add(document: minidom.Document, properties: Sequence[Property]) -> None:
     for item in properties:
         description.setAttributeNS(_XMLNS, f"xmlns:{item.prefix}", item.namespace)
         element = document.createElementNS(item.namespace, f"{item.prefix}:{item.name}")
-        element.appendChild(document.createTextNode(item.value))
+        element.appendChild(document.createTextNode(_NOT_XML.sub("\ufffd", item.value)))
         description.appendChild(element)
     rdf.appendChild(description)
 
