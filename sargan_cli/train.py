@@ -35,9 +35,12 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        Literal["sargan", "pixel", "landmarks"],
+        Literal["sargan", "pixel", "landmarks", "judge"],
         typer.Option(
-            "--model", "-m", help="What to train; landmarks is the network that finds the 68 points."
+            "--model",
+            "-m",
+            help="What to train; landmarks is the network that finds the 68 points, judge the one that checks "
+            "edits.",
         ),
     ] = "sargan",
     arch: Annotated[
@@ -177,6 +180,10 @@ def train(
     if model == "landmarks":
         _train_landmarks(data, out or Path("runs/landmarks"), test, console)
         return
+    if model == "judge":
+        lengths = {"steps": steps, "seed": seed, "resume": resume, "checkpoint_every": checkpoint}
+        _train_judge(data, out or Path("runs/judge"), lengths, test, landmarks, cache, console)
+        return
     out = out or Path("runs/sargan")
     size = size or 128
     from sargan_core.models.sargan import preset
@@ -300,5 +307,41 @@ def _train_landmarks(data: Sequence[Path] | None, out: Path, test: float, consol
         raise UsageError("no photos to learn from; name a folder with --data")
     with console.counting("training") as progress:
         path, skipped = train_landmarks_run(data, out, test_fraction=test, progress=progress)
+    _say_skipped(skipped, console)
+    print_path(path)
+
+
+def _train_judge(
+    data: Sequence[Path] | None,
+    out: Path,
+    lengths: dict[str, Any],
+    test: float,
+    landmarks: str,
+    cache: Path | None,
+    console: Console,
+) -> None:
+    from sargan_core.training.judge import JudgeTraining
+    from sargan_core.training.judge_run import train_judge
+    from sargan_core.training.loop import LoopSettings
+
+    if not data:
+        raise UsageError("no photos to learn from; name a folder with --data")
+    training = JudgeTraining(steps=lengths["steps"] or JudgeTraining.steps, seed=lengths["seed"])
+    loop = LoopSettings(training.steps, 25, training.steps, lengths["checkpoint_every"], lengths["resume"])
+
+    def on_step(step: int, losses: dict[str, float]) -> None:
+        if step % loop.log_every == 0:
+            listed = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            console.note(f"step {step} of {loop.steps}: {listed}")
+
+    with console.counting("cropping") as progress:
+        path, skipped = train_judge(
+            *(data, out, training, loop),
+            test_fraction=test,
+            landmarks=landmarks,
+            cache=cache,
+            progress=progress,
+            on_step=on_step,
+        )
     _say_skipped(skipped, console)
     print_path(path)
