@@ -20,6 +20,8 @@ Points = npt.NDArray[np.float64]
 DARKEST = 0.4
 # Teeth are at most this bright, as a share of the whites of the face's own eyes.
 TEETH = 1.15
+# How much of their own colour teeth give up for that of the light.
+TINT = 0.7
 # The face's own opening as a share of the wanted one: below the first the inside of the mouth is the reference's,
 # above the second the face's own.
 OWN_MOUTH = (0.35, 0.75)
@@ -95,10 +97,16 @@ def carry(face: Seen, goal: Points, reference: Seen) -> Carried:
 def _lit(mouth: Tensor, inside: Tensor, white: Tensor, their_white: Tensor) -> Tensor:
     """Return the inside of a mouth in the light of another face, told by the whites of both faces' eyes, (3,) each."""
     lit = mouth * (white.mean() / their_white.mean().clamp_min(0.05)).clamp(DARKEST, 1.0)
-    light = lit.mean(1, keepdim=True)[inside > 0.5]
-    if len(light):
-        lit = lit * (TEETH * white.mean() / light.quantile(0.95).clamp_min(0.05)).clamp(DARKEST, 1.0)
-    return lit.clamp(0, 1)
+    light = lit.mean(1, keepdim=True)
+    if not bool((inside > 0.5).any()):
+        return lit.clamp(0, 1)
+    brightest = light[inside > 0.5].quantile(0.95).clamp_min(0.05)
+    # Teeth take the colour of the light from the whites of the eyes; tongue and gums keep theirs.
+    redness = (lit[:, :1] - lit[:, 1:2]) / (3 * light + 0.05)
+    teeth = ((light / brightest - 0.45) / 0.3).clamp(0, 1) * ((0.2 - redness) / 0.08).clamp(0, 1)
+    tint = (white / white.mean().clamp_min(0.05)).clamp(0.88, 1.12).view(1, 3, 1, 1)
+    lit = torch.lerp(lit, light * tint, TINT * teeth)
+    return (lit * (TEETH * white.mean() / brightest).clamp(DARKEST, 1.0)).clamp(0, 1)
 
 
 def settled(landmarks: Points, size: int) -> Points:
