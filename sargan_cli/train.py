@@ -35,12 +35,12 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        Literal["sargan", "pixel", "landmarks", "judge"],
+        Literal["sargan", "pixel", "aipgan", "landmarks", "judge"],
         typer.Option(
             "--model",
             "-m",
-            help="What to train; landmarks is the network that finds the 68 points, judge the one that checks "
-            "edits.",
+            help="What to train; aipgan is the model behind `sargan edit --like`, landmarks the network that finds "
+            "the 68 points, judge the one that checks edits.",
         ),
     ] = "sargan",
     arch: Annotated[
@@ -54,32 +54,67 @@ def train(
             "hundreds of thousands of steps.",
         ),
     ] = "paired",
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            "--refine",
+            metavar="MODEL",
+            help="Train the network as a refiner of this model's picture instead of on the photo: pixel, or "
+            "another displaced pixel model of sargan models list; always on pairs.",
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
             "--steps", min=1, help=f"Number of the last step, {DEFAULT_STEPS} by default.", show_default=False
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Faces a step and process.")] = 8,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help="Faces a step and process: 8 by default.", show_default=False),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(
             "--size",
             min=64,
-            help="Side of the face crops in pixels: 128 by default, 256 for the displaced pixel form.",
+            help="Side of the face crops in pixels: 128 by default, 256 for the displaced pixel form, 112 for a "
+            "refiner, which sees the mouth and what lies around it.",
             show_default=False,
         ),
     ] = None,
-    width: Annotated[int, typer.Option("--width", min=4, help="Channels of the network's first layer.")] = 64,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            "--width",
+            min=4,
+            help="Channels of the network's first layer: 64 by default, 32 for aipgan.",
+            show_default=False,
+        ),
+    ] = None,
     downs: Annotated[int, typer.Option("--downs", min=1, max=5, help="Halvings of the resolution.")] = 2,
     rate: Annotated[
         float | None,
         typer.Option("--rate", min=0.0, help="Learning rate; by default the recipe's.", show_default=False),
     ] = None,
     form: Annotated[
-        Literal["displaced", "plain", "kernel"],
-        typer.Option("--form", help="Pixel model: displaced, or the paper's plain, or a curve a pixel."),
+        Literal["displaced", "plain", "kernel", "painted"],
+        typer.Option(
+            "--form",
+            help="Pixel model: displaced, or the paper's plain, or a curve a pixel. aipgan: displaced moves the "
+            "photo's own pixels and paints on top, painted is the network alone.",
+        ),
     ] = "displaced",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="attention|intrinsic|bilinear",
+            help="aipgan: leave out one of its ideas; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     channels: Annotated[
         Literal["shared", "separate"],
         typer.Option("--channels", help="Pixel model: one weight and bias for R, G and B, or three."),
@@ -170,6 +205,8 @@ def train(
     torchrun --nproc-per-node N -m sargan_cli train ...
     """
     console = Console(quiet)
+    if form == "painted" and model != "aipgan":
+        raise UsageError("--form painted: only aipgan has it; see --model")
     if model == "pixel":
         forms = {"form": form, "channels": channels, "scaling": scaling, "penalty": penalty}
         size = size or (256 if form == "displaced" else 128)
@@ -184,11 +221,55 @@ def train(
         lengths = {"steps": steps, "seed": seed, "resume": resume, "checkpoint_every": checkpoint}
         _train_judge(data, out or Path("runs/judge"), lengths, test, landmarks, cache, console)
         return
+    if model == "aipgan":
+        if form not in ("displaced", "painted"):
+            raise UsageError(f"--form {form}: aipgan is displaced or painted")
+        left_out = without or []
+        if unknown := sorted(set(left_out) - {"attention", "intrinsic", "bilinear"}):
+            raise UsageError(f"--without {unknown[0]}: known are attention, intrinsic, bilinear")
+        network = {
+            "width": width or 32,
+            "size": size or 128,
+            "attention": "attention" not in left_out,
+            "intrinsic": "intrinsic" not in left_out,
+            "pooling": "concatenation" if "bilinear" in left_out else "bilinear",
+            "residual": form == "displaced",
+        }
+        changes = {
+            "batch": batch,
+            "rate": rate,
+            "adversarial_from": adversarial_from,
+            "seed": seed,
+            "squared_until": 0 if start is not None else None,
+        }
+        from sargan_cli.train_aipgan import train_aipgan
+
+        skipped = train_aipgan(
+            data or [],
+            out or Path("runs/aipgan"),
+            resume=resume,
+            steps=steps,
+            network=network,
+            recipe=recipe,
+            training={name: value for name, value in changes.items() if value is not None},
+            loop={"sheet_every": sheet, "checkpoint_every": checkpoint},
+            options={
+                "test_fraction": test,
+                "landmarks": landmarks,
+                "device": device,
+                "start": str(start or ""),
+            },
+            cache=cache,
+            dry_run=dry_run,
+            console=console,
+        )
+        _say_skipped(skipped, console)
+        return
     out = out or Path("runs/sargan")
-    size = size or 128
+    size = size or (112 if refine else 128)
     from sargan_core.models.sargan import preset
     from sargan_core.training.loop import LoopSettings
-    from sargan_core.training.recipes import paired_recipe, paper_recipe
+    from sargan_core.training.recipes import paired_recipe, paper_recipe, refine_recipe
     from sargan_core.training.session import RunOptions, TrainingSession, read_options
     from sargan_core.training.session import pack as write_pack
 
@@ -199,8 +280,11 @@ def train(
     else:
         if not data:
             raise UsageError("no photos to learn from; name a folder with --data")
-        network = preset(arch, width=width, downs=downs, size=size)
-        training = (paper_recipe if recipe == "paper" else paired_recipe)(network, batch, seed)
+        generator = preset(arch, width=width or 64, downs=downs, size=size)
+        if refine:
+            training = refine_recipe(generator, batch or 8, seed)
+        else:
+            training = (paper_recipe if recipe == "paper" else paired_recipe)(generator, batch or 8, seed)
         if rate is not None:
             training = replace(training, rate=rate)
         if adversarial_from is not None:
@@ -212,13 +296,14 @@ def train(
         options = RunOptions(
             *(_paths(data), training, loop, test, landmarks, device, precision),
             start=str(start or ""),
+            refine=refine or "",
         )
     if pack is not None:
         if pack.suffix != ".safetensors":
             raise UsageError(f"--pack {pack}: give a name that ends in .safetensors")
         with console.counting("cropping") as progress:
-            skipped = write_pack(options, pack, cache, progress)
-        _say_skipped(skipped, console)
+            missed = write_pack(options, pack, cache, progress)
+        _say_skipped(missed, console)
         print_path(pack)
         return
     with console.counting("cropping") as progress:
@@ -265,7 +350,8 @@ def plan_lines(plan: TrainingPlan, options: RunOptions) -> list[str]:
         f"crops to train on: {plan.crops:,} of {training.generator.size} px",
         f"pairs to train on: {sum(plan.pairs.values()):,}",
         *pairs,
-        f"networks: {training.generator.arch}, {networks}",
+        f"networks: {training.generator.arch}, {networks}"
+        + (f", refines {options.refine}" if options.refine else ""),
         f"recipe: {training.recipe}, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
         f"steps to make: {plan.steps:,}, measured {plan.step_seconds:.2f} s each, so about "
         f"{minutes / 60:.1f} h" + (f" ({minutes:.0f} min)" if minutes < 120 else ""),

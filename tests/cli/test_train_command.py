@@ -1,12 +1,15 @@
 """``sargan train``: plan, run, resume, pack, on a tiny packed set."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from sargan_cli.__main__ import main
+from sargan_core.models.refiner import mouth_window
+from sargan_core.models.registry import load_model
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.prepare import face_mask, sargan_template
 
@@ -83,3 +86,24 @@ def test_a_pack_of_folders_must_be_named_safetensors(packed: Path, tmp_path: Pat
     assert "--pack" in capsys.readouterr().err
     assert main(arguments(packed, tmp_path / "run", "--pack", str(tmp_path / "a.safetensors"))) == 0
     assert CropPairs.load(tmp_path / "a.safetensors").held_out == ("p0",)
+
+
+def test_a_refiner_is_planned_from_a_pack_of_its_own(packed: Path, tmp_path: Path, capsys):
+    more = ["--refine", "pixel", "--dry-run"]
+    assert main(arguments(packed, tmp_path / "run", *more)) == 1
+    assert "pack again" in capsys.readouterr().err
+    data, base = CropPairs.load(packed), load_model("pixel")
+    own = tmp_path / "own.safetensors"
+    replace(data, template=mouth_window(base.template, SIZE).template(base.template)).save(own)
+    assert main(arguments(own, tmp_path / "run", "--steps", "9", *more)) == 0
+    plan = capsys.readouterr().err
+    assert "refines pixel" in plan
+    assert "recipe: refine" in plan
+
+
+@pytest.mark.parametrize("name", ["nobody", "pixel-plain"])
+def test_what_cannot_be_refined_is_said(name: str, packed: Path, tmp_path: Path, capsys):
+    assert main(arguments(packed, tmp_path / "run", "--refine", name)) in (2, 3)
+    error = capsys.readouterr().err
+    assert name in error
+    assert len(error.strip().splitlines()) == 1
