@@ -131,7 +131,7 @@ def test_edits_are_checked_unless_nothing_is_asked_for():
     (edit,) = angry.faces
     assert edit.check is not None
     assert edit.check.reached > edit.check.before
-    assert edit.check.identity > 0.3
+    assert edit.check.identity > 0.55
     assert set(edit.check.warnings) <= set(edit.warnings)
     assert angry.seconds["check"] > 0
     assert face_json(edit)["check"].keys() == {"expression", "reached", "before", "identity"}
