@@ -109,7 +109,7 @@ def test_a_run_that_was_cut_short_goes_on(finished, settings, tmp_path):
     (tmp_path / JOURNAL).write_bytes(b"".join(lines[:4]) + lines[4][:50])
     seen = []
     results = evaluate(
-        replace(settings, workers=2),
+        settings,
         tmp_path,
         made_judges,
         lambda done, total: seen.append((done, total)),
