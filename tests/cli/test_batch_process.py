@@ -24,12 +24,13 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes
 SERVER = """
 import json, os, sys
 import sargan_core.batch.local, sargan_core.batch.pipeline, sargan_core.editor
-from sargan_cli.__main__ import main
+from sargan_cli.__main__ import run
 print("ready", flush=True)
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        os._exit(main(["batch", *json.loads(line)]))
+        sys.argv = ["sargan", "batch", *json.loads(line)]
+        run()
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
