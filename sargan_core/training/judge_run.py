@@ -32,11 +32,11 @@ FIGURES = "figures.json"
 SPLIT = "split.json"
 LIMITS = (
     "Limits. The people are new to the judge, but their pictures come from the same sources as those it learned from,",
-    "and six of the seven expressions on real people were transferred by one method: other photos were",
-    "not measured, expect less accuracy and too much confidence there. It learned from the same sources as the expression models, so its figures",
-    "compare edits with each other; they measure neither what a person feels nor who somebody is, and must not be used",
-    "for either. It never saw an output of this project's models in training. It judges the oval of the face only, at",
-    "the size of the crop: fine texture, hair and background do not count.",
+    "and six of the seven expressions on real people were transferred by one method: other photos were not measured,",
+    "expect less accuracy and too much confidence there. It learned from the same sources as the expression models, so",
+    "its figures compare edits with each other; they measure neither what a person feels nor who somebody is, and must",
+    "not be used for either. It never saw an output of this project's models in training. It judges the oval of the",
+    "face only, at the size of the crop: fine texture, hair and background do not count.",
 )
 
 
