@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sargan_core.data.crops import Cropper
 from sargan_core.device import choose_device
 from sargan_core.editor import Editor, EditSettings
-from sargan_core.errors import SarganError, WeightsError
+from sargan_core.errors import DataError, SarganError, WeightsError
 from sargan_core.evaluation.judges import FaceJudge, make_judges
 from sargan_core.evaluation.kid import inception_features
 from sargan_core.evaluation.measure import Features, Subject
@@ -97,6 +97,10 @@ class Session:
                     measures = subject.measure_nothing()
                 else:
                     measures = subject.measure_model(name, *self.editor(name), strengths)
+                    if not measures:
+                        raise DataError(
+                            f"{name} is shown photos of expressions; give labelled ones with --data"
+                        )
                 entries.append(Entry(key, photo, name, tuple(measures)))
             except WeightsError:
                 raise

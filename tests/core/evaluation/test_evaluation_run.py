@@ -193,3 +193,22 @@ def test_models_by_name_and_by_file():
     )
     assert parse_models("none") == ()
     assert HIGHEST_PSNR == 100
+
+
+def test_a_model_that_is_shown_photos_gets_another_persons_and_may_leak(still_set, tmp_path):
+    settings = EvaluationSettings(
+        (ModelChoice("aipgan"),), data=(still_set,), everyone=True, limit=2, curve_people=0, device="cpu"
+    )
+    results = evaluate(settings, tmp_path, made_judges, costs=False).results
+    assert "leak" in figures(results, "aipgan")
+    assert "leak" not in figures(results, "none")
+    assert results.row("aipgan").pictures == 4  # two people, the two expressions that somebody shows
+
+
+def test_without_labelled_photos_there_is_nothing_to_show_it(still_set, tmp_path):
+    settings = EvaluationSettings(
+        (ModelChoice("aipgan"),), ood=(still_set / "neutral",), limit=1, device="cpu"
+    )
+    results = evaluate(settings, tmp_path, made_judges, costs=False).results
+    assert "--data" in next(iter(results.skipped.values()))
+    assert results.row("aipgan", "ood") is None
