@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from enum import Enum
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -303,7 +301,6 @@ def batch(
         on_error=on_error,
         max_errors=max_errors,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
     with BatchProgress(plan, console, as_json=as_json) as progress:
         summary = run_batch(plan, settings, _engine(engine), policy, part, progress.tell)
     if report:
@@ -314,11 +311,6 @@ def batch(
     if report:
         console.note(f"report: {plan.folder / REPORT}")
     raise typer.Exit(OK if summary.complete else SOME_FAILED)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """End the run as Ctrl-C does: what is finished stays, what is under way is dropped."""
-    raise KeyboardInterrupt
 
 
 def _engine(name: str) -> Engine:

@@ -14,13 +14,6 @@ from batch_samples import StandIn, save
 from PIL import Image
 
 
-@pytest.fixture(autouse=True)
-def _handlers():
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 @pytest.fixture
 def batch_editor(monkeypatch):
     stand_in = StandIn()
