@@ -1,0 +1,99 @@
+"""A short run of every fuzz target, and what long runs found.
+
+Long runs: ``python tests/fuzz/fuzzing.py --runs 20000``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from fuzzing import fuzz
+from targets import TARGETS, check_index, check_list, check_run_file, check_weights, weights
+
+# Runs in the suite; costs a second or two each on an idle core.
+RUNS = {"photos": 250, "weights": 40, "manifests": 30, "checkpoints": 60}
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.platform == "darwin", reason="needs fork and /proc"
+)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_changed_inputs_are_read_or_refused(name: str):
+    found = fuzz(name, RUNS.get(name, 150), seed=7)
+    assert not found, "\n\n".join(finding.what for finding in found)
+
+
+def header(data: bytes, **changes: object) -> bytes:
+    """The first good weights file with members of its record changed."""
+    length = int.from_bytes(data[:8], "little")
+    values = json.loads(data[8 : 8 + length])
+    record = {**json.loads(values["__metadata__"]["sargan"]), **changes}
+    values["__metadata__"]["sargan"] = json.dumps(record)
+    content = json.dumps(values).encode()
+    return len(content).to_bytes(8, "little") + content + data[8 + length :]
+
+
+def template(**changes: object) -> dict[str, object]:
+    return {
+        "size": 128, "kind": "affine", "left_eye": [0.3, 0.4], "right_eye": [0.7, 0.4], "mouth": [0.5, 0.8],
+        "shape": None, **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"template": template(left_eye=[])},
+        {"template": template(size=10**6)},
+        {"template": template(size=2**63)},
+        {"template": template(mouth=[0.5, 0.4])},
+        {"template": template(shape=[[0.5, 0.5]] * 5)},
+        {"template": template(kind="elastic")},
+        {"settings": {"expressions": [None]}},
+        {"settings": {"form": "plain", "expressions": ["happy"] * 5000}},
+        {"kind": "generator", "settings": {"width": 4096, "blocks": 4096}},
+        {"kind": "generator", "settings": {"downs": 4096}},
+        {"kind": "refiner", "settings": {"base": "../../etc/passwd"}},
+        {"name": 5},
+        {"name": "x\0\x1b[31m"},
+        {"unknown": 1},
+        {"settings": None},
+        {"template": "affine"},
+    ],
+    ids=str,
+)
+def test_weights_that_were_found_hostile(tmp_path: Path, changes: dict[str, object]):
+    check_weights(header(weights()[0], **changes), tmp_path)
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff" * 8, b"\xff" * 100, b"{}", b"[" * 100_000], ids=len)
+def test_headers_that_promise_more_than_there_is(tmp_path: Path, rest: bytes):
+    check_weights(rest, tmp_path)
+    check_weights((2**62).to_bytes(8, "little") + rest, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"path,person,expression\na\0b,anna,happy\n",
+        b"path,person,expression\n" + b"n" * 300 + b",anna,happy\n",
+        b"path,person,expression\n\"" + b"x" * 200_000 + b"\",anna,happy\n",
+        b"path,person,expression\n../../../../etc/passwd,anna,happy\n",
+        b"path,person,expression\n/etc/passwd,anna,happy\n",
+        b"path,person,expression\n.,anna,happy\n",
+    ],
+    ids=lambda data: repr(data[23:50]),
+)  # fmt: skip
+def test_lists_that_were_found_hostile(tmp_path: Path, data: bytes):
+    check_list(data, tmp_path)
+
+
+def test_json_without_end(tmp_path: Path):
+    for check in (check_index, check_run_file):
+        check(b"[" * 200_000, tmp_path)
+        check(b'{"a":' * 200_000, tmp_path)
