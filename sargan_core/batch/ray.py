@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -103,20 +104,23 @@ def _results(
     data.context.execution_options.preserve_order = True
     data.context.enable_progress_bars = False
     data.context.max_errored_blocks = -1
-    edited = data.map_batches(
-        Worker,
-        fn_constructor_args=(settings, str(Path.cwd()), threads),
-        # Alone at its worker, a task dies of nothing but its own photo.
-        compute=ray.data.ActorPoolStrategy(
-            size=workers, max_tasks_in_flight_per_actor=1 if block == 1 else None
-        ),
-        batch_size=None,
-        batch_format="pyarrow",
-        num_cpus=threads,
-        num_gpus=min(1.0, gpus / workers) if gpus else None,
-        # A photo that ends its worker must not end one after the other.
-        ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 0},
-    )
+    with warnings.catch_warnings():
+        # Ray wants to drop the only way to say how often a task is tried; the extra's upper bound waits for that.
+        warnings.simplefilter("ignore")
+        edited = data.map_batches(
+            Worker,
+            fn_constructor_args=(settings, str(Path.cwd()), threads),
+            # Alone at its worker, a task dies of nothing but its own photo.
+            compute=ray.data.ActorPoolStrategy(
+                size=workers, max_tasks_in_flight_per_actor=1 if block == 1 else None
+            ),
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=threads,
+            num_gpus=min(1.0, gpus / workers) if gpus else None,
+            # A photo that ends its worker must not end one after the other.
+            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 0},
+        )
     for table in edited.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for row in table.to_pylist():
             answer = pickle.loads(row["answer"])
