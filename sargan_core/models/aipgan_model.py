@@ -121,10 +121,12 @@ class AipganModel(ExpressionModel):
             self._edit_one(crops, index, reference)
             for index, reference in enumerate(self.references(targets))
         ]
+        keep = [one.keep for one in edited if one.keep is not None]
         return EditedCrops(
             torch.cat([one.image for one in edited]),
             torch.cat([one.flow for one in edited if one.flow is not None]),
-            torch.cat([one.keep for one in edited if one.keep is not None]),
+            # The painted form leaves it to the paste, for all faces of the batch alike.
+            torch.cat(keep) if self.settings.form == "displaced" else None,
         )
 
     def _edit_one(self, crops: FaceCrops, index: int, reference: Reference) -> EditedCrops:

@@ -113,7 +113,7 @@ class TransferBank:
     def save(self, path: Path) -> None:
         """Write everything as one safetensors file."""
         names = ("crops", "landmarks", "labels", "persons", "neutral", "triples", "moved")
-        tensors = {name: getattr(self, name).clone() for name in names}
+        tensors = {name: getattr(self, name).clone(memory_format=torch.contiguous_format) for name in names}
         save_file(tensors, path, {"template": json.dumps(self.template.to_json())})
 
     @classmethod

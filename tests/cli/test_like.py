@@ -1,0 +1,77 @@
+import json
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from .conftest import PORTRAIT
+
+
+@pytest.fixture
+def friend(tmp_path):
+    path = tmp_path / "friend.png"
+    Image.fromarray(skimage.data.astronaut()[:300, 60:380]).save(path)
+    return path
+
+
+@pytest.fixture
+def face(tmp_path):
+    path = tmp_path / "face.jpg"
+    with Image.open(PORTRAIT) as image:
+        image.convert("RGB").resize((320, round(320 * image.height / image.width))).save(path, quality=95)
+    return path
+
+
+def test_the_expression_of_a_photo(sargan, face, friend):
+    run = sargan("edit", face, "--like", friend, "--json", "--no-check", "--landmarks", "builtin")
+    assert run.returncode == 0, run.stderr.decode()
+    report = json.loads(run.stdout)
+    made = face.with_name("face-like-friend.jpg")
+    assert report["output"] == str(made)
+    assert report["model"] == "aipgan"
+    assert report["expression"] == "like friend.png"
+    assert report["faces"][0]["change"] > 0.002
+    with Image.open(made) as image, Image.open(face) as before:
+        assert image.size == before.size
+        assert b"like friend.png" in image.info["xmp"]
+        assert np.abs(np.asarray(image, int) - np.asarray(before, int)).max() > 20
+    again = sargan("edit", face, "--like", friend, "--strength", "0", "-o", face.with_name("same.png"))
+    assert again.returncode == 0, again.stderr.decode()
+    with Image.open(face.with_name("same.png")) as image, Image.open(face) as before:
+        assert np.array_equal(np.asarray(image), np.asarray(before))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--like", "friend.png", "--expr", "happy"], "a face can show only one"),
+        (["--like", "friend.png", "--grid"], "--animate FILE"),
+        (["--like", "-"], "needs a file"),
+        (["--expr", "happy", "--like-face", "2"], "name that photo"),
+        (["--like", "friend.png", "-o", "friend.png"], "must not be written over"),
+    ],
+)
+def test_what_cannot_go_together(call, photos, arguments, words):
+    Image.fromarray(np.full((40, 40, 3), 99, np.uint8)).save("friend.png")
+    code, out, err = call("edit", "one.png", *arguments)
+    assert code == 2
+    assert out == b""
+    assert words in err
+
+
+def test_a_reference_that_cannot_be_read_ends_the_call_once(sargan, face, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not an image")
+    run = sargan("edit", face, face, "--like", broken, "-o", tmp_path)
+    assert run.returncode != 0
+    assert run.stderr.decode().count("broken.png") == 1
+
+
+def test_models_say_which_kind_of_target_they_take(sargan, face, friend):
+    run = sargan("edit", face, "--like", friend, "--model", "pixel")
+    assert run.returncode == 2
+    assert "--model aipgan" in run.stderr.decode()
+    run = sargan("edit", face, "--expr", "happy", "--model", "aipgan")
+    assert run.returncode == 2
+    assert "--like" in run.stderr.decode()
