@@ -17,12 +17,17 @@ from sargan_core.expressions import LABELS, Expression
 
 
 def make_rows(measures: Sequence[Measure]) -> tuple[Row, ...]:
-    """Return the tables' rows: each model over everything, by source and by expression."""
+    """Return the tables' rows: each model over everything, by source and by expression.
+
+    True pictures stand with the source of the photo that they were compared with, whatever set they lie in.
+    """
+    homes = {measure.person: measure.source for measure in measures if measure.model == NOTHING}
     groups: dict[tuple[str, str, str, str], list[Measure]] = defaultdict(list)
     for measure in measures:
-        keys = {(ALL, measure.expression), (measure.source, ALL)}
+        keys = [(ALL, measure.expression)]
         if measure.expression != Expression.NEUTRAL.value:
-            keys.add((ALL, ALL))
+            source = homes.get(measure.person, measure.source) if measure.model == TRUTH else measure.source
+            keys += [(ALL, ALL), (source, ALL)]
         for source, expression in keys:
             groups[measure.part, source, measure.model, expression].append(measure)
     rows = []
