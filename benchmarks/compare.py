@@ -143,12 +143,12 @@ def trained_steps(run: Path) -> int | None:
 
 def budget(runs: Path) -> str:
     """Return in words how long the generators of one budget were trained."""
-    steps = {
-        name: trained_steps(runs / name)
-        for name in BUDGET
-        if (runs / name / "generator.safetensors").is_file()
-    }
-    known = [f"{name}-64 {count} steps" for name, count in steps.items() if count is not None]
+    steps = {name: trained_steps(runs / name) for name in BUDGET}
+    known = [
+        f"{name}-64 {count} steps"
+        for name, count in steps.items()
+        if count is not None and count == wanted_steps(runs / name)
+    ]
     return ", ".join(known) or "steps not kept"
 
 
