@@ -44,9 +44,9 @@ def run_ray(
 ) -> None:
     """Edit on a Ray cluster; see ``Engine``.
 
-    The cluster is the one of ``RAY_ADDRESS`` or the one that runs on this machine; without any, this machine becomes
-    one for as long as the batch takes. ``settings.workers`` is the number of processes: by default one a GPU, or
-    one a core where there are no GPUs. A photo whose worker dies is tried once more, alone, after the others.
+    The cluster is the one of ``RAY_ADDRESS`` (``auto`` = the one that runs on this machine); without it this machine
+    becomes one for as long as the batch takes. ``settings.workers`` is the number of processes: by default one a GPU,
+    or one a core where there are no GPUs. A photo whose worker dies is tried once more, alone, after the others.
 
     Raises:
         UsageError: Ray is not installed, the machines do not share the files, or no photo can be edited.
@@ -232,7 +232,13 @@ def _cluster() -> Iterator[dict[str, float]]:
     started = not ray.is_initialized()
     if started:
         try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+            # Without an address Ray would look for the last cluster that was here, even if it is gone.
+            ray.init(
+                address=None if os.environ.get("RAY_ADDRESS") else "local",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                include_dashboard=False,
+            )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"the Ray cluster cannot be reached ({error}); check RAY_ADDRESS, or unset it"
