@@ -174,7 +174,8 @@ def _band(
     sums = _figures(change, mask)
     pixels = change.add_(own).mul_(peak).round_().clamp_(0, peak)
     whole = pixels[0].to(torch.uint8 if photo.dtype == np.uint8 else torch.int32)
-    band: Pixels = whole.permute(1, 2, 0).cpu().numpy().astype(photo.dtype)
+    stacked = whole.permute(1, 2, 0).cpu().numpy()
+    band: Pixels = stacked.astype(np.uint8) if photo.dtype == np.uint8 else stacked.astype(np.uint16)
     untouched = (mask[0, 0] == 0).cpu().numpy()
     band[untouched] = photo[y0:y1, x0:x1][untouched]
     return band, sums
