@@ -21,14 +21,17 @@ from sargan_core.faces.mouth import (
     closed,
     inside_mouth,
 )
-from sargan_core.faces.warp import spline_field
+from sargan_core.faces.warp import smallest_area, spline_field
 
 Points = npt.NDArray[np.float64]
 
 UPPER_LIDS = (37, 38, 43, 44)
 LOWER_LIDS = (40, 41, 46, 47)
-# Smoothing of the splines, see ``spline_field``: a landmark's finding error must not crease the skin.
-SMOOTHING = 0.3
+# Smoothings of the splines, see ``spline_field``, tried in this order: a landmark's finding error must not crease the
+# skin, and where a motion would fold it (a brow that would come to lie below the lid) the spline follows less closely.
+SMOOTHINGS = (0.3, 4.0, 30.0, 200.0)
+# Area that a pixel must at least keep under a field, as a share of its own.
+LEAST_AREA = 0.05
 # The lid line of both eyes from left to right: corners, and pairs of points that face each other.
 LID_LINE = ((36, 36), (37, 41), (38, 40), (39, 39), (42, 42), (43, 47), (44, 46), (45, 45))
 
@@ -81,7 +84,9 @@ def motion_field(own: Points, goal: Points, size: int) -> Tensor:
     An eye that narrows keeps its content in place, and the lids move over it: an iris is not squeezed.
     """
     own, goal = with_seen_lids(sound(own)), with_seen_lids(sound(goal))
-    fields = [spline_field(goal[points], (own - goal)[points], size, SMOOTHING) for points in LAYERS]
+    # Lips and lids that come together fold what is seen between them, which is hidden then.
+    fields = [spline_field(goal[LAYERS[0]], (own - goal)[LAYERS[0]], size, SMOOTHINGS[0])]
+    fields += [_unfolded(goal[points], (own - goal)[points], size) for points in LAYERS[1:]]
     between, above, middle, below = torch.from_numpy(np.stack(fields)).split(1)
     field = torch.lerp(middle, below, below_lip_line(goal, size)[None])
     field = torch.lerp(above, field, _below_lid_line(goal, size)[None])
@@ -92,6 +97,16 @@ def motion_field(own: Points, goal: Points, size: int) -> Tensor:
         widening = float(np.clip(after / max(before, 1e-6) - 1, 0, 0.1)) / 0.1
         content = torch.lerp(still.expand_as(between), between, widening)
         field = torch.lerp(field, content, between_lids(goal, eye, size).float()[None])
+    return field
+
+
+def _unfolded(points: Points, motion: Points, size: int) -> npt.NDArray[np.float32]:
+    """Return the spline that follows the motion as closely as it can without folding, (2, S, S)."""
+    field = spline_field(points, motion, size, SMOOTHINGS[0])
+    for smoothing in SMOOTHINGS[1:]:
+        if smallest_area(field) > LEAST_AREA:
+            break
+        field = spline_field(points, motion, size, smoothing)
     return field
 
 

@@ -1,11 +1,12 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
-from .conftest import PORTRAIT
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 
 @pytest.fixture
@@ -63,7 +64,9 @@ def test_what_cannot_go_together(call, photos, arguments, words):
 def test_a_reference_that_cannot_be_read_ends_the_call_once(sargan, face, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not an image")
-    run = sargan("edit", face, face, "--like", broken, "-o", tmp_path)
+    other = face.with_name("other.jpg")
+    other.write_bytes(face.read_bytes())
+    run = sargan("edit", face, other, "--like", broken, "-o", tmp_path)
     assert run.returncode != 0
     assert run.stderr.decode().count("broken.png") == 1
 
