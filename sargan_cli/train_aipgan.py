@@ -26,7 +26,7 @@ def train_aipgan(
     network: dict[str, Any],
     recipe: str,
     training: dict[str, Any],
-    loop: dict[str, int],
+    loop: dict[str, Any],
     options: dict[str, Any],
     cache: Path | None,
     dry_run: bool,
