@@ -104,7 +104,7 @@ def record_from(values: Mapping[str, Any]) -> WeightsRecord:
             raise ValueError(f"{member} has {len(value)} characters")
     if not record.name or shown(record.name) != record.name:
         raise ValueError("the name cannot be shown")
-    if record.file != Path(record.file).name or record.file == "..":
+    if record.file in ("", "..") or record.file != Path(record.file).name:
         raise ValueError("the file lies in another folder")
     _check_settings([record.settings, record.template])
     return record
