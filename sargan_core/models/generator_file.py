@@ -76,6 +76,8 @@ def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Genera
         )
     except TypeError as error:
         raise WeightsError(f"{record.file}: settings not understood ({error}); export it again") from error
+    if settings.blocks + settings.downs > len(tensors):
+        raise WeightsError(f"{record.file}: its settings ask for more layers than it holds; export it again")
     # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
     with torch.device("meta"):
         _check_fit(Generator(settings), tensors, record.file)
