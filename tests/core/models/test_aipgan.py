@@ -27,7 +27,8 @@ def test_parameters_of_every_part_at_full_width():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"attention": False}, {"intrinsic": False}, {"pooling": "concatenation"}, {"residual": True}]
+    "changes",
+    [{}, {"attention": False}, {"intrinsic": False}, {"pooling": "concatenation"}, {"residual": True}],
 )
 def test_output_depends_neither_on_mode_nor_on_batch(changes):
     torch.manual_seed(1)
