@@ -15,8 +15,11 @@ from PIL import Image
 
 from sargan_core.batch.local import run_local
 from sargan_core.batch.manifest import read_manifest
+from sargan_core.batch.plan import Like
+from sargan_core.batch.planning import PlanRequest, make_plan
 from sargan_core.batch.run import Policy, run_batch
 from sargan_core.errors import UsageError
+from sargan_core.expressions import parse_mix
 
 
 def run(plan, on_result=None, policy=None, **options):
@@ -116,6 +119,20 @@ def test_several_expressions_share_the_work_on_a_photo(folder, editor):
     }
 
 
+def test_a_reference_is_read_once_a_variant_and_its_strength_is_the_series(folder, editor):
+    stand_in, asked = editor(StandIn()), []
+    stand_in.reference = lambda photo, face: asked.append((photo.name, face)) or parse_mix("sad")
+    like = Like(Path("in/0.png"), "0" * 64, 2)
+    plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [0.5, 1.0]))
+    assert run(plan).complete
+    assert asked == [("in/0.png", 2)] * 2
+    assert {(entry.expression, entry.strength) for entry in lines()} == {
+        ("like 0.png", 0.5),
+        ("like 0.png", 1.0),
+    }
+    assert len(lines()) == 20
+
+
 def test_files_that_no_batch_made_stay_unless_overwriting(folder, editor):
     Path("out").mkdir()
     Path("out/3.png").write_bytes(b"precious")
@@ -181,7 +198,6 @@ def test_the_bytes_are_those_of_a_single_edit(tmp_path, monkeypatch):
     import torch
 
     from sargan_core.editor import Editor, EditSettings
-    from sargan_core.expressions import parse_mix
     from sargan_core.photo import encode_photo, read_photo
 
     monkeypatch.chdir(tmp_path)
