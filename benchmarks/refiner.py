@@ -85,7 +85,8 @@ def main() -> None:
                 ]
                 sums[line] += [*values, *quality(picture, truth, face)]
         before, after = sums / max(1, len(rows))
-        ratios = " | ".join(f"{value:.2f}" for value in (after / before)[:-2])
+        pairs = zip(before[:-2], after[:-2], strict=True)
+        ratios = " | ".join(f"{other / one:.2f}" if one else "" for one, other in pairs)
         quality_text = " | ".join(f"{before[k]:.{d}f} -> {after[k]:.{d}f}" for k, d in ((-2, 1), (-1, 3)))
         print(f"| {Expression(expression).value} | {len(rows)} | {ratios} | {quality_text} |", flush=True)
 
