@@ -1,8 +1,8 @@
 """How much nearer to the truth a refiner is than its base, on people held out.
 
-    .venv/bin/python benchmarks/refiner.py --data PAIRS.safetensors [--weights generator.safetensors]
+    .venv/bin/python benchmarks/refiner.py [--data PAIRS.safetensors] [--weights generator.safetensors]
 
-The data is a pack made with ``sargan train --refine MODEL … --pack``: the base's edits and the truths in their
+The data (by default runs/refine-pairs.safetensors) is a pack made with ``sargan train --refine MODEL … --pack``: the base's edits and the truths in their
 geometry. Printed for each expression: mean absolute error and error of the image gradients in three regions, divided
 by the base's (below 1 = nearer to the truth), and PSNR and SSIM in the face, base -> refined.
 """
@@ -55,10 +55,13 @@ def quality(picture: Tensor, truth: Tensor, face: Tensor) -> tuple[float, float]
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("runs/refine-pairs.safetensors"))
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--model", default="sargan")
     arguments = parser.parse_args()
+    if not arguments.data.exists():
+        print(f"{arguments.data}: not there; make it with sargan train --refine pixel --data PHOTOS --pack FILE")
+        return
     model = load_model(arguments.model, arguments.weights, precision="fp32")
     if not isinstance(model, RefinedModel):
         raise SystemExit("not a refiner")
