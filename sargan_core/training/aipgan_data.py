@@ -186,7 +186,12 @@ def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
 
     Real people are drawn more often than rendered ones, neutral truths now and then, and targets that have an
     expression of their own in every fourth triple.
+
+    Raises:
+        DataError: only one person.
     """
+    if len(set(crops.persons.tolist())) < 2:
+        raise DataError("only one person; an expression is carried from one person to another")
     rng = np.random.default_rng(seed)
     motions = (crops.motions[:, INNER] / crops.template.size).reshape(len(crops), -1)
     rendered = np.asarray(crops.sources == RENDERED)
@@ -198,7 +203,8 @@ def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
     for truth in truths:
         distance = np.asarray(((motions - motions[truth]) ** 2).sum(1))
         distance[crops.persons == crops.persons[truth]] = np.inf
-        near = np.argpartition(distance, NEIGHBOURS)[:NEIGHBOURS]
+        others = int(np.isfinite(distance).sum())
+        near = np.argsort(distance, kind="stable")[: min(NEIGHBOURS, others)]
         references.append(rng.choice(near))
         mine = np.flatnonzero(
             (crops.neutral == crops.neutral[truth]) & (crops.sources == crops.sources[truth]) & ~still

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from sargan_core.data.crops import Cropper
-from sargan_core.data.samples import Skipped
+from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person, write_split
-from sargan_core.errors import TrainingError, UsageError
+from sargan_core.errors import NoFaceError, PhotoError, TrainingError, UsageError
 from sargan_core.models.aipgan import AipganNetwork
 from sargan_core.models.aipgan_file import build_aipgan, save_aipgan
 from sargan_core.models.aipgan_model import AipganModel, TransferSettings
@@ -149,7 +151,15 @@ class TransferSession:
 
         template = shape_template(max(128, options.training.network.size), train_samples, cropper_of)
         crops, skipped = expression_crops(train_samples, cropper_of(template), progress)
-        known, missed = neutral_crops(train_samples)
+        finder = cropper_of(template)
+
+        def find(sample: Sample) -> npt.NDArray[np.float32] | None:
+            try:
+                return finder.face(sample).landmarks
+            except (PhotoError, NoFaceError):
+                return None
+
+        known, missed = neutral_crops(train_samples, find)
         neutral = train_neutral(
             known, options.neutral, start_neutral(), lambda step, _: progress(step, options.neutral.steps)
         )
@@ -159,7 +169,7 @@ class TransferSession:
         triples = draw_triples(crops, options.triples, options.training.seed)
         bank = make_bank(crops, triples, shading if residual else None, progress)
         held_out = bank
-        if test_samples:
+        if len(split.test) > 1:
             tested, more = expression_crops(test_samples, cropper_of(template), progress)
             chosen = draw_triples(tested, HELD_OUT_TRIPLES, options.training.seed)
             held_out = make_bank(tested, chosen, shading if residual else None)

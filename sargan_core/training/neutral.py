@@ -22,6 +22,8 @@ from sargan_core.photo import read_photo
 from sargan_core.training.landmarks import augment
 
 Points = npt.NDArray[np.float64]
+# A photo -> (68, 2) photo pixels, None where nothing is found.
+Find = Callable[[Sample], npt.NDArray[np.float32] | None]
 # Room around the network's crop for rotation, shift and scale in training.
 MARGIN = 28
 # Spread in crop pixels of the finding error that is put on the landmarks in training: of all together, of each.
@@ -66,12 +68,19 @@ class NeutralCrops:
     kinds: npt.NDArray[np.str_]
 
 
-def neutral_points(sample: Sample, neutral: Sample) -> tuple[Points, Points] | None:
+def neutral_points(sample: Sample, neutral: Sample, find: Find | None = None) -> tuple[Points, Points] | None:
     """Return a photo's landmarks and those of its person's neutral face, (68, 2) pixels of the photo.
 
     Pairs that are not still are brought together by a similarity transform on points that expressions hardly move.
-    None where the two sets of points were not found in the same way.
+    Photos that came without landmarks are asked for with ``find``. None where the two sets of points were not found
+    in the same way.
     """
+    if sample.known is None or neutral.known is None:
+        found = (find(sample), find(neutral)) if find is not None else (None, None)
+        if found[0] is None or found[1] is None:
+            return None
+        own, rest = (np.asarray(points, dtype=np.float64) for points in found)
+        return own, apply_matrix(similarity(rest[list(STABLE)], own[list(STABLE)]), rest)
     if sample is neutral or sample.source in (SYNTH, TRANSFER):
         one, other = sample.landmarks, neutral.landmarks
         return None if one is None or other is None else (one.astype(np.float64), other.astype(np.float64))
@@ -82,8 +91,12 @@ def neutral_points(sample: Sample, neutral: Sample) -> tuple[Points, Points] | N
     return own, apply_matrix(similarity(rest[list(STABLE)], own[list(STABLE)]), rest)
 
 
-def neutral_crops(samples: Sequence[Sample]) -> tuple[NeutralCrops, list[Skipped]]:
+def neutral_crops(samples: Sequence[Sample], find: Find | None = None) -> tuple[NeutralCrops, list[Skipped]]:
     """Cut the photos of people whose neutral face is known.
+
+    Args:
+        samples: photos of people.
+        find: finds the landmarks of photos that came without; None = leave them out.
 
     Raises:
         DataError: there are none.
@@ -91,13 +104,13 @@ def neutral_crops(samples: Sequence[Sample]) -> tuple[NeutralCrops, list[Skipped
     by_person = {
         sample.person: sample
         for sample in reversed(samples)
-        if sample.expression is Expression.NEUTRAL and sample.known is not None
+        if sample.expression is Expression.NEUTRAL and (sample.known is not None or find is not None)
     }
     images, landmarks, motions, trusts, chances, kinds = [], [], [], [], [], []
     skipped = []
     for sample in samples:
         known = by_person.get(sample.person)
-        points = neutral_points(sample, known) if known is not None and sample.known is not None else None
+        points = neutral_points(sample, known, find) if known is not None else None
         if points is None:
             continue
         own, rest = points
