@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/refiner.py [--data PAIRS.safetensors] [--weights generator.safetensors]
 
-The data (by default runs/refine-pairs.safetensors) is a pack made with ``sargan train --refine MODEL … --pack``: the base's edits and the truths in their
-geometry. Printed for each expression: mean absolute error and error of the image gradients in three regions, divided
-by the base's (below 1 = nearer to the truth), and PSNR and SSIM in the face, base -> refined.
+The data (by default runs/refine-pairs.safetensors) is a pack made with ``sargan train --refine MODEL … --pack``: the
+base's edits and the truths in their geometry. Printed for each expression: mean absolute error and error of the image
+gradients in three regions, divided by the base's (below 1 = nearer to the truth), and PSNR and SSIM in the face,
+base -> refined.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def main() -> None:
     parser.add_argument("--model", default="sargan")
     arguments = parser.parse_args()
     if not arguments.data.exists():
-        print(f"{arguments.data}: not there; make it with sargan train --refine pixel --data PHOTOS --pack FILE")
+        print(
+            f"{arguments.data}: not there; make it with sargan train --refine pixel --data PHOTOS --pack FILE"
+        )
         return
     model = load_model(arguments.model, arguments.weights, precision="fp32")
     if not isinstance(model, RefinedModel):

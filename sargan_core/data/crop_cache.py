@@ -68,7 +68,7 @@ class ArrayCache:
             handle, name = tempfile.mkstemp(prefix=f"{key[:8]}-", suffix=".part", dir=file.parent)
             try:
                 with os.fdopen(handle, "wb") as stream:
-                    np.savez(stream, **arrays)
+                    np.savez(stream, **arrays)  # type: ignore[arg-type]
                 Path(name).replace(file)
             except BaseException:
                 Path(name).unlink(missing_ok=True)

@@ -112,7 +112,7 @@ class JudgeTask:
         identity = functional.cross_entropy(settings.scale * (cosine - settings.margin * shares), shares)
         loss = expression + settings.identity * identity
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_([*self.judge.parameters(), self.people], 5.0)
         self.optimiser.step()
         right = (logits[:plain].argmax(1) == labels[:plain]).float().mean()

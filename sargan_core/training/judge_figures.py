@@ -70,8 +70,8 @@ def calibrate(judge: Judge, crops: Tensor, labels: npt.NDArray[np.int64]) -> flo
     last = judge.classes[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        last.weight /= temperature
-        last.bias /= temperature
+        last.weight.div_(temperature)
+        last.bias.div_(temperature)
     return temperature
 
 
