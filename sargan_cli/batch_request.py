@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sargan_core.errors import UsageError
+from sargan_core.errors import PhotoError, UsageError
 from sargan_core.expressions import Expression, ExpressionMix, parse_mix
 
 if TYPE_CHECKING:
@@ -63,15 +63,9 @@ def wanted_mixes(expr: list[str] | None, like: Path | None, face: int | None) ->
         UsageError: none, both kinds, an unknown expression, or a reference that cannot be read.
     """
     if like is not None:
-        from sargan_core.batch.plan import Like
-        from sargan_core.models.weights import checksum
-
         if expr:
             raise UsageError("--expr names expressions and --like takes one from a photo; give one of both")
-        try:
-            return [Like(like, checksum(like), face)]
-        except OSError as error:
-            raise UsageError(f"--like {like}: cannot be read ({error.strerror}); check the name") from error
+        return [_reference(like, face)]
     if face is not None:
         raise UsageError("--like-face chooses a face of the photo after --like; name that photo")
     if not expr:
@@ -82,6 +76,22 @@ def wanted_mixes(expr: list[str] | None, like: Path | None, face: int | None) ->
         names = sorted(expression.value for expression in Expression) if text == ALL else [text]
         mixes += [parse_mix(name) for name in names]
     return mixes
+
+
+def _reference(path: Path, face: int | None) -> Like:
+    from sargan_core.batch.plan import Like, Source
+    from sargan_core.batch.work import decode, read_source
+    from sargan_core.files import shown
+
+    source = Source(str(path), path.name)
+    try:
+        content = read_source(source)
+        decode(content, source)
+    except PhotoError as error:
+        raise UsageError(f"--like {error}") from error
+    if not path.is_file():  # a pipe that was handed over is empty now, and the engines read the photo again
+        raise UsageError(f"--like {shown(path)}: is a pipe, which can be read only once; name a file")
+    return Like(path, content.sha256, face)
 
 
 def wanted_strengths(texts: list[str] | None) -> list[float]:

@@ -51,6 +51,8 @@ def _weights_sha256(edit: EditSettings) -> str:
         base = record.settings.get("base")
         return record.sha256 + (find_record(str(base)).sha256 if base else "")
     path = Path(edit.weights)
+    if path.is_fifo():
+        raise WeightsError(f"{shown(path)}: is no file but a pipe; check --weights")
     try:
         return checksum(path)
     except OSError as error:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from sargan_core.batch.manifest import Entry, Stamp, iterate_manifest, manifest_paths
 from sargan_core.batch.plan import Output, Plan, Source, Task, Variant
@@ -142,6 +143,8 @@ class _File:
             except OSError:
                 self._missing = True
         if self._status is None or self._status.st_size != stamp.size:
+            return False
+        if not S_ISREG(self._status.st_mode):  # a named pipe may have taken the file's place
             return False
         if self._trust_time and stamp_of(self._status) == stamp:
             return True

@@ -119,7 +119,11 @@ def test_a_list_on_stdin_with_newlines_and_with_nul(batch, monkeypatch):
         (("in", "--expr", "happy", "--null"), "--null"),
         (("in", "--expr", "happy", "--like", "in/0.png"), "--like"),
         (("in", "--expr", "happy", "--like-face", "1"), "--like"),
-        (("in", "--like", "gone.png"), "gone.png"),
+        (("in", "--like", "gone.png"), "gone.png: there is no such file"),
+        (("in", "--like", "-"), "there is no such file"),
+        (("in", "--like", "in"), "in: is a folder"),
+        (("in", "--like", "text.jpg"), "text.jpg: "),
+        (("in", "--like", "broken.jpg"), "broken.jpg: "),
         (("gone", "--expr", "happy"), "gone"),
         (("in", "--from", "gone.txt", "--expr", "happy"), "gone.txt"),
         (("empty", "--expr", "happy"), "no photo"),
@@ -129,11 +133,52 @@ def test_a_list_on_stdin_with_newlines_and_with_nul(batch, monkeypatch):
 )
 def test_requests_that_make_no_sense_are_refused_in_one_line(batch, arguments, said):
     Path("empty").mkdir()
+    Path("text.jpg").write_text("no photo")
+    Path("broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     code, out, err = batch(*arguments)
     assert (code, out) == (2, b"")
     assert said in err
     assert err.count("\n") == 1
     assert names(".") == [f"in/{number}.png" for number in range(10)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("pipe.jpg", "no file but a pipe or device"),
+        ("/dev/zero", "no file but a pipe or device"),
+        ("handed over", "only once"),
+    ],
+)
+def test_a_reference_that_never_ends_is_refused_at_once(sargan, photo_folder, reference, said):
+    os.mkfifo("pipe.jpg")
+    options = {}
+    if reference == "handed over":
+        reference, options = "/dev/stdin", {"input": Path("in/0.png").read_bytes()}
+    run = sargan("batch", "in", "--like", reference, "-o", "out", **options)
+    assert (run.returncode, run.stdout) == (2, b"")
+    line = run.stderr.decode()
+    assert line.startswith(f"error: --like {reference}: ")
+    assert said in line
+    assert line.count("\n") == 1
+    assert not Path("out").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize(
+    ("place", "code", "said"),
+    [("w", 3, "is no file but a pipe"), ("out/sargan-batch.jsonl", 1, "cannot be written")],
+)
+def test_pipes_as_weights_or_manifest_are_not_waited_for(sargan, photo_folder, place, code, said):
+    Path("out").mkdir()
+    os.mkfifo(place)
+    options = ("--weights", "w") if place == "w" else ()
+    run = sargan("batch", "in", "--expr", "happy", "-o", "out", *options)
+    line = run.stderr.decode()
+    assert run.returncode == code, line
+    assert f"{place}: {said}" in line
+    assert line.count("\n") == 1
 
 
 def test_unknown_weights_give_3(batch):

@@ -232,3 +232,13 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(photos, monkeypatch):
             run()
     assert sorted(everything()) == [f"{number}.png" for number in range(4)]
     assert run() == ALL[4:]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_in_the_place_of_an_empty_photo_is_not_waited_for(photos):
+    Path("in/9.png").write_bytes(b"")
+    assert run() == ALL
+    Path("in/9.png").unlink()
+    os.mkfifo("in/9.png")
+    assert run("in/9.png") == ["9"]
+    assert "pipe" in read_manifest(Path("out"))["9.png"].message
