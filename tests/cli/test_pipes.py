@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+
+import pytest
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
@@ -37,8 +40,22 @@ def test_ctrl_c_while_waiting_for_stdin_gives_130():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    time.sleep(2.5)
+    # A file's beginning is all that one read takes; when the pipe is empty, the command waits for the rest.
+    process.stdin.write(b"\xff\xd8\xff\xe0")
+    process.stdin.flush()
+    deadline = time.monotonic() + 60
+    while unread(process.stdin.fileno()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
+
+
+def unread(pipe):
+    """How many bytes of a pipe nobody has taken."""
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
