@@ -50,7 +50,7 @@ def evaluate(
             help="Models to evaluate: names of `sargan models list`, or NAME=FILE.safetensors. Doing nothing "
             "(none) always takes part.",
         ),
-    ] = "pixel",
+    ] = "sargan",
     out: Annotated[
         Path,
         typer.Option(

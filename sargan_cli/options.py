@@ -11,7 +11,7 @@ from sargan_cli.console import enable_debugging
 
 Landmarks = Literal["auto", "builtin", "detector", "fan"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-DEFAULT_MODEL = "pixel"
+DEFAULT_MODEL = "sargan"
 LIKE_MODEL = "aipgan"
 
 Inputs = Annotated[

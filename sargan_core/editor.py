@@ -41,7 +41,7 @@ class EditSettings:
         check: let the judge look at every edited face, see ``sargan_core.check``.
     """
 
-    model: str = "pixel"
+    model: str = "sargan"
     weights: Path | None = None
     device: str = "auto"
     landmarks: str = "auto"
