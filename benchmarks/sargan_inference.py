@@ -1,6 +1,6 @@
 """Time one SARGAN edit on this machine, ours beside a plain eager reference with the same weights.
 
-The reference is built from the published layer table alone (papers.md 1.2): label planes concatenated to the
+The reference is built from the published layer table alone (docs/papers.md 1.2): label planes concatenated to the
 image, instance norm in training mode, contiguous tensors, as the official code runs.
 
     python benchmarks/sargan_inference.py [--size 128] [--threads N] [--expressions 1] [--rounds 20]

@@ -3,8 +3,8 @@
 The names inside the official files are not known for certain, but their order is: a state dict lists tensors
 in the order in which the layers were made. So tensors are matched by order and shape:
 
-* per layer: convolution weight, (its bias,) norm weight, norm bias, as in the layer table (papers.md 1.2);
-* running statistics and batch counters of instance norms are dropped: ours never uses them (papers.md 1.6);
+* per layer: convolution weight, (its bias,) norm weight, norm bias, as in the layer table (docs/papers.md 1.2);
+* running statistics and batch counters of instance norms are dropped: ours never uses them (docs/papers.md 1.6);
 * sargan's second attention network is dropped: the official ``forward`` never calls it. It is told from the
   one in use by its input: 3 channels, where the one in use reads the trunk's 256.
 
@@ -28,7 +28,7 @@ from sargan_core.faces.align import Template
 from sargan_core.models.generator_file import load_strictly
 from sargan_core.models.sargan import Generator, preset
 
-# The crops that the authors' samples show: eyes and mouth as fractions of the side (papers.md 2.4).
+# The crops that the authors' samples show: eyes and mouth as fractions of the side (docs/papers.md 2.4).
 OFFICIAL_TEMPLATE = Template(128, "affine", (0.263, 0.353), (0.732, 0.354), (0.496, 0.71))
 CONTAINERS = ("generator", "G", "state_dict", "model")
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

@@ -28,7 +28,7 @@ class DiscriminatorSettings:
 class Discriminator(nn.Module):
     """Strided convolutions with bias and leaky ReLU, no normalisation, and two heads.
 
-    Source: papers.md 1.3.
+    Source: docs/papers.md 1.3.
     """
 
     def __init__(self, settings: DiscriminatorSettings) -> None:

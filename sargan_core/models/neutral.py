@@ -1,7 +1,7 @@
 """The neutral network: how far a face's expression has moved its 68 landmarks away from where they rest.
 
 Ours. It is what makes an expression that is read off one person's landmarks free of that person's own shape: the leak
-warning of papers.md 3.4. Landmarks alone cannot tell a wide mouth from a smiling one; the picture can.
+warning of docs/papers.md 3.4. Landmarks alone cannot tell a wide mouth from a smiling one; the picture can.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The pixel model moves the face and paints the mean change of the training people; the generator sees the mouth and what
 lies around it and adds what depends on this face: ``image = base + mask * (G(base, label) - base)``. A ridge
-regression in front of an adversarially trained network is RegGAN's idea (papers.md 2.6).
+regression in front of an adversarially trained network is RegGAN's idea (docs/papers.md 2.6).
 """
 
 from __future__ import annotations

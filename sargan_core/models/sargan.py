@@ -79,7 +79,7 @@ def _reflecting(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class AttentionUnit(nn.Module):
     """The attention unit (AU): a small encoder-decoder over two scales that ends in one map in (0, 1).
 
-    Source: papers.md 1.2.
+    Source: docs/papers.md 1.2.
     """
 
     def __init__(self, channels: int) -> None:
@@ -108,7 +108,7 @@ class AttentionUnit(nn.Module):
 class ResidualBlock(nn.Module):
     """``x + f * attention(f)`` with reflection padding (SARB), or plain ``x + f`` with zero padding.
 
-    ``f`` is convolution, norm, ReLU, convolution, norm. Source: papers.md 1.2 and 4.1.
+    ``f`` is convolution, norm, ReLU, convolution, norm. Source: docs/papers.md 1.2 and 4.1.
     """
 
     def __init__(self, channels: int, attention: bool) -> None:
@@ -134,7 +134,7 @@ class ResidualBlock(nn.Module):
 class Generator(nn.Module):
     """Image and target label to image, both in the network's range [-1, 1].
 
-    Source: papers.md 1.2 (sargan), 4.1 (usgan), 4.2 (stargan).
+    Source: docs/papers.md 1.2 (sargan), 4.1 (usgan), 4.2 (stargan).
     """
 
     def __init__(self, settings: GeneratorSettings) -> None:

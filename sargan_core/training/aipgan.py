@@ -1,4 +1,4 @@
-"""How the AIP-GAN-style network is trained: all loss terms of papers.md 3.4, and which of them when."""
+"""How the AIP-GAN-style network is trained: all loss terms of docs/papers.md 3.4, and which of them when."""
 
 from __future__ import annotations
 

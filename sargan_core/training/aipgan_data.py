@@ -2,7 +2,7 @@
 
 All photos of a person share the alignment of the neutral one, whose landmarks a spline puts on the template. So in
 these crops a landmark's distance from the template is the expression alone: nothing of the person's shape is left for
-the expression encoder to leak (the warning of papers.md 3.4).
+the expression encoder to leak (the warning of docs/papers.md 3.4).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ COLOURS = AugmentSettings(
 
 @dataclass(frozen=True)
 class AipganTraining:
-    """Settings of a training; weights of losses as in papers.md 3.4.
+    """Settings of a training; weights of losses as in docs/papers.md 3.4.
 
     Attributes:
         network: the network's settings.
@@ -88,7 +88,7 @@ class AipganTraining:
 
 
 def paper_recipe(network: AipganSettings, batch: int = 8, seed: int = 0) -> AipganTraining:
-    """Return the recipe of papers.md 3.4, every term from the first step."""
+    """Return the recipe of docs/papers.md 3.4, every term from the first step."""
     judge = DiscriminatorSettings(size=network.size)
     return AipganTraining(network=network, discriminator=judge, batch=batch, seed=seed)
 

@@ -84,7 +84,7 @@ def gradient_penalty(
     """Return the two-sided WGAN gradient penalty, mean of ``(|gradient| - 1) ** 2``.
 
     The gradient of the summed realness is taken at a uniform random mix of real and made, one share a sample
-    (papers.md 1.4).
+    (docs/papers.md 1.4).
 
     Args:
         judge: images (B, 3, S, S) -> realness of any shape.

@@ -15,7 +15,7 @@ class SarganTraining:
     """Settings of a training.
 
     Attributes:
-        recipe: ``paper`` (WGAN-GP, classification, cycle; papers.md 1.4), ``paired`` (ours), or ``refine`` (ours,
+        recipe: ``paper`` (WGAN-GP, classification, cycle; docs/papers.md 1.4), ``paired`` (ours), or ``refine`` (ours,
             on another model's picture).
         generator: the generator's settings.
         discriminator: the discriminator's settings.
@@ -70,7 +70,7 @@ class SarganTraining:
 
 
 def paper_recipe(generator: GeneratorSettings, batch: int = 8, seed: int = 0) -> SarganTraining:
-    """Return the published recipe: see papers.md 1.4 and 1.5."""
+    """Return the published recipe: see docs/papers.md 1.4 and 1.5."""
     return SarganTraining(
         recipe="paper",
         generator=generator,
