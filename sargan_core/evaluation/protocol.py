@@ -1,6 +1,6 @@
 """What is evaluated: each neutral photo of each test person, and the true pictures it is compared with.
 
-Source of the protocol: docs/papers.md section 5: people apart from those trained on, neutral to each of six expressions,
+Source: docs/papers.md section 5: people apart from those trained on, neutral to each of six expressions,
 in-dataset and out-of-dataset apart, doing nothing as a row.
 """
 

@@ -1,6 +1,6 @@
 """The AIP-GAN-style network: expression of one picture, identity of another (after Ali & Hughes 2020).
 
-The paper's body is out of reach; layers, sizes and losses are our reading of its abstract (docs/papers.md 3.4). Its three
+The paper's body is not known; layers, sizes and losses are our reading of its abstract (docs/papers.md 3.4). Its three
 ideas are settings, so that each can be switched off: attention, the intrinsic image, bilinear pooling.
 """
 
