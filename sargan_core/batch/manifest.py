@@ -51,21 +51,23 @@ def read_manifest(path: Path) -> dict[str, Entry]:
     """Return the last entry of every output, by output, in order of the outputs' first lines.
 
     Args:
-        path: a manifest, or an output folder: then all its manifests are one, the time of each line deciding.
+        path: a manifest, or an output folder: then all its manifests are one. In a manifest the later line decides,
+            because clocks may be set back, among several the time of the lines.
 
     Raises:
         DataError: missing, or a line that is none; a last line that was cut off is left out.
     """
     entries: dict[str, Entry] = {}
-    for entry in iterate_manifest(path):
-        known = entries.get(entry.output)
-        if known is None or known.finished <= entry.finished:
+    for entry, newest in iterate_manifest(path):
+        if newest:
             entries[entry.output] = entry
     return entries
 
 
-def iterate_manifest(path: Path) -> Iterator[Entry]:
+def iterate_manifest(path: Path) -> Iterator[tuple[Entry, bool]]:
     """Yield every line of a manifest, or of all manifests of an output folder, one file after the other.
+
+    With each comes whether it is the newest of its output so far.
 
     Raises:
         DataError: as ``read_manifest``.
@@ -73,8 +75,14 @@ def iterate_manifest(path: Path) -> Iterator[Entry]:
     paths = manifest_paths(path) if path.is_dir() else [path]
     if not paths:
         raise DataError(f"{shown(path)}: holds no {STEM}{ENDING}; name the output folder of `sargan batch`")
+    newest: dict[str, tuple[Path, str]] = {}
     for file in paths:
-        yield from _entries_of(file)
+        for entry in _entries_of(file):
+            known_file, finished = newest.get(entry.output, (file, ""))
+            is_newest = known_file == file or finished <= entry.finished
+            if is_newest:
+                newest[entry.output] = file, entry.finished
+            yield entry, is_newest
 
 
 def _entries_of(path: Path) -> Iterator[Entry]:

@@ -26,7 +26,6 @@ class Known:
         options: ``options_sha256`` of the last line.
         input_sha256: of the last line.
         input_stamp: of the last line.
-        finished: time of the last line.
         made: stamp and checksum of every file that a line announced for this place; the last line's is the last.
     """
 
@@ -34,7 +33,6 @@ class Known:
     options: str
     input_sha256: str
     input_stamp: Stamp | None
-    finished: str
     made: tuple[tuple[Stamp, str], ...]
 
 
@@ -47,12 +45,12 @@ def read_history(folder: Path) -> dict[str, Known]:
     history: dict[str, Known] = {}
     if not manifest_paths(folder):
         return history
-    for entry in iterate_manifest(folder):
+    for entry, newest in iterate_manifest(folder):
         known = history.get(entry.output)
         made = () if known is None else known.made
         if entry.output_stamp is not None:
             made = (*made, (entry.output_stamp, entry.output_sha256))
-        if known is not None and known.finished > entry.finished:  # from another shard's manifest
+        if known is not None and not newest:  # another shard's manifest has a later one
             history[entry.output] = Known(**{**vars(known), "made": made})
             continue
         history[entry.output] = _known(entry, made)
@@ -60,9 +58,7 @@ def read_history(folder: Path) -> dict[str, Known]:
 
 
 def _known(entry: Entry, made: tuple[tuple[Stamp, str], ...]) -> Known:
-    return Known(
-        entry.outcome, entry.options_sha256, entry.input_sha256, entry.input_stamp, entry.finished, made
-    )
+    return Known(entry.outcome, entry.options_sha256, entry.input_sha256, entry.input_stamp, made)
 
 
 @dataclass

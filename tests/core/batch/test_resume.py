@@ -242,3 +242,17 @@ def test_a_pipe_in_the_place_of_an_empty_photo_is_not_waited_for(photos):
     os.mkfifo("in/9.png")
     assert run("in/9.png") == ["9"]
     assert "pipe" in read_manifest(Path("out"))["9.png"].message
+
+
+def test_a_clock_that_is_set_back_neither_repeats_nor_leaves_out(photos, monkeypatch):
+    times = iter(f"20{year}-01-01T00:00:00.000000+00:00" for year in range(99, 0, -1))
+    monkeypatch.setattr("sargan_core.batch.work.now", lambda: next(times))
+    assert run() == ALL
+    assert run(strengths=[0.5]) == ALL
+    assert {entry.strength for entry in read_manifest(Path("out")).values()} == {0.5}
+    assert run(strengths=[0.5]) == []
+    for path in Path("in").iterdir():
+        os.utime(path, (0, 0))
+    for path in Path("out").glob("*.png"):
+        os.utime(path, (2 * LONG_AGO, 2 * LONG_AGO))
+    assert run(strengths=[0.5]) == []
