@@ -146,13 +146,20 @@ class _Walker:
             if entry.name.startswith("."):
                 continue
             path = os.path.join(folder, entry.name)  # noqa: PTH118 (millions of Path objects are slow)
-            if entry.is_dir():
+            if _is_folder(entry):
                 if self.takes_folder(Path(path)):
                     yield from self._walk(path, above | {identity})
             elif os.path.splitext(entry.name)[1].lower() in ENDINGS:  # noqa: PTH122
                 yield path
             else:
                 self.left_out["files whose ending is no photo format"] += 1
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, which the reader of photos explains
+        return False
 
 
 def _plain_folder(pattern: str) -> str:
