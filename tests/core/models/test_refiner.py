@@ -122,7 +122,8 @@ def test_the_answer_does_not_depend_on_the_batch(model: RefinedModel, base: Pixe
     batch = crops(base, 2)
     both = edit(model, batch, "happy:0.4,angry:0.6", "sad").image
     one = FaceCrops(batch.image[1:], batch.landmarks[1:], batch.rest[1:])
-    torch.testing.assert_close(edit(model, one, "sad").image, both[1:], atol=1e-5, rtol=0)
+    # Other sizes take other paths through the convolutions, which sum in another order.
+    torch.testing.assert_close(edit(model, one, "sad").image, both[1:], atol=5e-5, rtol=0)
 
 
 def test_written_and_read_again_it_edits_alike(
