@@ -24,7 +24,7 @@ demo: $(RUNTIME)
 	@echo "Done: look at demo/portrait-happy.jpg and demo/portrait-grid.png (from examples/portrait.jpg)."
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check .
