@@ -26,7 +26,10 @@ from pathlib import Path
 for folder in ("core", "fuzz"):
     sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
-from targets import TARGETS, Target, inputs  # noqa: E402
+# A fork of a process whose threads have computed waits for threads that it does not have.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from targets import TARGETS, Target, inputs  # noqa: E402  # noqa: E402
 
 SECONDS = 10
 # libtiff inside Pillow says what it finds wrong itself, and Pillow has no switch for it.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from fuzzing import fuzz
 from targets import TARGETS, check_index, check_list, check_run_file, check_weights, weights
 
+FUZZING = Path(__file__).with_name("fuzzing.py")
 # Runs in the suite; costs a second or two each on an idle core.
 RUNS = {"photos": 250, "weights": 40, "manifests": 30, "checkpoints": 60}
 
@@ -24,8 +25,10 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_changed_inputs_are_read_or_refused(name: str):
-    found = fuzz(name, RUNS.get(name, 150), seed=7)
-    assert not found, "\n\n".join(finding.what for finding in found)
+    # In a process of its own: a fork of one whose threads have computed waits for threads that it does not have.
+    command = [sys.executable, str(FUZZING), name, "--runs", str(RUNS.get(name, 150)), "--seed", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def header(data: bytes, **changes: object) -> bytes:

@@ -124,9 +124,9 @@ def test_workers_measure_what_one_process_measures(finished, settings, tmp_path)
     few = replace(settings, limit=2, models=(), curve_people=0, workers=2)
     results = evaluate(few, tmp_path, made_judges, costs=False).results
     expected = finished[0].results.people["in"]["none"]["mse"]
-    assert results.people["in"]["none"]["mse"] == {
-        person: expected[person] for person in ("synth-anna", "synth-bert")
-    }
+    # Not to the last bit: how float32 sums are split depends on the number of threads of a process.
+    wanted = {person: expected[person] for person in ("synth-anna", "synth-bert")}
+    assert results.people["in"]["none"]["mse"] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_another_judge_measures_anew(finished, settings, tmp_path, monkeypatch):
