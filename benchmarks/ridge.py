@@ -1,6 +1,6 @@
 """How long the closed form takes: the shared pixel model fitted to pairs held in memory.
 
-    .venv/bin/python benchmarks/ridge.py [--pairs 200] [--size 128] [--repeats 5]
+.venv/bin/python benchmarks/ridge.py [--pairs 200] [--size 128] [--repeats 5]
 """
 
 from __future__ import annotations
