@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,7 @@ class Reference:
 
 
 Target: TypeAlias = ExpressionMix | Reference
+OneTarget = TypeVar("OneTarget", ExpressionMix, Reference)
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,12 @@ class ExpressionModel(nn.Module, ABC):
         Raises:
             UsageError: one of them is a reference.
         """
-        mixes = [target for target in targets if isinstance(target, ExpressionMix)]
-        if len(mixes) < len(targets):
-            raise UsageError(
-                f"'{self.name}' takes an expression by name (--expr happy); "
-                "the expression of a photo (--like) needs --model aipgan"
-            )
-        return mixes
+        return _all_of(
+            ExpressionMix,
+            targets,
+            f"'{self.name}' takes an expression by name (--expr happy); "
+            "the expression of a photo (--like) needs --model aipgan",
+        )
 
     def references(self, targets: Sequence[Target]) -> list[Reference]:
         """Return ``targets`` of a model that takes references.
@@ -165,10 +165,21 @@ class ExpressionModel(nn.Module, ABC):
         Raises:
             UsageError: one of them is a mix.
         """
-        references = [target for target in targets if isinstance(target, Reference)]
-        if len(references) < len(targets):
-            raise UsageError(
-                f"'{self.name}' takes the expression of a photo (--like PHOTO); "
-                "an expression by name (--expr) needs another model, such as --model pixel"
-            )
-        return references
+        return _all_of(
+            Reference,
+            targets,
+            f"'{self.name}' takes the expression of a photo (--like PHOTO); "
+            "an expression by name (--expr) needs another model, such as --model pixel",
+        )
+
+
+def _all_of(kind: type[OneTarget], targets: Sequence[Target], otherwise: str) -> list[OneTarget]:
+    """Return ``targets``, all of one kind.
+
+    Raises:
+        UsageError: saying ``otherwise``, if one is not.
+    """
+    found = [target for target in targets if isinstance(target, kind)]
+    if len(found) < len(targets):
+        raise UsageError(otherwise)
+    return found
