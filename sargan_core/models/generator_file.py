@@ -11,6 +11,7 @@ from torch import Tensor
 from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
 from sargan_core.models.sargan import Generator, GeneratorSettings
+from sargan_core.models.state import halved, misfits
 from sargan_core.models.weights import WeightsRecord, save_weights
 
 KIND = "generator"
@@ -41,25 +42,19 @@ def save_generator(
         weights_licence: licence of the numbers.
         base: for a refiner the name of the shipped model whose picture it refines, and ``template`` is that model's.
     """
-    tensors = {
-        name: value.detach().to("cpu", torch.float16, memory_format=torch.contiguous_format)
-        for name, value in generator.state_dict().items()
-    }
     settings = generator.settings
-    record = WeightsRecord(
-        name=name or path.stem,
-        file=path.name,
+    known = f"{settings.arch} generator, {settings.size} px" + (f", refines {base}" if base else "")
+    return save_weights(
+        path,
+        halved(generator.state_dict()),
         kind=REFINER if base else KIND,
-        sha256="",
-        bytes=0,
-        description=description
-        or f"{settings.arch} generator, {settings.size} px" + (f", refines {base}" if base else ""),
-        template=template.to_json(),
+        name=name,
+        description=description or known,
+        template=template,
         settings={**asdict(settings), **({"base": base} if base else {})},
-        weights_licence=weights_licence,
         data=data,
+        weights_licence=weights_licence,
     )
-    return save_weights(path, tensors, record)
 
 
 def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Generator:
@@ -97,13 +92,8 @@ def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -
 
 
 def _check_fit(generator: Generator, state: dict[str, Tensor], source: str) -> None:
-    own = generator.state_dict()
-    problems = {
-        "missing": own.keys() - state.keys(),
-        "unexpected": state.keys() - own.keys(),
-        "of another shape": {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape},
-    }
-    listed = [f"{kind}: {', '.join(sorted(keys))}" for kind, keys in problems.items() if keys]
+    found = misfits(generator, state)
+    listed = [f"{kind}: {', '.join(names)}" for kind, names in found.items() if names]
     if listed:
         arch = generator.settings.arch
         raise WeightsError(f"{source}: the weights do not fit {arch} ({'; '.join(listed)})")

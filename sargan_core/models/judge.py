@@ -11,6 +11,8 @@ from torch.nn import functional
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS
 from sargan_core.faces.align import Template
+from sargan_core.models.layers import convolution
+from sargan_core.models.state import halved
 from sargan_core.models.weights import WeightsRecord, find_record, load_tensors, save_weights
 
 KIND = "judge"
@@ -22,18 +24,10 @@ REDUCTION = 16
 EMBEDDING = 96
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
-
-
 def _branch(inputs: int, width: int, cells: int) -> nn.Sequential:
     """Return layers from the trunk's map to (B, width); the last weighs every place of a channel by itself."""
     return nn.Sequential(
-        _convolution(inputs, width, 2),
+        convolution(inputs, width, 2),
         nn.Conv2d(width, width, cells, groups=width, bias=False),
         nn.BatchNorm2d(width),
         nn.Flatten(),
@@ -67,9 +61,9 @@ class Judge(nn.Module):
         self.template = template
         cells = template.size // REDUCTION
         self.trunk = nn.Sequential(
-            *(_convolution(3, 16, 2, 5), _convolution(16, 24)),
-            *(_convolution(24, 48, 2), _convolution(48, 48)),
-            *(_convolution(48, 96, 2), _convolution(96, 96)),
+            *(convolution(3, 16, 2, 5), convolution(16, 24)),
+            *(convolution(24, 48, 2), convolution(48, 48)),
+            *(convolution(48, 96, 2), convolution(96, 96)),
         )
         self.expression = _branch(96, 160, cells)
         self.classes = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(160, len(LABELS)))
@@ -137,33 +131,23 @@ def build_judge(record: WeightsRecord, tensors: dict[str, Tensor]) -> Judge:
     return judge.eval()
 
 
-def save_judge(
-    judge: Judge, path: Path, *, data: str = "", weights_licence: str = "CC BY 4.0"
-) -> WeightsRecord:
+def save_judge(judge: Judge, path: Path, *, data: str = "") -> WeightsRecord:
     """Write a judge as float16 with its template; return the record for the index.
 
     Args:
         judge: the network, on any device.
         path: a ``.safetensors`` file.
         data: what it was trained on, with licence and attribution.
-        weights_licence: licence of the numbers.
     """
-    tensors = {
-        name: value.detach().to("cpu", torch.float16 if value.is_floating_point() else value.dtype)
-        for name, value in judge.state_dict().items()
-    }
-    record = WeightsRecord(
-        name=NAME,
-        file=path.name,
+    return save_weights(
+        path,
+        halved(judge.state_dict()),
         kind=KIND,
-        sha256="",
-        bytes=0,
+        name=NAME,
         description=f"expression and identity of a face crop of {judge.template.size} px, to check edits; cannot edit",
-        template=judge.template.to_json(),
-        weights_licence=weights_licence,
+        template=judge.template,
         data=data,
     )
-    return save_weights(path, tensors, record)
 
 
 def load_judge(device: str = "cpu") -> Judge:

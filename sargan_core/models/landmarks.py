@@ -6,17 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sargan_core.models.layers import convolution, standardised
+
 POINTS = 68
 SIZE = 112
 CELLS = 28
-
-
-def _convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    )
 
 
 class LandmarkNetwork(nn.Module):
@@ -28,20 +22,18 @@ class LandmarkNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.at_28 = nn.Sequential(_convolution(1, 16, 2, 5), _convolution(16, 32, 2), _convolution(32, 32))
-        self.at_14 = nn.Sequential(_convolution(32, 64, 2), _convolution(64, 64))
-        self.at_7 = nn.Sequential(_convolution(64, 128, 2), _convolution(128, 128), _convolution(128, 128))
-        self.up_14 = _convolution(128 + 64, 64)
-        self.up_28 = _convolution(64 + 32, 64)
+        self.at_28 = nn.Sequential(convolution(1, 16, 2, 5), convolution(16, 32, 2), convolution(32, 32))
+        self.at_14 = nn.Sequential(convolution(32, 64, 2), convolution(64, 64))
+        self.at_7 = nn.Sequential(convolution(64, 128, 2), convolution(128, 128), convolution(128, 128))
+        self.up_14 = convolution(128 + 64, 64)
+        self.up_28 = convolution(64 + 32, 64)
         self.heat = nn.Conv2d(64, POINTS, 1)
         ticks = (torch.arange(CELLS, dtype=torch.float32) + 0.5) * SIZE / CELLS - 0.5
         self.register_buffer("ticks", ticks, persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
         """Return the landmarks of each crop."""
-        mean = crops.mean((1, 2, 3), keepdim=True)
-        spread = crops.std((1, 2, 3), keepdim=True).clamp_min(0.02)
-        half = self.at_28((crops - mean) / spread)
+        half = self.at_28(standardised(crops))
         quarter = self.at_14(half)
         eighth = self.at_7(quarter)
         quarter = self.up_14(torch.cat([functional.interpolate(eighth, scale_factor=2.0), quarter], 1))

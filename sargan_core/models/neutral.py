@@ -15,6 +15,7 @@ from sargan_core.faces.align import anchors, apply_matrix, similarity
 from sargan_core.faces.find import Face, Pixels
 from sargan_core.faces.landmarks import CROP_POINTS, MIRRORED, upright_crop
 from sargan_core.models.landmarks import POINTS, SIZE, LandmarkNetwork
+from sargan_core.models.layers import standardised
 
 FEATURES = 128
 # The head answers in units of about this many crop pixels, so that its numbers are of the order of 1.
@@ -49,9 +50,7 @@ class NeutralNetwork(nn.Module):
 
     def forward(self, crops: Tensor, landmarks: Tensor) -> Tensor:
         """Return the motion of each landmark."""
-        mean = crops.mean((1, 2, 3), keepdim=True)
-        spread = crops.std((1, 2, 3), keepdim=True).clamp_min(0.02)
-        seen = self.at_7(self.at_14(self.at_28((crops - mean) / spread)))
+        seen = self.at_7(self.at_14(self.at_28(standardised(crops))))
         seen = self.features(self.squeeze(seen).flatten(1))
         centred = landmarks - landmarks.mean(1, keepdim=True)
         known = self.shape(centred.flatten(1) / (SIZE / 4))

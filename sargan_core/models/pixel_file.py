@@ -24,42 +24,29 @@ SHARED = ("eye_white", "rest", "rest_noise")
 SINGLE = ("goals", *SHARED)
 
 
-def save_pixel(
-    model: PixelModel,
-    path: Path,
-    *,
-    name: str = "",
-    description: str = "",
-    data: str = "",
-    weights_licence: str = "CC BY 4.0",
-) -> WeightsRecord:
+def save_pixel(model: PixelModel, path: Path, *, name: str = "", data: str = "") -> WeightsRecord:
     """Write a pixel model with its settings and template; return the record for the index.
 
     Args:
         model: the fitted model.
         path: a ``.safetensors`` file.
         name: name on the command line; empty = the file's name.
-        description: one line for people.
         data: what it was trained on, with licence and attribution.
-        weights_licence: licence of the numbers.
     """
     tensors = {
         key: model.get_buffer(key).detach().cpu().to(torch.float32 if key in SINGLE else torch.float16)
         for key in TENSORS[model.settings.form]
     }
-    record = WeightsRecord(
-        name=name or path.stem,
-        file=path.name,
+    return save_weights(
+        path,
+        tensors,
         kind=KIND,
-        sha256="",
-        bytes=0,
-        description=description or f"pixel model, {model.settings.form} form, {model.template.size} px",
-        template=model.template.to_json(),
+        name=name,
+        description=f"pixel model, {model.settings.form} form, {model.template.size} px",
+        template=model.template,
         settings=model.settings.to_json(),
-        weights_licence=weights_licence,
         data=data,
     )
-    return save_weights(path, tensors, record)
 
 
 def build_pixel(record: WeightsRecord, tensors: dict[str, Tensor]) -> PixelModel:

@@ -17,6 +17,8 @@ from sargan_core.files import shown, write_atomically
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sargan_core.faces.align import Template
+
 # safetensors' torch part is imported inside the functions: listing the records needs no torch.
 
 INDEX = "index.json"
@@ -232,14 +234,44 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
     return record, tensors
 
 
-def save_weights(path: Path, tensors: dict[str, Tensor], record: WeightsRecord) -> WeightsRecord:
-    """Write tensors with their record in the header; return the record with the file's name, size and checksum.
+def save_weights(
+    path: Path,
+    tensors: dict[str, Tensor],
+    *,
+    kind: str,
+    description: str,
+    name: str = "",
+    template: Template | None = None,
+    settings: Mapping[str, Any] | None = None,
+    data: str = "",
+    weights_licence: str = "CC BY 4.0",
+) -> WeightsRecord:
+    """Write tensors with their record in the header; return the record for the index.
 
     The file is written under a temporary name and renamed, so that it is never half there.
+
+    Args:
+        path: a ``.safetensors`` file.
+        tensors: by name.
+        name: name on the command line; empty = the file's name.
+        kind, description, template, settings, data, weights_licence: as of ``WeightsRecord``.
     """
     import safetensors.torch
 
+    record = WeightsRecord(
+        name=name or path.stem,
+        file=path.name,
+        kind=kind,
+        sha256="",
+        bytes=0,
+        description=description,
+        template=None if template is None else template.to_json(),
+        settings=dict(settings or {}),
+        weights_licence=weights_licence,
+        data=data,
+    )
     values = asdict(record)
+    # What only the written file can tell.
     for own in ("file", "sha256", "bytes"):
         values.pop(own)
     content = safetensors.torch.save(
@@ -247,7 +279,7 @@ def save_weights(path: Path, tensors: dict[str, Tensor], record: WeightsRecord) 
         metadata={HEADER: json.dumps(values, ensure_ascii=False)},
     )
     write_atomically(path, content, overwrite=True)
-    return replace(record, file=path.name, sha256=checksum(path), bytes=path.stat().st_size)
+    return replace(record, sha256=checksum(path), bytes=path.stat().st_size)
 
 
 def add_to_index(folder: Path, record: WeightsRecord) -> None:

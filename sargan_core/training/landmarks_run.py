@@ -18,6 +18,7 @@ from sargan_core.expressions import Expression
 from sargan_core.faces.align import similarity
 from sargan_core.faces.landmarks import CROP_POINTS, upright_crop
 from sargan_core.models.landmarks import SIZE, LandmarkNetwork
+from sargan_core.models.state import halved, without
 from sargan_core.models.weights import WeightsRecord, save_weights
 from sargan_core.photo import read_photo
 from sargan_core.training.landmarks import LandmarkOptions, train_landmarks
@@ -90,18 +91,14 @@ def train_landmarks_run(
     out.mkdir(parents=True, exist_ok=True)
     write_split(split, out / SPLIT)
     names = ", ".join(sorted({sample.source for sample in known}))
-    record = WeightsRecord(
-        name="landmarks",
-        file=WEIGHTS,
+    record = save_weights(
+        out / WEIGHTS,
+        halved(without(network.state_dict(), ("num_batches",))),
         kind="landmarks",
-        sha256="",
-        bytes=0,
+        name="landmarks",
         description=f"68 landmarks on a face crop of {SIZE} px",
-        template=None,
         data=f"{len(split.train)} people of {names}",
     )
-    state = {name: value for name, value in network.state_dict().items() if "num_batches" not in name}
-    record = save_weights(out / WEIGHTS, {name: value.half() for name, value in state.items()}, record)
     (out / CARD).write_text(_card(record, _errors(network, test), phases), encoding="utf-8")
     return out / WEIGHTS, tuple(skipped)
 

@@ -1,6 +1,5 @@
 """A generator as the refiner of the pixel model's picture."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,8 +157,10 @@ def test_a_refiner_without_its_base_is_told_in_one_line(
     record = save_generator(generator, base.template, file, base=change["base"])
     if "size" in change:
         _, tensors = open_weights(file)
-        template = {**base.template.to_json(), "size": change["size"]}
-        save_weights(file, tensors, replace(record, template=json.loads(json.dumps(template))))
+        template = replace(base.template, size=change["size"])
+        save_weights(
+            file, tensors, kind=record.kind, description="", template=template, settings=record.settings
+        )
     with pytest.raises(WeightsError, match=text) as caught:
         load_model("", file)
     assert "\n" not in str(caught.value)

@@ -6,7 +6,6 @@ import torch
 from sargan_core.errors import WeightsError
 from sargan_core.models.registry import load_model
 from sargan_core.models.weights import (
-    WeightsRecord,
     add_to_index,
     find_record,
     load_tensors,
@@ -19,17 +18,14 @@ from sargan_core.models.weights import (
 
 
 @pytest.fixture
-def record():
-    return WeightsRecord("mine", "", "pixel", "", 0, "for a test", None, {"form": "plain"})
-
-
-@pytest.fixture
-def folder(tmp_path, record):
-    add_to_index(tmp_path, save_weights(tmp_path / "mine.safetensors", {"a": torch.arange(6.0)}, record))
+def folder(tmp_path):
+    path, tensors = tmp_path / "mine.safetensors", {"a": torch.arange(6.0)}
+    record = save_weights(path, tensors, kind="pixel", description="for a test", settings={"form": "plain"})
+    add_to_index(tmp_path, record)
     return tmp_path
 
 
-def test_what_is_saved_is_read_back(folder, record):
+def test_what_is_saved_is_read_back(folder):
     found, tensors = open_weights(folder / "mine.safetensors")
     assert found.name == "mine"
     assert found.settings == {"form": "plain"}
