@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from sargan_core.formats.colour import cmyk_to_srgb, is_linear, linear_light, srgb_profile
 from sargan_core.formats.containers import inflates_to
 from sargan_core.formats.exif import EXIF_IFD, GPS_IFD, Block
+from sargan_core.formats.libtiff import silence
 from sargan_core.formats.metadata import tidy, without_pictures
 from sargan_core.formats.planes import Picture, check_size, from_array, from_pillow
 from sargan_core.formats.records import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
@@ -38,6 +39,7 @@ _STRUCTURE = {
 }  # fmt: skip
 # tifffile logs what it finds odd; without a handler that would go to the standard error stream.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
+silence()
 _SPARE = 64 * 2**20  # bytes that a strip may hold beyond its samples before it counts as damaged
 _STEP = "convert it to an 8- or 16-bit RGB or grey TIFF first"
 

@@ -15,7 +15,7 @@ different shapes may be in any order.
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,12 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd in a pickle either stops the reading or does not matter
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # the interpreter of pickles stops at damage with errors of many types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path}: not a plain PyTorch checkpoint ({reason})") from error
     if isinstance(loaded, dict):

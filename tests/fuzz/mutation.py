@@ -85,6 +85,15 @@ def mutated_json(value: Any, random: random.Random, most: int = 3) -> Any:
     return value
 
 
+def changed_json(data: bytes, random: random.Random) -> bytes:
+    """JSON with its bytes or its members changed, seldom a nesting without end."""
+    if random.random() < 0.2:
+        return mutated(data, random)
+    if random.random() < 0.03:
+        return b"[" * 200_000
+    return json.dumps(mutated_json(json.loads(data), random)).encode()
+
+
 def _containers(value: Any, found: list[Any]) -> None:
     if isinstance(value, dict | list):
         found.append(value)

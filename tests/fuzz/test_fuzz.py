@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from targets import TARGETS, check_index, check_list, check_run_file, check_weights, weights
+from targets import TARGETS
+from text_targets import check_list, check_run_file
+from weights_targets import check_index, check_weights, weights
 
 FUZZING = Path(__file__).with_name("fuzzing.py")
 # Runs in the suite; costs a second or two each on an idle core.
