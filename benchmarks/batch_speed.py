@@ -38,8 +38,8 @@ from sargan_core.expressions import parse_mix
 from sargan_core.faces.align import similarity
 from sargan_core.faces.find import _detect
 from sargan_core.faces.landmarks import BuiltinLandmarks
+from sargan_core.models.generator import Generator, one_hot
 from sargan_core.models.generator_file import save_generator
-from sargan_core.models.sargan import Generator, one_hot
 from sargan_core.photo import encode_photo, read_photo
 from sargan_core.training.prepare import sargan_template
 

@@ -40,7 +40,7 @@ from sargan_core.evaluation.tables import (
     source_tables,
     summary_table,
 )
-from sargan_core.models.sargan import Generator, preset
+from sargan_core.models.generator import Generator, preset
 from sargan_core.models.weights import read_index
 from sargan_core.photo import read_photo
 

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.mouth import lips_region
+from sargan_core.models.generator import one_hot
 from sargan_core.models.refiner import RefinedModel
 from sargan_core.models.registry import load_model
-from sargan_core.models.sargan import one_hot
 from sargan_core.training.pairs import CropPairs
 
 MOST = 40

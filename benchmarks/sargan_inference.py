@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from sargan_core.expressions import LABELS, ExpressionMix
 from sargan_core.models.base import FaceCrops
-from sargan_core.models.sargan import Generator, SarganModel, one_hot, preset
+from sargan_core.models.generator import Generator, one_hot, preset
+from sargan_core.models.sargan import SarganModel
 from sargan_core.training.prepare import sargan_template
 
 

@@ -267,7 +267,7 @@ def train(
         return
     out = out or Path("runs/sargan")
     size = size or (112 if refine else 128)
-    from sargan_core.models.sargan import preset
+    from sargan_core.models.generator import preset
     from sargan_core.training.loop import LoopSettings
     from sargan_core.training.recipes import paired_recipe, paper_recipe, refine_recipe
     from sargan_core.training.session import RunOptions, TrainingSession, read_options

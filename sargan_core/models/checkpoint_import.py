@@ -25,8 +25,8 @@ from torch import Tensor
 
 from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
+from sargan_core.models.generator import Generator, preset
 from sargan_core.models.generator_file import load_strictly
-from sargan_core.models.sargan import Generator, preset
 
 # The crops that the authors' samples show: eyes and mouth as fractions of the side (docs/papers.md 2.4).
 OFFICIAL_TEMPLATE = Template(128, "affine", (0.263, 0.353), (0.732, 0.354), (0.496, 0.71))

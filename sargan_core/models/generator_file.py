@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sargan_core.errors import WeightsError
 from sargan_core.faces.align import Template
-from sargan_core.models.sargan import Generator, GeneratorSettings
+from sargan_core.models.generator import Generator, GeneratorSettings
 from sargan_core.models.state import halved, misfits
 from sargan_core.models.weights import WeightsRecord, save_weights
 

@@ -18,8 +18,9 @@ from sargan_core.faces.align import RestShape, Template
 from sargan_core.faces.blend import crop_mask
 from sargan_core.faces.outline import face_mask
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops, Target
+from sargan_core.models.generator import Generator, one_hot
 from sargan_core.models.pixel import PixelModel
-from sargan_core.models.sargan import Generator, SarganModel, one_hot
+from sargan_core.models.sargan import SarganModel
 
 # How far below the mouth of the template the middle of the window lies, as a fraction of the crop's side.
 DROP = 0.02

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from sargan_core.models.aipgan import AipganNetwork
 from sargan_core.models.discriminator import Discriminator
-from sargan_core.models.sargan import keep_channels_last
+from sargan_core.models.layers import keep_channels_last
 from sargan_core.training import losses
 from sargan_core.training.aipgan_bank import TransferBank, TransferBatch
 from sargan_core.training.aipgan_recipe import AipganTraining

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sargan_core.models.discriminator import DiscriminatorSettings
-from sargan_core.models.sargan import GeneratorSettings
+from sargan_core.models.generator import GeneratorSettings
 from sargan_core.training.augment import FLIP, AugmentSettings
 
 

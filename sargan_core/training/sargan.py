@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from sargan_core.models.discriminator import Discriminator
+from sargan_core.models.generator import Generator, one_hot
 from sargan_core.models.generator_file import save_generator
-from sargan_core.models.sargan import Generator, keep_channels_last, one_hot
+from sargan_core.models.layers import keep_channels_last
 from sargan_core.training import losses
 from sargan_core.training.augment import augment
 from sargan_core.training.loop import step_random

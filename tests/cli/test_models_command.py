@@ -82,7 +82,7 @@ def test_without_an_index_the_code_is_3(call, tmp_path, monkeypatch):
 def test_import_turns_an_official_checkpoint_into_weights(call, tmp_path):
     import torch
 
-    from sargan_core.models.sargan import Generator, preset
+    from sargan_core.models.generator import Generator, preset
     from sargan_core.models.weights import open_weights
 
     generator = Generator(preset("usgan"))

@@ -32,7 +32,7 @@ def _generator() -> bytes:
     from safetensors.torch import save
 
     from sargan_core.faces.align import Template
-    from sargan_core.models.sargan import Generator, GeneratorSettings
+    from sargan_core.models.generator import Generator, GeneratorSettings
     from sargan_core.models.weights import HEADER
 
     settings = {"arch": "sargan", "width": 4, "downs": 1, "blocks": 1, "size": 32}
@@ -108,7 +108,7 @@ def check_index(data: bytes, folder: Path) -> None:
 def checkpoints() -> list[bytes]:
     import torch
 
-    from sargan_core.models.sargan import Generator, preset
+    from sargan_core.models.generator import Generator, preset
 
     file = io.BytesIO()
     torch.save(Generator(preset("usgan", width=4)).state_dict(), file)

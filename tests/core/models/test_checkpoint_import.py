@@ -7,7 +7,7 @@ import torch
 
 from sargan_core.errors import WeightsError
 from sargan_core.models.checkpoint_import import import_checkpoint
-from sargan_core.models.sargan import Generator, preset
+from sargan_core.models.generator import Generator, preset
 
 SMALL = {"width": 8}
 

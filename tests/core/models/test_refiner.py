@@ -9,11 +9,11 @@ import torch
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS, Expression, parse_mix
 from sargan_core.models.base import FaceCrops
+from sargan_core.models.generator import Generator, GeneratorSettings, one_hot
 from sargan_core.models.generator_file import build_generator, save_generator
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.refiner import RefinedModel, face_masks, mouth_window
 from sargan_core.models.registry import load_model
-from sargan_core.models.sargan import Generator, GeneratorSettings, one_hot
 from sargan_core.models.weights import open_weights, save_weights
 
 SIZE = 160

@@ -9,8 +9,9 @@ from sargan_core.errors import WeightsError
 from sargan_core.expressions import Expression, ExpressionMix, parse_mix
 from sargan_core.faces.align import Template
 from sargan_core.models.base import FaceCrops
+from sargan_core.models.generator import Generator, GeneratorSettings, one_hot
 from sargan_core.models.generator_file import build_generator, save_generator
-from sargan_core.models.sargan import Generator, GeneratorSettings, SarganModel, one_hot
+from sargan_core.models.sargan import SarganModel
 from sargan_core.models.weights import open_weights
 
 TEMPLATE = Template(32, "similarity", (0.335, 0.345), (0.665, 0.345), (0.5, 0.712))

@@ -13,11 +13,11 @@ from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import Expression
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.discriminator import DiscriminatorSettings
+from sargan_core.models.generator import GeneratorSettings
 from sargan_core.models.generator_file import build_generator
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.refiner import RefinedModel, mouth_window
 from sargan_core.models.registry import load_model
-from sargan_core.models.sargan import GeneratorSettings
 from sargan_core.models.weights import open_weights
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.pairs import CropPairs

@@ -7,7 +7,7 @@ import torch
 from lightning_fabric import Fabric
 
 from sargan_core.models.discriminator import DiscriminatorSettings
-from sargan_core.models.sargan import GeneratorSettings
+from sargan_core.models.generator import GeneratorSettings
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.prepare import face_mask, sargan_template, sheet_samples
 from sargan_core.training.recipes import SarganTraining, paired_recipe, paper_recipe

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from sargan_core.errors import UsageError
-from sargan_core.models.sargan import Generator, GeneratorSettings, one_hot, preset
+from sargan_core.models.generator import Generator, GeneratorSettings, one_hot, preset
 
 TINY = GeneratorSettings(width=4, downs=2, size=32)
 
