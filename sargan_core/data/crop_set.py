@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -16,8 +16,7 @@ from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import TRANSFER, Pair, Sample, Skipped
 from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.faces.align import Alignment, Template
-
-Progress = Callable[[int, int], None]
+from sargan_core.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 from sargan_core.data.samples import Sample
 from sargan_core.errors import DataError
 
+# Name of the file in a run folder.
+SPLIT = "split.json"
 FORMAT = "sargan-split"
 VERSION = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,13 +17,13 @@ from sargan_core.evaluation.session import Session
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import Alignment, Template, align, extract
 from sargan_core.faces.find import Pixels
+from sargan_core.progress import Progress
 
 # Shows the whole head, in the colours of the file.
 SHOWN = Template(160, "similarity", (0.37, 0.42), (0.63, 0.42), (0.5, 0.7))
 QUALITY = 84
 RANKINGS: dict[str, str] = {"reached": "by recognition", "identity": "by identity"}
 PLACES = ("best", "median", "worst")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

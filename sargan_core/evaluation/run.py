@@ -6,7 +6,7 @@ import importlib.metadata
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -35,10 +35,10 @@ from sargan_core.evaluation.sums import (
     people_means,
 )
 from sargan_core.expressions import Expression
+from sargan_core.progress import Progress
 
 JOURNAL = "journal.jsonl"
 LIBRARIES = ("torch", "torchmetrics", "kornia", "opencv-python-headless", "scipy", "numpy")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

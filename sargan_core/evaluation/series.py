@@ -6,7 +6,7 @@ Reads the manifest of ``sargan batch … --strength 0.25,0.5,0.75,1`` and looks 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,11 +22,11 @@ from sargan_core.evaluation.view import View, Viewer
 from sargan_core.expressions import LABELS, ExpressionMix, parse_mix
 from sargan_core.faces.find import Face, FaceFinder
 from sargan_core.photo import read_photo
+from sargan_core.progress import Progress
 
 FORMAT = "sargan-series"
 # A probability that falls by less than this from one step to the next counts as level.
 TOLERANCE = 0.02
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

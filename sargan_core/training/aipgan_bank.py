@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from sargan_core.faces.align import Template
 from sargan_core.faces.carry import carry
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.shading import Shading
+from sargan_core.progress import Progress
 from sargan_core.training.aipgan_data import ExpressionCrops, Triples
 from sargan_core.training.shading import seen
 
@@ -135,7 +135,7 @@ def make_bank(
     crops: ExpressionCrops,
     triples: Triples,
     shading: Shading | None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> TransferBank:
     """Return crops and triples as tensors; with a shading, the targets are moved and shaded too.
 

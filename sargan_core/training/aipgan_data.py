@@ -22,8 +22,8 @@ from sargan_core.expressions import Expression
 from sargan_core.faces.align import Template
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.faces.mouth import closed
+from sargan_core.progress import Progress
 
-Progress = Callable[[int, int], None]
 Points = npt.NDArray[np.float64]
 
 # Eyes and mouth as fractions of the side, with room for a dropped jaw: the pixel model's.

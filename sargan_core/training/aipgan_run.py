@@ -15,12 +15,13 @@ from torch import Tensor
 from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sources import read_sources
-from sargan_core.data.split import split_by_person, write_split
+from sargan_core.data.split import SPLIT, split_by_person, write_split
 from sargan_core.errors import NoFaceError, PhotoError, TrainingError, UsageError
 from sargan_core.models.aipgan import AipganNetwork
 from sargan_core.models.aipgan_file import build_aipgan, save_aipgan
 from sargan_core.models.aipgan_model import AipganModel, TransferSettings
 from sargan_core.models.weights import open_weights
+from sargan_core.progress import Progress
 from sargan_core.training.aipgan import AipganTask
 from sargan_core.training.aipgan_bank import TransferBank, make_bank
 from sargan_core.training.aipgan_data import draw_triples, expression_crops, shape_template
@@ -32,9 +33,6 @@ from sargan_core.training.run_folder import OPTIONS, RunFolder
 from sargan_core.training.session import make_fabric
 from sargan_core.training.shading import fit_shading
 
-Progress = Callable[[int, int], None]
-
-SPLIT = "split.json"
 # What is prepared once for a run and read again by it: neutral network and shading, triples of both sides.
 PARTS, BANK, HELD_OUT = "parts.safetensors", "bank.safetensors", "held-out.safetensors"
 # Side of the crops in use; the network sees them reduced to its own size.

@@ -13,23 +13,21 @@ from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sources import read_sources
-from sargan_core.data.split import split_by_person, write_split
+from sargan_core.data.split import SPLIT, split_by_person, write_split
 from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge import TEMPLATE
 from sargan_core.models.weights import WeightsRecord, open_weights
+from sargan_core.progress import Progress
 from sargan_core.training.judge import JudgeTask, JudgeTraining
 from sargan_core.training.judge_data import judge_data, moved_pairs
 from sargan_core.training.judge_figures import JudgeFigures, calibrate, held_out_figures
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import OPTIONS, RunFolder
 
-Progress = Callable[[int, int], None]
-
 WEIGHTS = "judge.safetensors"
 CARD = "judge.md"
 FIGURES = "figures.json"
-SPLIT = "split.json"
 LIMITS = (
     "Limits. The people are new to the judge, but their pictures come from the same sources as those it learned from,",
     "and six of the seven expressions on real people were transferred by one method: other photos were not measured,",

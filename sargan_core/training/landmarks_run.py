@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 
 from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sources import read_sources
-from sargan_core.data.split import split_by_person, write_split
+from sargan_core.data.split import SPLIT, split_by_person, write_split
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import similarity
@@ -21,13 +21,11 @@ from sargan_core.models.landmarks import SIZE, LandmarkNetwork
 from sargan_core.models.state import halved, without
 from sargan_core.models.weights import WeightsRecord, save_weights
 from sargan_core.photo import read_photo
+from sargan_core.progress import Progress
 from sargan_core.training.landmarks import LandmarkOptions, train_landmarks
-
-Progress = Callable[[int, int], None]
 
 WEIGHTS = "landmarks.safetensors"
 CARD = "landmarks.md"
-SPLIT = "split.json"
 # Room around the network's crop for rotation, shift and scale in training.
 MARGIN = 28
 JAW, BROWS = slice(0, 17), slice(17, 27)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,6 +11,7 @@ from torch.nn import functional
 from sargan_core.faces.carry import Seen, carry
 from sargan_core.faces.eyes import EYES
 from sargan_core.models.lids import MEETING, LidsNetwork, eye_patches
+from sargan_core.progress import Progress
 from sargan_core.training.aipgan_data import RENDERED, ExpressionCrops
 from sargan_core.training.shading import seen
 
@@ -26,7 +25,7 @@ CLOSED = 0.8
 
 
 def lid_patches(
-    crops: ExpressionCrops, seed: int = 0, progress: Callable[[int, int], None] = lambda done, total: None
+    crops: ExpressionCrops, seed: int = 0, progress: Progress = lambda done, total: None
 ) -> tuple[Tensor, Tensor]:
     """Return patches of eyes (N, 2, 24, 32) and whether each is shut (N,), from training people.
 

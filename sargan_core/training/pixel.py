@@ -8,7 +8,7 @@ region of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +26,11 @@ from sargan_core.faces.mouth import closed, inside_mouth, lips_region
 from sargan_core.faces.outline import face_mask
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
+from sargan_core.progress import Progress
 from sargan_core.training.regions import typical_mouth
 from sargan_core.training.ridge import CurveSums, RidgeSums
 
 Points = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
 # Template of the forms: eyes and mouth as fractions of the crop's side, with room for a dropped jaw.
 EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, face_from_landmarks
 from sargan_core.data.samples import Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
-from sargan_core.data.split import split_by_person, write_split
+from sargan_core.data.split import SPLIT, split_by_person, write_split
 from sargan_core.editor import face_crops
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
@@ -25,16 +25,15 @@ from sargan_core.faces.blend import crop_mask, paste
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.pixel_file import save_pixel
 from sargan_core.models.weights import WeightsRecord
+from sargan_core.progress import Progress
 from sargan_core.training.pixel import RENDERED, PixelOptions, fit_pixel
 
-Progress = Callable[[int, int], None]
 Rgb8 = npt.NDArray[np.uint8]
 
 WEIGHTS = "pixel.safetensors"
 FIGURES = "figures.json"
 CARD = "pixel.md"
 SHEET = "sheet.png"
-SPLIT = "split.json"
 SHEET_PEOPLE = 6
 MOST_COMPARED = 24
 

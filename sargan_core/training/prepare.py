@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import Template
+from sargan_core.progress import Progress
 from sargan_core.training.pairs import CropPairs
-
-Progress = Callable[[int, int], None]
 
 # Eyes and mouth as fractions of the side: room above for raised brows and below for a dropped jaw.
 EYES_AND_MOUTH = ((0.335, 0.345), (0.665, 0.345), (0.5, 0.712))

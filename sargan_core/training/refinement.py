@@ -29,9 +29,10 @@ from sargan_core.faces.mouth import closed, opening
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.refiner import Window, face_masks, mouth_window
+from sargan_core.progress import Progress
 from sargan_core.training.augment import NONE, augment
 from sargan_core.training.pairs import CropPairs
-from sargan_core.training.prepare import LOOSE_TRUST, Progress, pair_number, pair_odds
+from sargan_core.training.prepare import LOOSE_TRUST, pair_number, pair_odds
 
 # How often each direction is drawn for one person: from neutral, to neutral, between two others.
 TOTALS = np.array([6.0, 1.5, 1.2])

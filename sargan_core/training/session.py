@@ -13,16 +13,17 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from sargan_core.data.samples import Skipped
-from sargan_core.data.split import Split, write_split
+from sargan_core.data.split import SPLIT, Split, write_split
 from sargan_core.errors import TrainingError, UsageError
 from sargan_core.models.generator_file import build_generator
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.weights import open_weights
+from sargan_core.progress import Progress
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.plan import TrainingPlan, make_plan
-from sargan_core.training.prepare import Progress, prepare, sargan_template, sheet_samples
+from sargan_core.training.prepare import prepare, sargan_template, sheet_samples
 from sargan_core.training.recipes import SarganTraining
 from sargan_core.training.refine import RefineTask, sheet_pairs
 from sargan_core.training.refinement import prepare_refinement
@@ -31,7 +32,6 @@ from sargan_core.training.sargan import SarganTask
 
 SHEET_ROWS = 8
 SHEET_PEOPLE = 4
-SPLIT = "split.json"
 
 Precision = Literal["32-true", "bf16-mixed"]
 

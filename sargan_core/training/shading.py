@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,6 +13,7 @@ from sargan_core.faces.eyes import eyes_region
 from sargan_core.faces.mouth import lips_region
 from sargan_core.faces.outline import face_mask
 from sargan_core.models.shading import LIMITS, Shading
+from sargan_core.progress import Progress
 from sargan_core.training.aipgan_data import RENDERED, ExpressionCrops
 
 Points = npt.NDArray[np.float64]
@@ -31,9 +30,7 @@ LIPS_SHARE = 0.35
 PENALTY = 0.02
 
 
-def fit_shading(
-    crops: ExpressionCrops, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Shading:
+def fit_shading(crops: ExpressionCrops, progress: Progress = lambda done, total: None) -> Shading:
     """Fit the shading to people seen neutral and with an expression.
 
     Args:
