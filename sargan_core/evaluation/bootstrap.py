@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,15 +48,7 @@ def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
         return None, None
     if min(values) == max(values):
         return float(values[0]), float(values[0])
-    found = bootstrap(
-        (np.asarray(values, dtype=np.float64),),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    return _resampled([values], np.mean)
 
 
 def difference_interval(one: Sequence[float], other: Sequence[float]) -> tuple[float | None, float | None]:
@@ -66,11 +58,18 @@ def difference_interval(one: Sequence[float], other: Sequence[float]) -> tuple[f
     if min(one) == max(one) and min(other) == max(other):
         return float(other[0] - one[0]), float(other[0] - one[0])
 
-    def statistic(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+    def difference(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.asarray(b.mean(axis=axis) - a.mean(axis=axis))
 
+    return _resampled([one, other], difference)
+
+
+def _resampled(
+    samples: Sequence[Sequence[float]], statistic: Callable[..., np.ndarray]
+) -> tuple[float, float]:
+    """Return the percentile interval of a statistic of independent samples, each of them resampled."""
     found = bootstrap(
-        (np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)),
+        tuple(np.asarray(values, dtype=np.float64) for values in samples),
         statistic,
         n_resamples=RESAMPLES,
         confidence_level=CONFIDENCE,
