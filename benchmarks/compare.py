@@ -26,6 +26,7 @@ from PIL import Image
 from sargan_core.evaluation.bootstrap import interval
 from sargan_core.evaluation.cost import count_parameters
 from sargan_core.evaluation.examples import make_gallery
+from sargan_core.evaluation.export import markdown_table
 from sargan_core.evaluation.protocol import labelled_cases
 from sargan_core.evaluation.report import write_report
 from sargan_core.evaluation.results import Results
@@ -34,7 +35,6 @@ from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
 from sargan_core.evaluation.tables import (
     cost_table,
     expression_table,
-    markdown_table,
     metric_of,
     setting_line,
     source_tables,

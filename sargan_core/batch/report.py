@@ -13,11 +13,10 @@ from statistics import fmean, median
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
 from sargan_core.batch.thumbnails import THUMBNAILS, shown_by_browsers, thumbnail
 from sargan_core.files import shown, write_atomically
+from sargan_core.page import page_templates
 
 _OUTCOMES = {"done": "done", "no_face": "no face", "unreadable": "unreadable", "failed": "failed"}
 
@@ -40,14 +39,9 @@ def write_report(manifest: Path, output: Path) -> None:
     entries = list(read_manifest(manifest).values())
     folder = manifest if manifest.is_dir() else manifest.parent
     page = _Page(folder.absolute(), output.parent.absolute())
-    environment = Environment(
-        loader=PackageLoader("sargan_core.batch"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    script = environment.get_template("report.js").render()
-    html = environment.get_template("report.html").render(
+    templates = page_templates("sargan_core.batch")
+    script = templates.get_template("report.js").render()
+    html = templates.get_template("report.html").render(
         title=shown(page.folder.name) or "results",
         summary=summary(entries),
         rows=[page.row(entry) for entry in entries],

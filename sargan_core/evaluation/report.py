@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sargan_core.evaluation.charts import line_chart
 from sargan_core.evaluation.examples import PLACES, RANKINGS, Gallery
+from sargan_core.evaluation.export import to_csv, to_markdown
 from sargan_core.evaluation.records import NOTHING, TRUTH
 from sargan_core.evaluation.results import ALL, LOST, Confusion, Results
 from sargan_core.evaluation.tables import (
@@ -22,11 +22,10 @@ from sargan_core.evaluation.tables import (
     setting_line,
     source_tables,
     summary_table,
-    to_csv,
-    to_markdown,
 )
 from sargan_core.expressions import LABELS
 from sargan_core.files import shown, write_atomically
+from sargan_core.page import page_templates
 
 PAGE, JSON, CSV, MARKDOWN = "report.html", "results.json", "results.csv", "results.md"
 # Figure -> title, range and ticks of the strength curves.
@@ -56,17 +55,11 @@ def write_report(results: Results, gallery: Gallery, folder: Path) -> Path:
 
 def render(results: Results, gallery: Gallery) -> str:
     """Return the page; every text in it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("sargan_core.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda value: f"{value:.2f}"
+    templates = page_templates("sargan_core.evaluation")
+    templates.filters["number"] = lambda value: f"{value:.2f}"
     models = [model for model in results.models if model not in (NOTHING, TRUTH)]
     parts = [_part(results, gallery, part, models) for part in PARTS]
-    return environment.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         results=results,
         names=NAMES,
         models=models,

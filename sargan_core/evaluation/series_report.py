@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sargan_core.evaluation.charts import line_chart
+from sargan_core.evaluation.export import markdown_table
 from sargan_core.evaluation.series import Series, SeriesReport
-from sargan_core.evaluation.tables import Cell, Table, markdown_table
+from sargan_core.evaluation.tables import Cell, Table
 from sargan_core.files import shown, write_atomically
+from sargan_core.page import page_templates
 
 PAGE, JSON, CSV, MARKDOWN = "series.html", "series.json", "series.csv", "series.md"
 
@@ -57,8 +58,12 @@ def series_table(report: SeriesReport) -> Table:
 
 
 def _at(group: Sequence[Series], strength: float) -> str:
-    found = [step.reached for series in group for step in series.steps if step.strength == strength]
+    found = _reached(group, strength)
     return f"{_mean(found):.2f}" if found else "–"
+
+
+def _reached(group: Sequence[Series], strength: float) -> list[float]:
+    return [step.reached for series in group for step in series.steps if step.strength == strength]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -66,30 +71,16 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _render(report: SeriesReport, table: Table, line: str) -> str:
-    environment = Environment(
-        loader=PackageLoader("sargan_core.evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = page_templates("sargan_core.evaluation")
     means: dict[str, list[tuple[float, float]]] = {}
     for expression, group in report.by_expression().items():
         strengths = sorted({step.strength for series in group for step in series.steps})
-        means[expression] = [
-            (
-                strength,
-                _mean(
-                    [step.reached for series in group for step in series.steps if step.strength == strength]
-                ),
-            )
-            for strength in strengths
-        ]
+        means[expression] = [(strength, _mean(_reached(group, strength))) for strength in strengths]
     chart = line_chart(
         "mean probability against strength", means, "strength", (0, 1), (0, 0.25, 0.5, 0.75, 1)
     )
     falling = [series for series in report.series if not series.monotone]
-    return environment.get_template("series.html").render(
+    return templates.get_template("series.html").render(
         folder=shown(report.folder),
         table=table,
         chart=chart,
