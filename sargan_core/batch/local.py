@@ -59,7 +59,7 @@ def _run(
     from sargan_core.batch.work import Staged, commit, discard, target_of
 
     limits = limits_for(editor, settings, settings.workers or available_cores())
-    targets = {variant: target_of(variant, editor) for variant in settings.variants}
+    targets = {variant: target_of(variant, editor, settings.max_pixels) for variant in settings.variants}
     pipeline = Pipeline(tasks, editor, targets, settings, limits)
     waiting: list[Staged] = []
     try:

@@ -169,7 +169,10 @@ class Worker:
         if self._settings.compile:
             compile_network(self._editor)
         self._limits = limits_for(self._editor, self._settings, threads)
-        self._targets = {variant: target_of(variant, self._editor) for variant in self._settings.variants}
+        self._targets = {
+            variant: target_of(variant, self._editor, self._settings.max_pixels)
+            for variant in self._settings.variants
+        }
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
         """Return for every task, by ``number``, its finished results, or the error that ends the batch."""

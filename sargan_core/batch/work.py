@@ -106,15 +106,16 @@ def decode(content: Content, source: Source, max_pixels: int | None = None) -> P
     return read_photo(content.data, name=source.path, max_pixels=max_pixels or MAX_PIXELS)
 
 
-def target_of(variant: Variant, editor: Editor) -> Target:
-    """Return what the editor is asked for under a variant.
+def target_of(variant: Variant, editor: Editor, max_pixels: int | None = None) -> Target:
+    """Return what the editor is asked for under a variant; ``max_pixels`` bounds the reference photo.
 
     Raises:
         PhotoError, NoFaceError, UsageError: the reference photo cannot be used.
     """
     mix = variant.mix
     if isinstance(mix, Like):
-        return editor.reference(read_photo(mix.path), mix.face).scaled(variant.strength)
+        photo = read_photo(mix.path, max_pixels=max_pixels or MAX_PIXELS)
+        return editor.reference(photo, mix.face).scaled(variant.strength)
     return mix.scaled(variant.strength)
 
 

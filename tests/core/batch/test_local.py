@@ -18,7 +18,7 @@ from sargan_core.batch.manifest import read_manifest
 from sargan_core.batch.plan import Like
 from sargan_core.batch.planning import PlanRequest, make_plan
 from sargan_core.batch.run import Policy, run_batch
-from sargan_core.errors import UsageError
+from sargan_core.errors import PhotoError, UsageError
 from sargan_core.expressions import parse_mix
 
 
@@ -131,6 +131,13 @@ def test_a_reference_is_read_once_a_variant_and_its_strength_is_the_series(folde
         ("like 0.png", 1.0),
     }
     assert len(lines()) == 20
+
+
+def test_a_reference_may_have_no_more_pixels_than_a_photo(folder, editor):
+    like = Like(Path("in/0.png"), "0" * 64)
+    plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [1.0]))
+    with pytest.raises(PhotoError, match=r"in/0\.png: .*--max-pixels"):
+        run(plan, max_pixels=10)
 
 
 def test_files_that_no_batch_made_stay_unless_overwriting(folder, editor):
