@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sargan_cli import models
+from sargan_cli import models, options
 from sargan_cli.batch import batch
 from sargan_cli.detect import detect
 from sargan_cli.edit import edit
 from sargan_cli.evaluate import evaluate
-from sargan_cli.options import DebugOption, show_help
 from sargan_cli.train import train
 from sargan_core import __version__
 
@@ -47,7 +46,7 @@ def start(
         bool,
         typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
-    debug: DebugOption = False,
+    debug: options.Debug = False,
 ) -> None:
     """Change the facial expression in a photo and leave everything else alone."""
-    show_help(context)
+    options.show_help(context)

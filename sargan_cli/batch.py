@@ -4,38 +4,24 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from sargan_cli import options
 from sargan_cli.batch_progress import BatchProgress, print_plan, print_summary
-from sargan_cli.batch_request import ALL, names_in, wanted_format, wanted_mixes, wanted_strengths
-from sargan_cli.console import Console
-from sargan_cli.options import (
-    DEFAULT_MODEL,
-    LIKE_MODEL,
-    DebugOption,
-    DeviceOption,
-    FacesOption,
-    JsonOption,
-    LandmarksOption,
-    LikeFaceOption,
-    LikeOption,
-    MaxPixelsOption,
-    MetadataOption,
-    ModelOption,
-    NoCheckOption,
-    NoProvenanceOption,
-    PrecisionOption,
-    QuietOption,
-    WeightsOption,
+from sargan_cli.batch_request import (
+    complete_expression,
+    names_in,
+    wanted_engine,
+    wanted_format,
+    wanted_mixes,
+    wanted_strengths,
 )
+from sargan_cli.console import Console
+from sargan_cli.like import parse_like
 from sargan_cli.outcomes import OK, SOME_FAILED
 from sargan_core.errors import UsageError
-from sargan_core.expressions import Expression
-
-if TYPE_CHECKING:
-    from sargan_core.batch.engine import Engine
 
 REPORT = "report.html"
 
@@ -46,12 +32,6 @@ class Retry(str, Enum):
     FAILED = "failed"
     NO_FACE = "no_face"
     UNREADABLE = "unreadable"
-
-
-def complete_expression(incomplete: str) -> list[str]:
-    """Return the expressions that a half-typed ``--expr`` may become."""
-    names = [*(expression.value for expression in Expression), ALL]
-    return [name for name in names if name.startswith(incomplete)]
 
 
 def batch(
@@ -75,8 +55,8 @@ def batch(
             show_default=False,
         ),
     ] = None,
-    like: LikeOption = None,
-    like_face: LikeFaceOption = None,
+    like: options.Like = None,
+    like_face: options.LikeFace = None,
     strength: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,7 +68,7 @@ def batch(
             show_default=False,
         ),
     ] = None,
-    faces: FacesOption = "all",
+    faces: options.Faces = "all",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -186,11 +166,11 @@ def batch(
             "--report", help=f"Write {REPORT} into the output folder: before and after, and figures."
         ),
     ] = False,
-    model: ModelOption = None,
-    weights: WeightsOption = None,
-    landmarks: LandmarksOption = "auto",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    model: options.Model = None,
+    weights: options.Weights = None,
+    landmarks: options.Landmarks = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option("--engine", help="This machine, or a Ray cluster (needs the extra: sargan[ray])."),
@@ -222,13 +202,13 @@ def batch(
         bool,
         typer.Option("--compile", help="Compile the network first; worth it from some thousand photos on."),
     ] = False,
-    metadata: MetadataOption = "keep",
-    no_provenance: NoProvenanceOption = False,
-    max_pixels: MaxPixelsOption = None,
-    no_check: NoCheckOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    metadata: options.Metadata = "keep",
+    no_provenance: options.NoProvenance = False,
+    max_pixels: options.MaxPixels = None,
+    no_check: options.NoCheck = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Change the expression in folders of photos; take up again what was interrupted.
 
@@ -255,7 +235,7 @@ def batch(
             listed=names_in(listed, inputs, null=null),
             root=root,
             folder=out,
-            mixes=wanted_mixes(expr, like, like_face),
+            mixes=wanted_mixes(expr, parse_like(like, like_face, expr), max_pixels),
             strengths=wanted_strengths(strength),
             format=wanted_format(file_format),
             suffix=suffix,
@@ -277,7 +257,7 @@ def batch(
         folder=plan.folder,
         staging=plan.folder,
         edit=EditSettings(
-            model=model or (LIKE_MODEL if like else DEFAULT_MODEL),
+            model=options.model_name(model, like),
             weights=weights,
             device=device,
             landmarks=landmarks,
@@ -302,7 +282,7 @@ def batch(
         max_errors=max_errors,
     )
     with BatchProgress(plan, console, as_json=as_json) as progress:
-        summary = run_batch(plan, settings, _engine(engine), policy, part, progress.tell)
+        summary = run_batch(plan, settings, wanted_engine(engine), policy, part, progress.tell)
     if report:
         from sargan_core.batch.report import write_report
 
@@ -311,13 +291,3 @@ def batch(
     if report:
         console.note(f"report: {plan.folder / REPORT}")
     raise typer.Exit(OK if summary.complete else SOME_FAILED)
-
-
-def _engine(name: str) -> Engine:
-    if name == "ray":
-        from sargan_core.batch.ray import run_ray
-
-        return run_ray
-    from sargan_core.batch.local import run_local
-
-    return run_local

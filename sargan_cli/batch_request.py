@@ -1,19 +1,28 @@
-"""What ``sargan batch`` is asked for: texts of the command line become expressions, strengths and lists."""
+"""What ``sargan batch`` is asked for: texts of the command line become expressions, strengths, lists, an engine."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from sargan_core.errors import PhotoError, UsageError
-from sargan_core.expressions import Expression, ExpressionMix, parse_mix
+from sargan_cli import options
+from sargan_cli.like import Like, batch_like
+from sargan_core.errors import UsageError
+from sargan_core.expressions import ExpressionMix, parse_mix
 
 if TYPE_CHECKING:
-    from sargan_core.batch.plan import Like
+    from sargan_core.batch import plan
+    from sargan_core.batch.engine import Engine
 
 ALL = "all"
+
+
+def complete_expression(incomplete: str) -> list[str]:
+    """Return the mixes that a half-typed ``--expr`` may become, or all of them."""
+    mixes = options.complete_mix(incomplete)
+    return [*mixes, ALL] if ALL.startswith(incomplete) else mixes
 
 
 def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) -> list[str] | None:
@@ -56,42 +65,21 @@ def wanted_format(name: str | None) -> str | None:
     return kind
 
 
-def wanted_mixes(expr: list[str] | None, like: Path | None, face: int | None) -> list[ExpressionMix | Like]:
+def wanted_mixes(
+    expr: list[str] | None, like: Like | None, max_pixels: int | None
+) -> list[ExpressionMix | plan.Like]:
     """Return the expressions, mixes or the reference that were asked for.
 
     Raises:
-        UsageError: none, both kinds, an unknown expression, or a reference that cannot be read.
+        UsageError: none, an unknown expression, or a reference that cannot be read.
     """
     if like is not None:
-        if expr:
-            raise UsageError("--expr names expressions and --like takes one from a photo; give one of both")
-        return [_reference(like, face)]
-    if face is not None:
-        raise UsageError("--like-face chooses a face of the photo after --like; name that photo")
+        return [batch_like(like, max_pixels)]
     if not expr:
-        known = ", ".join(sorted(expression.value for expression in Expression))
+        known = ", ".join(options.EXPRESSIONS)
         raise UsageError(f"say which expression with --expr NAME ({known}, or all), or --like PHOTO")
-    mixes: list[ExpressionMix | Like] = []
-    for text in expr:
-        names = sorted(expression.value for expression in Expression) if text == ALL else [text]
-        mixes += [parse_mix(name) for name in names]
-    return mixes
-
-
-def _reference(path: Path, face: int | None) -> Like:
-    from sargan_core.batch.plan import Like, Source
-    from sargan_core.batch.work import decode, read_source
-    from sargan_core.files import shown
-
-    source = Source(str(path), path.name)
-    try:
-        content = read_source(source)
-        decode(content, source)
-    except PhotoError as error:
-        raise UsageError(f"--like {error}") from error
-    if not path.is_file():  # a pipe that was handed over is empty now, and the engines read the photo again
-        raise UsageError(f"--like {shown(path)}: is a pipe, which can be read only once; name a file")
-    return Like(path, content.sha256, face)
+    names = [name for text in expr for name in (options.EXPRESSIONS if text == ALL else (text,))]
+    return [parse_mix(name) for name in names]
 
 
 def wanted_strengths(texts: list[str] | None) -> list[float]:
@@ -106,3 +94,14 @@ def wanted_strengths(texts: list[str] | None) -> list[float]:
         return [float(item) for text in texts for item in text.split(",")]
     except ValueError:
         raise UsageError(f"--strength {','.join(texts)}: give numbers such as 0.25,0.5,1") from None
+
+
+def wanted_engine(name: Literal["local", "ray"]) -> Engine:
+    """Return the engine that ``--engine`` names."""
+    if name == "ray":
+        from sargan_core.batch.ray import run_ray
+
+        return run_ray
+    from sargan_core.batch.local import run_local
+
+    return run_local

@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sargan_cli import options
 from sargan_cli.console import Console, print_bytes, print_json, print_table
 from sargan_cli.inputs import check_stdin, display_name, read_input
-from sargan_cli.options import (
-    DebugOption,
-    Inputs,
-    JsonOption,
-    LandmarksOption,
-    MaxPixelsOption,
-    OverwriteOption,
-    QuietOption,
-)
 from sargan_cli.outcomes import FileReport, failure, overall_code, say_error
 from sargan_cli.outputs import STREAM, check_free, photo_endings, plan_outputs
 from sargan_core.edit_record import rounded
@@ -34,7 +26,7 @@ COLUMNS = ("face", "x", "y", "width", "height", "eye distance", "confidence", "r
 
 
 def detect(
-    inputs: Inputs,
+    inputs: options.Inputs,
     draw: Annotated[
         str | None,
         typer.Option(
@@ -44,12 +36,12 @@ def detect(
             show_default=False,
         ),
     ] = None,
-    overwrite: OverwriteOption = False,
-    landmarks: LandmarksOption = "auto",
-    max_pixels: MaxPixelsOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    overwrite: options.Overwrite = False,
+    landmarks: options.Landmarks = "auto",
+    max_pixels: options.MaxPixels = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """List the faces of photos, numbered from left to right, as `sargan edit --faces` takes them.
 

@@ -8,30 +8,11 @@ from typing import Annotated
 
 import typer
 
+from sargan_cli import options
 from sargan_cli.console import Console, print_json, print_path
-from sargan_cli.edit_file import EditRequest, Like, Session, edit_file
+from sargan_cli.edit_file import EditRequest, Session, edit_file
 from sargan_cli.inputs import check_stdin
-from sargan_cli.options import (
-    DEFAULT_MODEL,
-    LIKE_MODEL,
-    DebugOption,
-    DeviceOption,
-    FacesOption,
-    Inputs,
-    JsonOption,
-    LandmarksOption,
-    LikeFaceOption,
-    LikeOption,
-    MaxPixelsOption,
-    MetadataOption,
-    ModelOption,
-    NoCheckOption,
-    NoProvenanceOption,
-    OverwriteOption,
-    PrecisionOption,
-    QuietOption,
-    WeightsOption,
-)
+from sargan_cli.like import Like, parse_like
 from sargan_cli.outcomes import FileReport, overall_code
 from sargan_cli.outputs import (
     STREAM,
@@ -42,23 +23,15 @@ from sargan_cli.outputs import (
     plan_outputs,
 )
 from sargan_core.errors import UsageError
-from sargan_core.expressions import Expression, ExpressionMix, parse_mix
+from sargan_core.expressions import ExpressionMix, parse_mix
 from sargan_core.outcome import Outcome
 
 MAX_STRENGTH = 2.0
 GRID_SUFFIX = ".png"
 
 
-def complete_expression(incomplete: str) -> list[str]:
-    """Return the expressions that a half-typed ``--expr`` may become."""
-    start, comma, name = incomplete.rpartition(",")
-    return [
-        start + comma + expression.value for expression in Expression if expression.value.startswith(name)
-    ]
-
-
 def edit(
-    inputs: Inputs,
+    inputs: options.Inputs,
     expr: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,12 +40,12 @@ def edit(
             metavar="NAME[:WEIGHT][,NAME:WEIGHT...]",
             help="The expression, or a weighted mix: happy, happy:0.6, happy:0.6,surprised:0.4. Names: "
             "angry, disgusted, fearful, happy, neutral, sad, surprised; also their nouns and KDEF codes.",
-            autocompletion=complete_expression,
+            autocompletion=options.complete_mix,
             show_default=False,
         ),
     ] = None,
-    like: LikeOption = None,
-    like_face: LikeFaceOption = None,
+    like: options.Like = None,
+    like_face: options.LikeFace = None,
     strength: Annotated[
         float,
         typer.Option(
@@ -83,7 +56,7 @@ def edit(
             help="How much of it: 0 changes nothing, 1 is the expression as learned, 2 exaggerates.",
         ),
     ] = 1.0,
-    faces: FacesOption = "all",
+    faces: options.Faces = "all",
     grid: Annotated[
         bool,
         typer.Option(
@@ -114,19 +87,19 @@ def edit(
         bool,
         typer.Option("--in-place", help="Write over the input."),
     ] = False,
-    overwrite: OverwriteOption = False,
-    metadata: MetadataOption = "keep",
-    no_provenance: NoProvenanceOption = False,
-    model: ModelOption = None,
-    weights: WeightsOption = None,
-    landmarks: LandmarksOption = "auto",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    max_pixels: MaxPixelsOption = None,
-    no_check: NoCheckOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    overwrite: options.Overwrite = False,
+    metadata: options.Metadata = "keep",
+    no_provenance: options.NoProvenance = False,
+    model: options.Model = None,
+    weights: options.Weights = None,
+    landmarks: options.Landmarks = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    max_pixels: options.MaxPixels = None,
+    no_check: options.NoCheck = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Change the expression in photos and leave everything else alone.
 
@@ -140,7 +113,9 @@ def edit(
       sargan edit face.jpg --like friend.jpg
     """
     check_stdin(inputs)
-    reference = _like(like, like_face, expr, grid=grid)
+    reference = parse_like(like, like_face, expr)
+    if reference:
+        _check_like(reference, grid=grid)
     mix = ExpressionMix(()) if reference else _mix(expr, strength, grid)
     if animate is not None:
         _check_animate(inputs, animate, output, grid=grid, in_place=in_place)
@@ -167,7 +142,7 @@ def edit(
         max_pixels=max_pixels,
     )
     session = Session(
-        model or (LIKE_MODEL if reference else DEFAULT_MODEL),
+        options.model_name(model, like),
         weights=weights,
         device=device,
         landmarks=landmarks,
@@ -177,8 +152,8 @@ def edit(
     )
     console = Console(quiet)
     if reference:
-        # A reference that cannot be read ends the call: no photo could be edited.
-        session.reference(reference)
+        # Before any photo: without the reference none of them can be edited.
+        session.target(request)
     reports = []
     for task in console.track(tasks, "editing"):
         report = edit_file(task, request, session, console)
@@ -196,7 +171,7 @@ def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
             raise UsageError("--grid shows all seven expressions; leave out --expr")
         return ExpressionMix(())
     if not expr:
-        known = ", ".join(sorted(expression.value for expression in Expression))
+        known = ", ".join(options.EXPRESSIONS)
         raise UsageError(
             f"say which expression with --expr NAME ({known}), --like PHOTO for that of a photo, "
             "or --grid for all of them"
@@ -214,22 +189,13 @@ def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
     return mix
 
 
-def _like(like: Path | None, face: int | None, expr: list[str] | None, *, grid: bool) -> Like | None:
-    if like is None:
-        if face is not None:
-            raise UsageError("--like-face chooses a face of the photo after --like; name that photo")
-        return None
-    if expr:
-        raise UsageError(
-            "--expr names an expression and --like takes one from a photo; a face can show only one, so give one"
-        )
+def _check_like(like: Like, *, grid: bool) -> None:
     if grid:
         raise UsageError(
             "--grid shows the seven named expressions; with --like use --animate FILE, or no --grid"
         )
-    if like == STREAM:
+    if like.path == STREAM:
         raise UsageError("--like needs a file; only the photo to edit can come from stdin")
-    return Like(like, face)
 
 
 def _check_animate(

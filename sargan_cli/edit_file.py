@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sargan_cli.console import Console, print_bytes
 from sargan_cli.inputs import display_name, read_input
+from sargan_cli.like import Like, read_like
 from sargan_cli.outcomes import FileReport, failure, say_error
 from sargan_cli.outputs import Task, check_free
 from sargan_core.edit_record import face_json, worst_face_json
@@ -21,27 +21,6 @@ if TYPE_CHECKING:
     from sargan_core.models.base import Reference, Target
     from sargan_core.photo import Photo
     from sargan_core.provenance import Provenance
-
-
-@dataclass(frozen=True)
-class Like:
-    """The photo whose expression is wanted.
-
-    Attributes:
-        path: the photo.
-        face: which of its faces, counted from left to right; None = the largest.
-    """
-
-    path: Path
-    face: int | None = None
-
-    def __str__(self) -> str:
-        return f"like {self.path.name}"
-
-    def slug(self, strength: float) -> str:
-        """The reference as part of a file name, e.g. ``like-friend`` or ``like-friend-50``."""
-        name = f"like-{self.path.stem}"
-        return name if strength == 1.0 else f"{name}-{round(strength * 100)}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +56,7 @@ class EditRequest:
 
 
 class Session:
-    """The editor of a call, built when the first photo has been read: loading the networks takes a second.
+    """The editor and the target of a call, made when they are first needed: loading the networks takes a second.
 
     Args:
         model: name of the model.
@@ -88,7 +67,7 @@ class Session:
         self._model = model
         self._settings = settings
         self._editor: Editor | None = None
-        self._references: dict[Like, Reference] = {}
+        self._reference: Reference | None = None
 
     @property
     def model(self) -> str:
@@ -107,22 +86,20 @@ class Session:
             self._editor = Editor(EditSettings(self._model, **self._settings))
         return self._editor
 
-    def reference(self, like: Like) -> Reference:
-        """Return the expression of another photo, read once.
+    def target(self, request: EditRequest) -> Target:
+        """Return what the editor is asked for; a reference photo is read once.
 
         Raises:
-            PhotoError, NoFaceError, UsageError: as ``read_photo`` and ``Editor.reference``.
+            UsageError: the reference cannot be read, or as ``Editor.reference``.
+            NoFaceError: nobody is on it.
+            WeightsError: as ``load``.
         """
-        if like not in self._references:
-            from sargan_core.photo import read_photo
-
-            self._references[like] = self.load().reference(read_photo(like.path), like.face)
-        return self._references[like]
-
-    def target(self, request: EditRequest) -> Target:
-        """Return what the editor is asked for."""
-        wanted = self.reference(request.like) if request.like else request.mix
-        return wanted.scaled(request.strength)
+        if request.like is None:
+            return request.mix.scaled(request.strength)
+        if self._reference is None:
+            photo = read_like(request.like, request.max_pixels)
+            self._reference = self.load().reference(photo, request.like.face)
+        return self._reference.scaled(request.strength)
 
 
 def edit_file(task: Task, request: EditRequest, session: Session, console: Console) -> FileReport:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sargan_cli import options
 from sargan_cli.console import Console, print_json, print_path, print_table
-from sargan_cli.options import DebugOption, DeviceOption, JsonOption, LandmarksOption, QuietOption
 from sargan_cli.outcomes import OK, SOME_FAILED
 from sargan_core.errors import UsageError
 
@@ -115,15 +115,12 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    landmarks: LandmarksOption = "auto",
-    device: DeviceOption = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option("--precision", help="Number format of the networks; auto picks per device."),
-    ] = "auto",
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    landmarks: options.Landmarks = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Measure models on people they never saw, and write a report.
 
@@ -149,7 +146,7 @@ def evaluate(
         models=parse_models(model),
         data=tuple(data or ()),
         ood=tuple(ood or ()),
-        split=None if split in (None, EVERYONE) else Path(str(split)),
+        split=None if split is None or split == EVERYONE else Path(split),
         everyone=split == EVERYONE,
         judges=tuple(judge or ()),
         limit=limit,

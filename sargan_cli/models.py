@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from sargan_cli import options
 from sargan_cli.console import Console, print_json, print_path, print_table
-from sargan_cli.options import DebugOption, JsonOption, OverwriteOption, QuietOption, show_help
 from sargan_cli.outcomes import OK, WEIGHTS, say_error
 from sargan_cli.outputs import check_free
 from sargan_core.errors import UsageError, WeightsError
@@ -36,11 +36,11 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="As in the list.", aut
 @app.callback()
 def start(context: typer.Context) -> None:
     """List, check and add weights."""
-    show_help(context)
+    options.show_help(context)
 
 
 @app.command("list")
-def list_models(as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def list_models(as_json: options.Json = False, debug: options.Debug = False) -> None:
     """List the weights that come with sargan, with their licences."""
     records = read_index()
     if as_json:
@@ -52,7 +52,7 @@ def list_models(as_json: JsonOption = False, debug: DebugOption = False) -> None
 
 
 @app.command()
-def show(name: Name, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def show(name: Name, as_json: options.Json = False, debug: options.Debug = False) -> None:
     """Show everything that is known of one weights file: licences, training data, alignment, checksum."""
     record = find_record(name)
     if as_json:
@@ -67,8 +67,8 @@ def verify_models(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="All without a name.", show_default=False)
     ] = None,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
 ) -> None:
     """Check size and checksum of the weights files; exit code 3 if one is damaged."""
     console = Console(quiet)
@@ -88,7 +88,7 @@ def path(
         str | None,
         typer.Argument(metavar="NAME", help="The folder without a name.", autocompletion=complete_name),
     ] = None,
-    debug: DebugOption = False,
+    debug: options.Debug = False,
 ) -> None:
     """Print the path of a weights file, or of the folder they lie in."""
     folder = weights_folder()
@@ -114,8 +114,8 @@ def import_model(
         Literal["sargan", "usgan", "stargan"] | None,
         typer.Option("--arch", help="Its architecture; told from its layers by default.", show_default=False),
     ] = None,
-    overwrite: OverwriteOption = False,
-    debug: DebugOption = False,
+    overwrite: options.Overwrite = False,
+    debug: options.Debug = False,
 ) -> None:
     """Turn an official checkpoint into weights for `sargan edit --weights`; no code in it is run."""
     target = output or checkpoint.with_suffix(".safetensors")
@@ -132,12 +132,12 @@ def import_model(
     print_path(target)
 
 
-@app.command("fetch")
+@app.command()
 def fetch(
     name: Annotated[
         Literal["fan"], typer.Argument(metavar="NAME", help="fan: the landmark network of face-alignment.")
     ],
-    debug: DebugOption = False,
+    debug: options.Debug = False,
 ) -> None:
     """Download weights that sargan does not bring along; nothing is ever downloaded without this."""
     from sargan_core.faces import fan

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the names that their values may have."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from typing import Annotated, Literal
 import typer
 
 from sargan_cli.console import enable_debugging
+from sargan_core.expressions import Expression
 
-Landmarks = Literal["auto", "builtin", "detector", "fan"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
 DEFAULT_MODEL = "sargan"
 LIKE_MODEL = "aipgan"
+EXPRESSIONS = tuple(sorted(expression.value for expression in Expression))
 
 Inputs = Annotated[
     list[Path],
     typer.Argument(metavar="INPUT", help="Photos to work on; - reads one from stdin.", show_default=False),
 ]
-LandmarksOption = Annotated[
-    Landmarks,
+Landmarks = Annotated[
+    Literal["auto", "builtin", "detector", "fan"],
     typer.Option(
         "--landmarks",
         help="Where a face's points come from: the built-in network (auto, builtin), only the detector's "
         "five points (detector), or face-alignment's network (fan; see `sargan models fetch fan`).",
     ),
 ]
-DeviceOption = Annotated[
-    Device, typer.Option("--device", help="Where the networks run; auto takes cuda, then mps, then cpu.")
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option("--device", help="Where the networks run; auto takes cuda, then mps, then cpu."),
 ]
-NoCheckOption = Annotated[
+NoCheck = Annotated[
     bool,
     typer.Option(
         "--no-check",
@@ -37,10 +38,10 @@ NoCheckOption = Annotated[
         "about edits that did nothing or broke the face.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-MaxPixelsOption = Annotated[
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+MaxPixels = Annotated[
     int | None,
     typer.Option(
         "--max-pixels",
@@ -50,7 +51,7 @@ MaxPixelsOption = Annotated[
         show_default=False,
     ),
 ]
-LikeOption = Annotated[
+Like = Annotated[
     Path | None,
     typer.Option(
         "--like",
@@ -59,7 +60,7 @@ LikeOption = Annotated[
         show_default=False,
     ),
 ]
-LikeFaceOption = Annotated[
+LikeFace = Annotated[
     int | None,
     typer.Option(
         "--like-face",
@@ -69,7 +70,7 @@ LikeFaceOption = Annotated[
         show_default=False,
     ),
 ]
-FacesOption = Annotated[
+Faces = Annotated[
     str,
     typer.Option(
         "--faces",
@@ -77,24 +78,24 @@ FacesOption = Annotated[
         help="Which faces; numbers count from left to right, `sargan detect` shows them.",
     ),
 ]
-MetadataOption = Annotated[
+Metadata = Annotated[
     Literal["keep", "strip"],
     typer.Option("--metadata", help="Keep or strip EXIF, XMP and the like; the colour profile always stays."),
 ]
-NoProvenanceOption = Annotated[
+NoProvenance = Annotated[
     bool,
     typer.Option("--no-provenance", help="Leave out the mark that says the photo was changed by a model."),
 ]
-ModelOption = Annotated[
+Model = Annotated[
     str | None,
     typer.Option(
         "--model",
         "-m",
-        help="Which model; `sargan models list` shows them. By default pixel, with --like aipgan.",
+        help=f"Which model; `sargan models list` shows them. By default {DEFAULT_MODEL}, with --like {LIKE_MODEL}.",
         show_default=False,
     ),
 ]
-WeightsOption = Annotated[
+Weights = Annotated[
     Path | None,
     typer.Option(
         "--weights",
@@ -103,11 +104,11 @@ WeightsOption = Annotated[
         show_default=False,
     ),
 ]
-PrecisionOption = Annotated[
+Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option("--precision", help="Number format of the networks; auto picks per device."),
 ]
-DebugOption = Annotated[
+Debug = Annotated[
     bool,
     typer.Option(
         "--debug",
@@ -116,6 +117,17 @@ DebugOption = Annotated[
         is_eager=True,
     ),
 ]
+
+
+def complete_mix(incomplete: str) -> list[str]:
+    """Return the mixes that a half-typed ``--expr`` may become."""
+    start, comma, name = incomplete.rpartition(",")
+    return [start + comma + known for known in EXPRESSIONS if known.startswith(name)]
+
+
+def model_name(model: str | None, like: Path | None) -> str:
+    """Return the model that is wanted: the one named, or the default for names or for a reference."""
+    return model or (LIKE_MODEL if like else DEFAULT_MODEL)
 
 
 def show_help(context: typer.Context) -> None:

@@ -2,93 +2,105 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sargan_cli.console import Console, print_path
+from sargan_cli.train_request import STEPS, TrainRequest, say_skipped, step_teller
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sargan_core.data.samples import Skipped
-
-DEFAULT_STEPS = 3000
-
-
-def train_aipgan(
-    data: Sequence[Path],
-    out: Path,
-    *,
-    resume: bool,
-    steps: int | None,
-    network: dict[str, Any],
-    recipe: str,
-    training: dict[str, Any],
-    loop: dict[str, Any],
-    options: dict[str, Any],
-    cache: Path | None,
-    dry_run: bool,
-    console: Console,
-) -> tuple[Skipped, ...]:
-    """Train and print the path of the weights; return what was left out.
-
-    Args:
-        data: folders; may be empty for a resumed run.
-        out: the run folder.
-        resume: go on with the run there.
-        steps: number of the last step; None = the default, or the run's.
-        network: members of ``AipganSettings``.
-        recipe: ``paired`` or ``paper``.
-        training: changes to the recipe.
-        loop: members of ``LoopSettings``.
-        options: further members of ``TransferOptions``.
-        cache: the crop cache; None = the user's.
-        dry_run: print the expected time and stop.
-        console: for remarks.
-    """
     from sargan_core.models.aipgan import AipganSettings
-    from sargan_core.training.aipgan_recipe import paired_recipe, paper_recipe
-    from sargan_core.training.aipgan_run import TransferOptions, TransferSession, read_transfer_options
-    from sargan_core.training.loop import LoopSettings, measure
+    from sargan_core.training.aipgan_run import TransferOptions, TransferSession
+
+FORMS = ("displaced", "painted")
+IDEAS = ("attention", "intrinsic", "bilinear")
+
+
+def train_aipgan(request: TrainRequest, console: Console) -> None:
+    """Train, and print the path of the weights; or only say what it would take."""
+    if request.form not in FORMS:
+        raise UsageError(f"--form {request.form}: aipgan is {' or '.join(FORMS)}")
+    if unknown := sorted(set(request.without) - set(IDEAS)):
+        raise UsageError(f"--without {unknown[0]}: known are {', '.join(IDEAS)}")
+    from sargan_core.training.aipgan_run import TransferSession
     from sargan_core.training.run_folder import WEIGHTS
 
-    if resume:
-        chosen = read_transfer_options(out)
-        chosen = replace(chosen, loop=replace(chosen.loop, resume=True, steps=steps or chosen.loop.steps))
-    else:
-        if not data:
-            raise UsageError("no photos to learn from; name a folder with --data")
-        settings = AipganSettings(**network)
-        recipes = {"paired": paired_recipe, "paper": paper_recipe}
-        chosen = TransferOptions(
-            tuple(str(folder) for folder in data),
-            replace(recipes[recipe](settings), **training),
-            LoopSettings(steps=steps or DEFAULT_STEPS, **loop),
-            **options,
-        )
+    options = _options(request)
     with console.counting("preparing") as progress:
-        session = TransferSession(chosen, out, cache, progress)
-    if dry_run:
-        seconds = measure(session.task, chosen.loop.steps)
-        count = sum(value.numel() for value in session.task.network.inference_parameters())
-        console.note(f"network: {count:,} parameters in use, {chosen.training.network.size} px")
-        console.note(f"triples: {len(session.bank.triples):,} of {session.bank.people} people")
-        minutes = chosen.loop.steps * seconds / 60
-        console.note(
-            f"steps: {chosen.loop.steps:,}, measured {seconds:.2f} s each, so about {minutes:.0f} min"
-        )
-        return session.skipped
-    began = time.perf_counter()
-
-    def on_step(step: int, losses: dict[str, float]) -> None:
-        if step % chosen.loop.log_every == 0:
-            listed = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            spent = time.perf_counter() - began
-            console.note(f"step {step} of {chosen.loop.steps}, {spent:.0f} s: {listed}")
-
-    session.run(on_step)
+        session = TransferSession(options, request.out, request.cache, progress)
+    say_skipped(session.skipped, console)
+    if request.dry_run:
+        for line in _plan_lines(session):
+            console.note(line)
+        return
+    session.run(step_teller(options.loop, console))
     if session.fabric.is_global_zero:
-        print_path(out / WEIGHTS)
-    return session.skipped
+        print_path(request.out / WEIGHTS)
+
+
+def _options(request: TrainRequest) -> TransferOptions:
+    """Return the options of a new run, or those of the run that is taken up again."""
+    from sargan_core.training.aipgan_recipe import paired_recipe, paper_recipe
+    from sargan_core.training.aipgan_run import TransferOptions, read_transfer_options
+    from sargan_core.training.loop import LoopSettings
+
+    if request.resume:
+        options = read_transfer_options(request.out)
+        loop = replace(options.loop, resume=True, steps=request.steps or options.loop.steps)
+        return replace(options, loop=loop)
+    data = tuple(map(str, request.photos()))
+    recipe = {"paired": paired_recipe, "paper": paper_recipe}[request.recipe]
+    return TransferOptions(
+        data=data,
+        training=replace(recipe(_network(request)), **_changes(request)),
+        loop=LoopSettings(
+            steps=request.steps or STEPS["aipgan"],
+            sheet_every=request.sheet_every,
+            checkpoint_every=request.checkpoint_every,
+        ),
+        test_fraction=request.test,
+        landmarks=request.landmarks,
+        device=request.device,
+        start=str(request.start or ""),
+    )
+
+
+def _network(request: TrainRequest) -> AipganSettings:
+    from sargan_core.models.aipgan import AipganSettings
+
+    return AipganSettings(
+        width=request.width or 32,
+        size=request.size or 128,
+        attention="attention" not in request.without,
+        intrinsic="intrinsic" not in request.without,
+        pooling="concatenation" if "bilinear" in request.without else "bilinear",
+        residual=request.form == "displaced",
+    )
+
+
+def _changes(request: TrainRequest) -> dict[str, Any]:
+    """Return what the call asks for that the recipe has otherwise."""
+    changes = {
+        "batch": request.batch,
+        "rate": request.rate,
+        "adversarial_from": request.adversarial_from,
+        "seed": request.seed,
+        # Trained weights are no longer held at the identity, and squared distances would blur them.
+        "squared_until": None if request.start is None else 0,
+    }
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def _plan_lines(session: TransferSession) -> list[str]:
+    from sargan_core.training.loop import measure
+
+    options, task = session.options, session.task
+    seconds = measure(task, options.loop.steps)
+    parameters = sum(value.numel() for value in task.network.inference_parameters())
+    minutes = options.loop.steps * seconds / 60
+    return [
+        f"network: {parameters:,} parameters in use, {options.training.network.size} px",
+        f"triples: {len(session.bank.triples):,} of {session.bank.people} people",
+        f"steps: {options.loop.steps:,}, measured {seconds:.2f} s each, so about {minutes:.0f} min",
+    ]

@@ -61,14 +61,41 @@ def test_what_cannot_go_together(call, photos, arguments, words):
     assert words in err
 
 
-def test_a_reference_that_cannot_be_read_ends_the_call_once(sargan, face, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"not an image")
-    other = face.with_name("other.jpg")
-    other.write_bytes(face.read_bytes())
-    run = sargan("edit", face, other, "--like", broken, "-o", tmp_path)
-    assert run.returncode != 0
-    assert run.stderr.decode().count("broken.png") == 1
+@pytest.mark.parametrize("command", ["edit", "batch"])
+@pytest.mark.parametrize(
+    ("reference", "limit", "said"),
+    [
+        ("broken.png", [], "broken.png: "),
+        ("gone.png", [], "there is no such file"),
+        ("large.png", ["--max-pixels", "90000"], "--max-pixels"),
+    ],
+)
+def test_a_reference_that_cannot_be_read_is_wrong_usage(sargan, tmp_path, command, reference, limit, said):
+    (tmp_path / "in").mkdir()
+    for name in ("in/one.png", "in/two.png"):
+        Image.new("RGB", (300, 300)).save(tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    Image.new("RGB", (301, 300)).save(tmp_path / "large.png")
+    before = sorted(tmp_path.rglob("*"))
+    inputs = ["in"] if command == "batch" else ["in/one.png", "in/two.png"]
+    run = sargan(command, *inputs, "--like", reference, *limit, cwd=tmp_path)
+    line = run.stderr.decode()
+    assert (run.returncode, run.stdout) == (2, b""), line
+    assert line.startswith(f"error: --like {reference}: ")
+    assert said in line
+    assert line.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["edit", "batch"])
+def test_a_reference_without_a_face_ends_the_call_once(sargan, tmp_path, command):
+    for name in ("one.png", "two.png", "nobody.png"):
+        Image.new("RGB", (64, 64)).save(tmp_path / name)
+    run = sargan(command, "one.png", "two.png", "--like", "nobody.png", "--max-pixels", "4096", cwd=tmp_path)
+    line = run.stderr.decode()
+    assert (run.returncode, run.stdout) == (1, b""), line
+    assert line.startswith("error: nobody.png: no face")
+    assert line.count("\n") == 1
 
 
 def test_models_say_which_kind_of_target_they_take(sargan, face, friend):
