@@ -20,6 +20,7 @@ from sargan_core.training.aipgan_bank import TransferBank, TransferBatch
 from sargan_core.training.aipgan_recipe import AipganTraining
 from sargan_core.training.augment import augment
 from sargan_core.training.loop import step_random
+from sargan_core.training.steps import descend, to_picture, update_average
 
 PENALTY_EVERY = 8
 # Spread of the blobs that heat maps and attention are taught, in cells of the map.
@@ -150,8 +151,8 @@ class AipganTask:
             metrics["g_person"] = functional.cross_entropy(person, batch.person)
             loss = loss + settings.adversarial * metrics["g_real"]
             loss = loss + settings.classes * (metrics["g_class"] + metrics["g_person"])
-        self._descend(self.optimiser, loss)
-        self._update_average(step)
+        descend(self.fabric, self.optimiser, loss)
+        update_average(self.average, self.network, step, settings.average)
         return metrics
 
     def _judge_step(self, step: int, number: int, random: torch.Generator) -> dict[str, Tensor]:
@@ -182,7 +183,7 @@ class AipganTask:
                 loss = (
                     loss + self.training.penalty * losses.zero_centred_penalty(judge, truth) / real[0].numel()
                 )
-        self._descend(self.judge_optimiser, loss + metrics["d_class"] + metrics["d_person"])
+        descend(self.fabric, self.judge_optimiser, loss + metrics["d_class"] + metrics["d_person"])
         return metrics
 
     def _draw(self, random: torch.Generator) -> TransferBatch:
@@ -209,17 +210,6 @@ class AipganTask:
         """Return how far the deepest features of the result are from the source's and the target's, ``codes``."""
         again = self.network.expression(made).features[3], self.network.identity(made).features[3]
         return (again[0] - codes[0].detach()).abs().mean() + (again[1] - codes[1].detach()).abs().mean()
-
-    def _descend(self, optimiser: Any, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        optimiser.step()
-
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        decay = min(self.training.average, (1 + step) / (10 + step))
-        for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
 
     def state(self) -> dict[str, Any]:
         """Return networks, average and optimisers; see ``TrainingTask``."""
@@ -251,7 +241,7 @@ class AipganTask:
         if self.average.intrinsic is not None:
             columns.append(self.average.intrinsic(self.average.identity(target)))
         rows = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
-        return ((rows + 1) * 127.5).round().clamp(0, 255).byte().cpu()
+        return to_picture(rows)
 
     def export(self, path: Path) -> None:
         """Write the averaged network with what else an edit needs."""

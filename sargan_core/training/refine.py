@@ -19,6 +19,7 @@ from sargan_core.training.loop import step_random
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.recipes import SarganTraining
 from sargan_core.training.sargan import SarganTask
+from sargan_core.training.steps import to_picture
 
 # How much the pixels of the eyes count, whose irises lie elsewhere in the truth, and those between the lips, where
 # the truth shows one of many possible sets of teeth.
@@ -99,7 +100,7 @@ class RefineTask(SarganTask):
         ]
         widest = max(row.shape[2] for row in rows)
         rows = [torch.nn.functional.pad(row, (0, widest - row.shape[2])) for row in rows]
-        return ((torch.cat(rows, dim=1) + 1) * 127.5).round().clamp(0, 255).byte().cpu()
+        return to_picture(torch.cat(rows, dim=1))
 
     def export(self, path: Path) -> None:
         """Write the averaged generator in half precision with its settings, its base and the base's template."""

@@ -21,6 +21,7 @@ from sargan_core.training.augment import augment
 from sargan_core.training.loop import step_random
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.recipes import SarganTraining
+from sargan_core.training.steps import descend, to_picture, update_average
 
 CRITIC_STEPS = 5
 PENALTY_EVERY = 8
@@ -100,7 +101,7 @@ class SarganTask:
             "d_class": functional.cross_entropy(kind, origin),
         }
         loss = metrics["d_made"] - metrics["d_real"] + self.settings.penalty * penalty
-        self._descend(self.judge_optimiser, loss + self.settings.classes * metrics["d_class"])
+        descend(self.fabric, self.judge_optimiser, loss + self.settings.classes * metrics["d_class"])
         if step % CRITIC_STEPS == 0:
             made = self.generator(real, target)
             realness, kind, _ = self._frozen_judge(made)
@@ -112,8 +113,8 @@ class SarganTask:
                 + self.settings.classes * metrics["g_class"]
                 + self.settings.cycle * metrics["g_cycle"]
             )
-            self._descend(self.generator_optimiser, loss)
-            self._update_average(step // CRITIC_STEPS)
+            descend(self.fabric, self.generator_optimiser, loss)
+            update_average(self.average, self.generator, step // CRITIC_STEPS, self.settings.average)
         return {name: value.detach() for name, value in metrics.items()}
 
     def _paired_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
@@ -160,8 +161,8 @@ class SarganTask:
             metrics["g_class"] = functional.cross_entropy(kind.float(), wanted)
             loss = loss + settings.adversarial * metrics["g_real"]
             loss = loss + settings.features * metrics["features"] + settings.classes * metrics["g_class"]
-        self._descend(self.generator_optimiser, loss)
-        self._update_average(step)
+        descend(self.fabric, self.generator_optimiser, loss)
+        update_average(self.average, self.generator, step, self.settings.average)
         if adversarial:
             metrics |= self._judge_pairs(step, target, made.detach(), wanted)
         return {name: value.detach() for name, value in metrics.items()}
@@ -178,7 +179,7 @@ class SarganTask:
                 penalty = losses.zero_centred_penalty(lambda x: self.bare_judge(x)[0], target.float())
             metrics["d_penalty"] = penalty
             loss = loss + self.settings.penalty * penalty / realness[0].numel()
-        self._descend(self.judge_optimiser, loss)
+        descend(self.fabric, self.judge_optimiser, loss)
         return metrics
 
     def _augment_pair(
@@ -191,11 +192,6 @@ class SarganTask:
         twin.set_state(state)
         (mask,) = augment((mask.contiguous(),), self.settings.augment.geometric(), twin)
         return source, target, mask
-
-    def _descend(self, optimiser: Any, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        optimiser.step()
 
     def _frozen_judge(self, images: Tensor) -> Any:
         """Judge without collecting gradients of the discriminator's own weights."""
@@ -223,13 +219,6 @@ class SarganTask:
         for optimiser in (self.generator_optimiser, self.judge_optimiser):
             for group in optimiser.param_groups:
                 group["lr"] = rate
-
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        # A short memory at first, so that the average does not carry the untrained weights along.
-        decay = min(self.settings.average, (1 + step) / (10 + step))
-        for mean, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
 
     def state(self) -> dict[str, Any]:
         """Return networks, average and optimisers; see ``TrainingTask``."""
@@ -259,8 +248,7 @@ class SarganTask:
             owner = torch.zeros(len(labels), dtype=torch.int64, device=image.device)
             made = self.average(image, labels, owner)
             rows.append(torch.cat(list(torch.cat([image, made])), dim=2))
-        sheet = ((torch.cat(rows, dim=1) + 1) * 127.5).round().clamp(0, 255)
-        return sheet.byte().cpu()
+        return to_picture(torch.cat(rows, dim=1))
 
     def export(self, path: Path) -> None:
         """Write the averaged generator in half precision with its settings and template."""
