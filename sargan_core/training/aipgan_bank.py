@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +17,7 @@ from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.shading import Shading
 from sargan_core.progress import Progress
 from sargan_core.training.aipgan_data import ExpressionCrops, Triples
+from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 from sargan_core.training.shading import seen
 
 
@@ -111,10 +109,9 @@ class TransferBank:
         )
 
     def save(self, path: Path) -> None:
-        """Write everything as one safetensors file."""
+        """Write everything as one file."""
         names = ("crops", "landmarks", "labels", "persons", "neutral", "triples", "moved")
-        tensors = {name: getattr(self, name).clone(memory_format=torch.contiguous_format) for name in names}
-        save_file(tensors, path, {"template": json.dumps(self.template.to_json())})
+        write_pack(path, {name: getattr(self, name) for name in names}, {"template": self.template.to_json()})
 
     @classmethod
     def load(cls, path: Path) -> TransferBank:
@@ -124,10 +121,9 @@ class TransferBank:
             DataError: the file cannot be read or holds something else.
         """
         try:
-            with safe_open(path, framework="pt") as stream:
-                template = Template.from_json(json.loads((stream.metadata() or {})["template"]))
-                return cls(template, **{name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            tensors, described = read_pack(path)
+            return cls(Template.from_json(described["template"]), **tensors)
+        except UNREADABLE as error:
             raise DataError(f"{path}: not a packed set for expression transfer ({error})") from error
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sargan_core.errors import DataError
 from sargan_core.faces.align import Template
+from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 
 
 @dataclass(frozen=True)
@@ -146,18 +144,14 @@ class CropPairs:
         return self.crops[chosen].float() / 255, self.labels[chosen]
 
     def save(self, path: Path) -> None:
-        """Write everything as one safetensors file."""
-        # Copies, because tensors that share memory are refused.
-        tensors = {
-            name: getattr(self, name).clone(memory_format=torch.contiguous_format)
-            for name in ("crops", "labels", "pairs", "odds", "trust", "mask")
+        """Write everything as one file."""
+        names = ("crops", "labels", "pairs", "odds", "trust", "mask")
+        described = {
+            "persons": self.persons,
+            "held_out": self.held_out,
+            "template": self.template.to_json(),
         }
-        metadata = {
-            "persons": json.dumps(self.persons),
-            "held_out": json.dumps(self.held_out),
-            "template": json.dumps(self.template.to_json()),
-        }
-        save_file(tensors, path, metadata)
+        write_pack(path, {name: getattr(self, name) for name in names}, described)
 
     @classmethod
     def load(cls, path: Path) -> CropPairs:
@@ -167,20 +161,12 @@ class CropPairs:
             DataError: the file cannot be read or holds something else.
         """
         try:
-            with safe_open(path, framework="pt") as stream:
-                metadata = stream.metadata() or {}
-                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-            persons = tuple(json.loads(metadata["persons"]))
-            template = Template.from_json(json.loads(metadata["template"]))
-            held_out = tuple(json.loads(metadata["held_out"]))
-            return cls(persons=persons, template=template, held_out=held_out, **tensors)
-        except (
-            OSError,
-            KeyError,
-            TypeError,
-            ValueError,
-            IndexError,
-            RecursionError,
-            SafetensorError,
-        ) as error:
+            tensors, described = read_pack(path)
+            return cls(
+                persons=tuple(described["persons"]),
+                template=Template.from_json(described["template"]),
+                held_out=tuple(described["held_out"]),
+                **tensors,
+            )
+        except UNREADABLE as error:
             raise DataError(f"{path}: not a packed training set ({error})") from error
