@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sargan_core
 from sargan_core.errors import WeightsError
 from sargan_core.files import shown, write_atomically
+from sargan_core.models.tensor_file import read_content, tensors_in, text_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -161,16 +162,24 @@ def verify(record: WeightsRecord, folder: Path | None = None) -> Path:
         WeightsError: missing, of another size, or of another checksum.
     """
     path = (folder or weights_folder()) / record.file
+    _content(record, path)
+    return path
+
+
+def _content(record: WeightsRecord, path: Path) -> bytes:
     if not path.is_file():
         raise WeightsError(f"{path}: weights file is missing; reinstall sargan or pass --weights FILE")
-    size = path.stat().st_size
-    found = checksum(path)
-    if size != record.bytes or found != record.sha256:
+    try:
+        data = read_content(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged weights ({error}); reinstall sargan") from error
+    found = hashlib.sha256(data).hexdigest()
+    if (len(data), found) != (record.bytes, record.sha256):
         raise WeightsError(
             f"{path}: damaged weights, expected {record.bytes} bytes with sha256 {record.sha256[:12]}…, "
-            f"got {size} bytes with sha256 {found[:12]}…; reinstall sargan"
+            f"got {len(data)} bytes with sha256 {found[:12]}…; reinstall sargan"
         )
-    return path
+    return data
 
 
 def load_tensors(record: WeightsRecord, folder: Path | None = None) -> dict[str, Tensor]:
@@ -179,21 +188,11 @@ def load_tensors(record: WeightsRecord, folder: Path | None = None) -> dict[str,
     Raises:
         WeightsError: missing, damaged, or not safetensors.
     """
-    import safetensors.torch
-
-    path = verify(record, folder)
+    path = (folder or weights_folder()) / record.file
     try:
-        tensors = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError, ValueError, RuntimeError) as error:
+        return tensors_in(_content(record, path))
+    except ValueError as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); reinstall sargan") from error
-    _check_numbers(path, tensors)
-    return tensors
-
-
-def _check_numbers(path: Path, tensors: dict[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise WeightsError(f"{path}: '{shown(name)}' holds numbers that are not finite; train it again")
 
 
 def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
@@ -202,17 +201,15 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
     Raises:
         WeightsError: missing, not safetensors, or without a record in its header.
     """
-    import safetensors
-
     if not path.is_file():
         raise WeightsError(
             f"{path}: no such weights file; see sargan models list, or train one with sargan train"
         )
     try:
-        with safetensors.safe_open(path, framework="pt") as stream:
-            header = (stream.metadata() or {}).get(HEADER)
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError, ValueError, RuntimeError) as error:
+        data = read_content(path)
+        tensors = tensors_in(data)
+        header = text_in(data, HEADER)
+    except (OSError, ValueError) as error:
         raise WeightsError(
             f"{path}: not a safetensors file ({error}); give a file made by sargan train"
         ) from error
@@ -224,13 +221,12 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
         values = json.loads(header)
         # A name that cannot be shown is no fault of the weights: it came from the file's.
         values["name"] = shown(str(values.get("name", path.stem)))
-        own = {"file": path.name, "sha256": checksum(path), "bytes": path.stat().st_size}
+        own = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         record = record_from({**values, **own})
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"{path}: its record is not readable ({error}); train or import it again"
         ) from error
-    _check_numbers(path, tensors)
     return record, tensors
 
 
