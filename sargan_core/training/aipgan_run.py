@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
-from sargan_core.errors import NoFaceError, PhotoError, TrainingError, UsageError
+from sargan_core.errors import NoFaceError, PhotoError, UsageError
 from sargan_core.models.aipgan import AipganNetwork
 from sargan_core.models.aipgan_file import build_aipgan, save_aipgan
 from sargan_core.models.aipgan_model import AipganModel, TransferSettings
@@ -26,11 +25,11 @@ from sargan_core.training.aipgan import AipganTask
 from sargan_core.training.aipgan_bank import TransferBank, make_bank
 from sargan_core.training.aipgan_data import draw_triples, expression_crops, shape_template
 from sargan_core.training.aipgan_recipe import AipganTraining
+from sargan_core.training.fabric import make_fabric
 from sargan_core.training.lids import lid_patches, train_lids
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.neutral import NeutralOptions, neutral_crops, start_neutral, train_neutral
-from sargan_core.training.run_folder import OPTIONS, RunFolder
-from sargan_core.training.session import make_fabric
+from sargan_core.training.run_folder import RunFolder, check_unused, read_run_options
 from sargan_core.training.shading import fit_shading
 
 # What is prepared once for a run and read again by it: neutral network and shading, triples of both sides.
@@ -67,6 +66,17 @@ class TransferOptions:
     device: str = "auto"
     start: str = ""
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TransferOptions:
+        """Build options from ``dataclasses.asdict`` of options."""
+        nested = {
+            "data": tuple(values["data"]),
+            "training": AipganTraining.from_json(values["training"]),
+            "loop": LoopSettings(**values["loop"]),
+            "neutral": NeutralOptions(**values["neutral"]),
+        }
+        return cls(**{**values, **nested})
+
 
 def read_transfer_options(folder: Path) -> TransferOptions:
     """Return the options of a run folder.
@@ -74,20 +84,7 @@ def read_transfer_options(folder: Path) -> TransferOptions:
     Raises:
         TrainingError: there are none, or they are not readable.
     """
-    path = folder / OPTIONS
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        nested = {
-            "data": tuple(values["data"]),
-            "training": AipganTraining.from_json(values["training"]),
-            "loop": LoopSettings(**values["loop"]),
-            "neutral": NeutralOptions(**values["neutral"]),
-        }
-        return TransferOptions(**{**values, **nested})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{path}: no readable options of a run ({error}); start without --resume"
-        ) from error
+    return read_run_options(folder, TransferOptions.from_json)
 
 
 class TransferSession:
@@ -119,10 +116,8 @@ class TransferSession:
         self.out = out
         self.skipped: tuple[Skipped, ...] = ()
         self.fabric = make_fabric(options.device, "fp32")
-        if self.fabric.is_global_zero and not options.loop.resume and (out / OPTIONS).is_file():
-            raise UsageError(
-                f"{out}: already holds a run; go on with --resume, or name another folder with --out"
-            )
+        if self.fabric.is_global_zero and not options.loop.resume:
+            check_unused(out)
         out.mkdir(parents=True, exist_ok=True)
         if not (out / HELD_OUT).is_file():
             self.skipped = tuple(self._prepare(cache, progress))

@@ -14,16 +14,17 @@ from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
-from sargan_core.errors import DataError, UsageError
+from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge import TEMPLATE
 from sargan_core.models.weights import WeightsRecord, open_weights
 from sargan_core.progress import Progress
+from sargan_core.training.card import card_head
 from sargan_core.training.judge import JudgeTask, JudgeTraining
 from sargan_core.training.judge_data import judge_data, moved_pairs
 from sargan_core.training.judge_figures import JudgeFigures, calibrate, held_out_figures
 from sargan_core.training.loop import LoopSettings, train
-from sargan_core.training.run_folder import OPTIONS, RunFolder
+from sargan_core.training.run_folder import RunFolder, check_unused
 
 WEIGHTS = "judge.safetensors"
 CARD = "judge.md"
@@ -74,10 +75,8 @@ def train_judge(
         DataError: no usable photo, or only one expression.
         UsageError: the run folder holds a run already.
     """
-    if not loop.resume and (out / OPTIONS).is_file():
-        raise UsageError(
-            f"{out}: already holds a run; go on with --resume, or name another folder with --out"
-        )
+    if not loop.resume:
+        check_unused(out)
     sources = read_sources(folders)
     skipped = list(sources.skipped)
     if len({sample.expression for sample in sources.samples}) < 2:
@@ -120,14 +119,10 @@ def _cut(
 def card(record: WeightsRecord, figures: Sequence[JudgeFigures], training: JudgeTraining, steps: int) -> str:
     """Return the model card as Markdown."""
     lines = [
-        f"# {record.name}",
-        "",
-        record.description,
-        "",
-        f"- data: {record.data}",
-        f"- licence of the weights: {record.weights_licence}",
-        f"- {steps} steps of {training.batch} crops and {training.mixed} mixed ones, peak rate {training.rate:g}",
-        f"- sha256 {record.sha256}, {record.bytes:,} bytes",
+        *card_head(
+            record,
+            f"{steps} steps of {training.batch} crops and {training.mixed} mixed ones, peak rate {training.rate:g}",
+        ),
         "",
         "On people never trained on:",
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.align import similarity
+from sargan_core.faces.landmarks import CROP_POINTS, MIRRORED, upright_crop
 from sargan_core.models.landmarks import SIZE, LandmarkNetwork
+from sargan_core.photo import read_photo
+
+# Room around the network's crop for rotation, shift and scale in training.
+MARGIN = 28
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,26 @@ class LandmarkOptions:
     batch: int = 32
     learning_rate: float = 2e-3
     seed: int = 0
+
+
+def training_crop(
+    path: Path, anchors: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """Cut the upright crop of a face, with a margin for ``augment``.
+
+    Args:
+        path: the photo.
+        anchors: (3, 2) photo pixels: eyes and mouth.
+
+    Returns:
+        (C, C) luminance, C = 168, and the (2, 3) matrix from its pixels to the photo's.
+
+    Raises:
+        PhotoError: the photo cannot be read.
+    """
+    matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors)
+    luminance = upright_crop(read_photo(path).pixels, matrix, SIZE + 2 * MARGIN)
+    return (luminance * 255).round().astype(np.uint8), matrix
 
 
 def train_landmarks(

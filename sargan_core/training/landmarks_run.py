@@ -15,19 +15,15 @@ from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
-from sargan_core.faces.align import similarity
-from sargan_core.faces.landmarks import CROP_POINTS, upright_crop
 from sargan_core.models.landmarks import SIZE, LandmarkNetwork
 from sargan_core.models.state import halved, without
 from sargan_core.models.weights import WeightsRecord, save_weights
-from sargan_core.photo import read_photo
 from sargan_core.progress import Progress
-from sargan_core.training.landmarks import LandmarkOptions, train_landmarks
+from sargan_core.training.card import card_head
+from sargan_core.training.landmarks import MARGIN, LandmarkOptions, train_landmarks, training_crop
 
 WEIGHTS = "landmarks.safetensors"
 CARD = "landmarks.md"
-# Room around the network's crop for rotation, shift and scale in training.
-MARGIN = 28
 JAW, BROWS = slice(0, 17), slice(17, 27)
 
 
@@ -102,20 +98,18 @@ def train_landmarks_run(
 
 
 def _cut(samples: Sequence[Sample], skipped: list[Skipped], progress: Progress) -> _Crops:
-    side = SIZE + 2 * MARGIN
     images, points, trusts, chances, kinds = [], [], [], [], []
     for done, sample in enumerate(samples, start=1):
         landmarks = sample.landmarks
         assert landmarks is not None
         known = landmarks.astype(np.float64)
         anchors = np.stack([known[36:42].mean(0), known[42:48].mean(0), known[[48, 54]].mean(0)])
-        matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors)
         try:
-            luminance = upright_crop(read_photo(sample.path).pixels, matrix, side)
+            image, matrix = training_crop(sample.path, anchors)
         except PhotoError as error:
             skipped.append(Skipped(sample.path, str(error)))
             continue
-        images.append((luminance * 255).round().astype(np.uint8))
+        images.append(image)
         points.append((known - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
         trust, chance, kind = _worth(sample)
         trusts.append(trust)
@@ -175,17 +169,13 @@ def _card(
     phases: Sequence[LandmarkOptions],
 ) -> str:
     lines = [
-        f"# {record.name}",
-        "",
-        record.description,
-        "",
-        f"- data: {record.data}",
-        f"- licence of the weights: {record.weights_licence}",
-        *(
-            f"- phase {number}: {phase.steps} steps of {phase.batch}, peak rate {phase.learning_rate:g}"
-            for number, phase in enumerate(phases, start=1)
+        *card_head(
+            record,
+            *(
+                f"phase {number}: {phase.steps} steps of {phase.batch}, peak rate {phase.learning_rate:g}"
+                for number, phase in enumerate(phases, start=1)
+            ),
         ),
-        f"- sha256 {record.sha256}, {record.bytes:,} bytes",
         "",
         "Mean error on people never trained on, as a share of the distance between the outer eye corners:",
         "",

@@ -15,17 +15,13 @@ from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import anchors, apply_matrix, similarity, to_square
-from sargan_core.faces.landmarks import CROP_POINTS, upright_crop
 from sargan_core.models.landmarks import SIZE
 from sargan_core.models.neutral import NeutralNetwork
-from sargan_core.photo import read_photo
-from sargan_core.training.landmarks import augment
+from sargan_core.training.landmarks import MARGIN, augment, training_crop
 
 Points = npt.NDArray[np.float64]
 # A photo -> (68, 2) photo pixels, None where nothing is found.
 Find = Callable[[Sample], npt.NDArray[np.float32] | None]
-# Room around the network's crop for rotation, shift and scale in training.
-MARGIN = 28
 # Spread in crop pixels of the finding error that is put on the landmarks in training: of all together, of each.
 JITTER = (0.5, 0.8)
 
@@ -115,14 +111,13 @@ def neutral_crops(samples: Sequence[Sample], find: Find | None = None) -> tuple[
             continue
         own, rest = points
         face = face_from_landmarks(own.astype(np.float32))
-        matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors(face))
         try:
-            luminance = upright_crop(read_photo(sample.path).pixels, matrix, SIZE + 2 * MARGIN)
+            image, matrix = training_crop(sample.path, anchors(face))
         except PhotoError as error:
             skipped.append(Skipped(sample.path, str(error)))
             continue
         inverse = np.asarray(np.linalg.inv(to_square(matrix))[:2], dtype=np.float64)
-        images.append((luminance * 255).round().astype(np.uint8))
+        images.append(image)
         landmarks.append(apply_matrix(inverse, own))
         motions.append(apply_matrix(inverse, own) - apply_matrix(inverse, rest))
         trust, chance = _worth(sample)

@@ -14,7 +14,7 @@ import torch
 
 from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, face_from_landmarks
-from sargan_core.data.samples import Pair, Sample, Skipped, pairs
+from sargan_core.data.samples import SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
 from sargan_core.editor import face_crops
@@ -26,7 +26,8 @@ from sargan_core.models.pixel import PixelModel
 from sargan_core.models.pixel_file import save_pixel
 from sargan_core.models.weights import WeightsRecord
 from sargan_core.progress import Progress
-from sargan_core.training.pixel import RENDERED, PixelOptions, fit_pixel
+from sargan_core.training.card import card_head
+from sargan_core.training.pixel import PixelOptions, fit_pixel
 
 Rgb8 = npt.NDArray[np.uint8]
 
@@ -142,7 +143,7 @@ def held_out_figures(model: PixelModel, crops: CropSet, most: int = MOST_COMPARE
     weight = np.broadcast_to(
         crop_mask(crops.template.size)[0, 0].numpy()[..., None], (crops.template.size,) * 2 + (3,)
     )
-    rendered = np.isin(crops.sources[crops.pairs[:, 1]], RENDERED)
+    rendered = crops.sources[crops.pairs[:, 1]] == SYNTH
     figures = []
     for kind, ours in (("real", ~rendered), ("rendered", rendered)):
         for expression in (Expression(name) for name in model.settings.expressions):
@@ -162,7 +163,7 @@ def held_out_figures(model: PixelModel, crops: CropSet, most: int = MOST_COMPARE
 def held_out_sheet(model: PixelModel, crops: CropSet, people: int = SHEET_PEOPLE) -> Rgb8:
     """Return a sheet: a row a person, the neutral crop and its edit to every expression."""
     own = crops.own & (crops.labels == Expression.NEUTRAL.label)
-    real = own & ~np.isin(crops.sources, RENDERED)
+    real = own & (crops.sources != SYNTH)
     rows = np.flatnonzero(real if real.any() else own)
     targets = [expression for expression in LABELS if expression is not Expression.NEUTRAL]
     targets = [expression for expression in targets if expression.value in model.settings.expressions]
@@ -177,15 +178,11 @@ def held_out_sheet(model: PixelModel, crops: CropSet, people: int = SHEET_PEOPLE
 def card(record: WeightsRecord, figures: Sequence[Figures], options: PixelOptions) -> str:
     """Return the model card as Markdown."""
     lines = [
-        f"# {record.name}",
-        "",
-        record.description,
-        "",
-        f"- data: {record.data}",
-        f"- licence of the weights: {record.weights_licence}",
-        f"- form {options.form}, channels {options.channels}, scaling {options.scaling}, {options.size} px, "
-        f"lambda {options.penalty:g}",
-        f"- sha256 {record.sha256}, {record.bytes:,} bytes",
+        *card_head(
+            record,
+            f"form {options.form}, channels {options.channels}, scaling {options.scaling}, {options.size} px, "
+            f"lambda {options.penalty:g}",
+        ),
         "",
         "Error on people never trained on (root mean square in the face region, 8-bit levels):",
         "",

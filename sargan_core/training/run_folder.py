@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sargan_core.errors import TrainingError
+from sargan_core.errors import TrainingError, UsageError
 
 OPTIONS = "options.json"
 METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "generator.safetensors"
+
+Options = TypeVar("Options")
+
+
+def check_unused(path: Path) -> None:
+    """Raise what keeps a new run out of a folder.
+
+    Raises:
+        UsageError: another run lies there.
+    """
+    if (path / OPTIONS).is_file():
+        raise UsageError(
+            f"{path}: already holds a run; go on with --resume, or name another folder with --out"
+        )
+
+
+def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -> Options:
+    """Return what ``build`` makes of the values that ``RunFolder.write_options`` wrote.
+
+    Raises:
+        TrainingError: there are none, or they are not readable.
+    """
+    path = folder / OPTIONS
+    try:
+        return build(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TrainingError(
+            f"{path}: no readable options of a run ({error}); start without --resume"
+        ) from error
 
 
 class RunFolder:
