@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,44 +39,60 @@ def sargan_template(size: int) -> Template:
     return Template(size, "similarity", *EYES_AND_MOUTH)
 
 
-def prepare(
-    folders: Sequence[Path],
-    template: Template,
-    *,
-    test_fraction: float = 0.2,
-    landmarks: str = "auto",
-    cache: Path | None = None,
-    progress: Progress = lambda done, total: None,
-) -> tuple[CropPairs, tuple[Skipped, ...]]:
-    """Read, split, crop and pair the photos of ``folders``; return the data and what was left out and why.
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a training, and how they become crops.
 
-    Args:
+    Attributes:
         folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
-        template: the alignment of the crops; with a packed file it must be the file's.
         test_fraction: part of the people that is held out; a packed file brings its own.
         landmarks: what finds landmarks, see ``FaceFinder``.
         cache: the crop cache; None = the user's.
         progress: called with (done, total) while cropping.
+    """
+
+    folders: Sequence[Path]
+    test_fraction: float = 0.2
+    landmarks: str = "auto"
+    cache: Path | None = None
+    progress: Progress = lambda done, total: None
+
+    def packed(self) -> CropPairs | None:
+        """Return the crops of a packed file; None where folders are given.
+
+        Raises:
+            DataError: the file cannot be read or holds something else.
+        """
+        packed = len(self.folders) == 1 and self.folders[0].suffix == ".safetensors"
+        return CropPairs.load(self.folders[0]) if packed else None
+
+
+def prepare(photos: Photos, template: Template) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Read, split, crop and pair photos; return the data and what was left out and why.
+
+    Args:
+        photos: what to read.
+        template: the alignment of the crops; with a packed file it must be the file's.
 
     Raises:
         DataError: no usable photo, or a packed file of another crop size.
     """
-    if len(folders) == 1 and folders[0].suffix == ".safetensors":
-        data = CropPairs.load(folders[0])
+    data = photos.packed()
+    if data is not None:
         if data.template != template:
             raise DataError(
-                f"{folders[0]}: packed with crops of {data.size} px in its own alignment; "
+                f"{photos.folders[0]}: packed with crops of {data.size} px in its own alignment; "
                 f"use --size {data.size} or pack again"
             )
         return data, ()
-    sources = read_sources(folders)
-    split = split_by_person(sources.samples, test_fraction)
-    cropper = Cropper(template, landmarks=landmarks, cache=cache)
-    crops, missed = make_crop_set(sources.samples, _chosen(sources.samples), cropper, progress)
+    sources = read_sources(photos.folders)
+    split = split_by_person(sources.samples, photos.test_fraction)
+    cropper = Cropper(template, landmarks=photos.landmarks, cache=photos.cache)
+    crops, missed = make_crop_set(sources.samples, _chosen(sources.samples), cropper, photos.progress)
     data = replace(crop_pairs(crops), held_out=split.test)
     if not len(crops.pairs):
         raise DataError(
-            f"{folders[0]}: no two photos of one person with different expressions; training needs such pairs"
+            f"{photos.folders[0]}: no two photos of one person with different expressions; training needs such pairs"
         )
     return data, (*sources.skipped, *missed)
 

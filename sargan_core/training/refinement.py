@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +28,9 @@ from sargan_core.faces.mouth import closed, opening
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.refiner import Window, face_masks, mouth_window
-from sargan_core.progress import Progress
 from sargan_core.training.augment import NONE, augment
 from sargan_core.training.pairs import CropPairs
-from sargan_core.training.prepare import LOOSE_TRUST, pair_number, pair_odds
+from sargan_core.training.prepare import LOOSE_TRUST, Photos, pair_number, pair_odds
 
 # How often each direction is drawn for one person: from neutral, to neutral, between two others.
 TOTALS = np.array([6.0, 1.5, 1.2])
@@ -52,26 +50,13 @@ OUTLINE = 17
 APPEARANCE = replace(NONE, colour=1.6, grey_odds=0.15, posterise_odds=0.1, sketch_odds=0.06)
 
 
-def prepare_refinement(
-    folders: Sequence[Path],
-    base: PixelModel,
-    size: int,
-    *,
-    test_fraction: float = 0.2,
-    landmarks: str = "auto",
-    cache: Path | None = None,
-    progress: Progress = lambda done, total: None,
-) -> tuple[CropPairs, tuple[Skipped, ...]]:
-    """Read, split and crop the photos of ``folders``, edit them with ``base``; return the data and what was left out.
+def prepare_refinement(photos: Photos, base: PixelModel, size: int) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Read, split and crop photos and edit them with ``base``; return the data and what was left out.
 
     Args:
-        folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
+        photos: what to read; landmarks are found where the data set brings none.
         base: the displaced pixel model to refine.
         size: side of the part of the base's crop that the refiner sees.
-        test_fraction: part of the people that is held out; a packed file brings its own.
-        landmarks: what finds landmarks where the data set brings none.
-        cache: the crop cache; None = the user's.
-        progress: called with (done, total) while cropping.
 
     Returns:
         Of each pair the source is the base's edit, the target the true picture in the edit's geometry.
@@ -80,21 +65,22 @@ def prepare_refinement(
         DataError: no usable pair, or a packed file of another crop size.
     """
     window = mouth_window(base.template, size)
-    if len(folders) == 1 and folders[0].suffix == ".safetensors":
-        data = CropPairs.load(folders[0])
+    data = photos.packed()
+    if data is not None:
         if data.template != window.template(base.template):
             raise DataError(
-                f"{folders[0]}: packed with crops of {data.size} px for another model; pack again with --refine"
+                f"{photos.folders[0]}: packed with crops of {data.size} px for another model; "
+                "pack again with --refine"
             )
         return data, ()
-    sources = read_sources(folders)
-    split = split_by_person(sources.samples, test_fraction)
+    sources = read_sources(photos.folders)
+    split = split_by_person(sources.samples, photos.test_fraction)
     affine = replace(base.template, kind="affine", shape=None)
-    cropper = Cropper(affine, landmarks=landmarks, known_first=True, cache=cache)
+    cropper = Cropper(affine, landmarks=photos.landmarks, known_first=True, cache=photos.cache)
     chosen = chosen_pairs(sources.samples)
     if not chosen:
-        raise DataError(f"{folders[0]}: no two photos of one person with different expressions")
-    crops, missed = make_crop_set((), chosen, cropper, progress)
+        raise DataError(f"{photos.folders[0]}: no two photos of one person with different expressions")
+    crops, missed = make_crop_set((), chosen, cropper, photos.progress)
     data = replace(edited_pairs(crops, base, window), held_out=split.test)
     return data, (*sources.skipped, *missed)
 

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from sargan_core.data.samples import Skipped
 from sargan_core.data.split import SPLIT, Split, write_split
-from sargan_core.errors import TrainingError, UsageError
+from sargan_core.errors import UsageError
 from sargan_core.models.generator_file import build_generator
 from sargan_core.models.pixel import PixelModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.weights import open_weights
 from sargan_core.progress import Progress
+from sargan_core.training.fabric import make_fabric
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.plan import TrainingPlan, make_plan
-from sargan_core.training.prepare import prepare, sargan_template, sheet_samples
+from sargan_core.training.prepare import Photos, prepare, sargan_template, sheet_samples
 from sargan_core.training.recipes import SarganTraining
 from sargan_core.training.refine import RefineTask, sheet_pairs
 from sargan_core.training.refinement import prepare_refinement
-from sargan_core.training.run_folder import OPTIONS, RunFolder
+from sargan_core.training.run_folder import RunFolder, check_unused, read_run_options
 from sargan_core.training.sargan import SarganTask
 
 SHEET_ROWS = 8
 SHEET_PEOPLE = 4
-
-Precision = Literal["32-true", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +58,16 @@ class RunOptions:
     start: str = ""
     refine: str = ""
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> RunOptions:
+        """Build options from ``dataclasses.asdict`` of options."""
+        nested = {
+            "data": tuple(values["data"]),
+            "training": SarganTraining.from_json(values["training"]),
+            "loop": LoopSettings(**values["loop"]),
+        }
+        return cls(**{**values, **nested})
+
 
 def read_options(folder: Path) -> RunOptions:
     """Return the options of a run folder.
@@ -69,19 +75,7 @@ def read_options(folder: Path) -> RunOptions:
     Raises:
         TrainingError: there are none, or they are not readable.
     """
-    path = folder / OPTIONS
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        nested = {
-            "data": tuple(values["data"]),
-            "training": SarganTraining.from_json(values["training"]),
-            "loop": LoopSettings(**values["loop"]),
-        }
-        return RunOptions(**{**values, **nested})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TrainingError(
-            f"{path}: no readable options of a run ({error}); start without --resume"
-        ) from error
+    return read_run_options(folder, RunOptions.from_json)
 
 
 class TrainingSession:
@@ -111,10 +105,8 @@ class TrainingSession:
         self.out = out
         self.fabric = make_fabric(options.device, options.precision)
         # Only the first process looks: the others may come after it has written its options.
-        if self.fabric.is_global_zero and not options.loop.resume and (out / OPTIONS).is_file():
-            raise UsageError(
-                f"{out}: already holds a run; go on with --resume, or name another folder with --out"
-            )
+        if self.fabric.is_global_zero and not options.loop.resume:
+            check_unused(out)
         base = load_base(options)
         self.data, self.skipped = prepared(options, base, cache, progress)
         training = self.data.training()
@@ -158,29 +150,6 @@ class TrainingSession:
         return train(self.task, self.options.loop, folder, on_step)
 
 
-def make_fabric(device: str, precision: str) -> Fabric:
-    """Return the Fabric of this process; under ``torchrun`` one of many.
-
-    Raises:
-        UsageError: the device is not on this machine.
-    """
-    kinds: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    try:
-        fabric = Fabric(
-            accelerator=device,
-            strategy="ddp" if world > 1 else "auto",
-            devices=local,
-            num_nodes=max(1, world // local),
-            precision=kinds[precision],
-        )
-        fabric.launch()
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"--device {device}: cannot be used ({error})") from error
-    return fabric
-
-
 def load_base(options: RunOptions) -> PixelModel | None:
     """Return the model to refine, None where photos are edited directly.
 
@@ -204,16 +173,11 @@ def prepared(
 ) -> tuple[CropPairs, tuple[Skipped, ...]]:
     """Return the training data of ``options`` and what was left out of it."""
     folders = [Path(folder) for folder in options.data]
-    size, test, landmarks = options.training.generator.size, options.test_fraction, options.landmarks
-    how: dict[str, Any] = {
-        "test_fraction": test,
-        "landmarks": landmarks,
-        "cache": cache,
-        "progress": progress,
-    }
+    photos = Photos(folders, options.test_fraction, options.landmarks, cache, progress)
+    size = options.training.generator.size
     if base is not None:
-        return prepare_refinement(folders, base, size, **how)
-    return prepare(folders, sargan_template(size), **how)
+        return prepare_refinement(photos, base, size)
+    return prepare(photos, sargan_template(size))
 
 
 def pack(options: RunOptions, path: Path, cache: Path | None, progress: Progress) -> Sequence[Skipped]:

@@ -12,7 +12,7 @@ from sargan_core.data.crop_set import CropSet
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.training.pairs import CropPairs
-from sargan_core.training.prepare import crop_pairs, prepare, sargan_template, sheet_samples
+from sargan_core.training.prepare import Photos, crop_pairs, prepare, sargan_template, sheet_samples
 
 NEUTRAL, HAPPY = Expression.NEUTRAL.label, Expression.HAPPY.label
 
@@ -51,9 +51,9 @@ def test_packing_keeps_everything(tmp_path: Path):
 
 def test_a_pack_of_another_size_is_refused(tmp_path: Path):
     tiny_pairs().save(tmp_path / "pack.safetensors")
-    assert prepare([tmp_path / "pack.safetensors"], sargan_template(32))[0].size == 32
+    assert prepare(Photos([tmp_path / "pack.safetensors"]), sargan_template(32))[0].size == 32
     with pytest.raises(DataError, match="--size 32"):
-        prepare([tmp_path / "pack.safetensors"], sargan_template(64))
+        prepare(Photos([tmp_path / "pack.safetensors"]), sargan_template(64))
 
 
 def test_broken_packs_are_named(tmp_path: Path):

@@ -21,6 +21,7 @@ from sargan_core.models.registry import load_model
 from sargan_core.models.weights import open_weights
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.pairs import CropPairs
+from sargan_core.training.prepare import Photos
 from sargan_core.training.recipes import SarganTraining, refine_recipe
 from sargan_core.training.refine import RefineTask, compared, sheet_pairs
 from sargan_core.training.refinement import edited_pairs, prepare_refinement
@@ -83,7 +84,7 @@ def data(crops: CropSet, base: PixelModel) -> CropPairs:
 def settings(**changes) -> SarganTraining:
     network = GeneratorSettings(width=4, downs=2, size=SIZE)
     recipe = refine_recipe(network, batch=2, squared_until=2, adversarial_from=3)
-    return replace(recipe, discriminator=DiscriminatorSettings(width=4, layers=4, size=SIZE), **changes)
+    return replace(recipe, discriminator=DiscriminatorSettings(width=4, layers=4, size=SIZE, inputs=6), **changes)
 
 
 def task(data: CropPairs, base: PixelModel, **changes) -> RefineTask:
@@ -123,11 +124,11 @@ def test_data_without_landmarks_is_refused(crops: CropSet, base: PixelModel):
 def test_a_pack_for_another_size_is_refused(data: CropPairs, base: PixelModel, tmp_path: Path):
     file = tmp_path / "pack.safetensors"
     data.save(file)
-    read, skipped = prepare_refinement([file], base, SIZE)
+    read, skipped = prepare_refinement(Photos([file]), base, SIZE)
     assert torch.equal(read.crops, data.crops)
     assert not skipped
     with pytest.raises(DataError, match="pack again"):
-        prepare_refinement([file], base, 224)
+        prepare_refinement(Photos([file]), base, 224)
 
 
 def test_it_starts_at_the_base_s_picture(data: CropPairs, base: PixelModel):
