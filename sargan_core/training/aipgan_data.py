@@ -8,27 +8,23 @@ the expression encoder to leak (the warning of docs/papers.md 3.4).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, points_in_crop
-from sargan_core.data.samples import Pair, Sample, Skipped, pairs
+from sargan_core.data.samples import SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.shared_sets import LONDON
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import Template
-from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.faces.mouth import closed
 from sargan_core.progress import Progress
+from sargan_core.training.shape import affine_template, spline_template, symmetric
 
 Points = npt.NDArray[np.float64]
 
-# Eyes and mouth as fractions of the side, with room for a dropped jaw: the pixel model's.
-EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))
-RENDERED = "synth"
 # Landmarks that the choice of a reference compares: all but the outline.
 INNER = slice(17, 68)
 # A reference is drawn among this many of other people's photos with the most similar expression.
@@ -108,21 +104,17 @@ def shape_template(size: int, samples: Sequence[Sample], cropper: Callable[[Temp
     Raises:
         DataError: no neutral photo with landmarks.
     """
-    affine = Template(size, "affine", *EYES_AND_MOUTH)
-    finder = cropper(affine)
+    finder = cropper(affine_template(size))
     shapes = []
     neutral = [sample for sample in samples if sample.expression is Expression.NEUTRAL]
-    photographs = [sample for sample in neutral if sample.source != RENDERED]
+    photographs = [sample for sample in neutral if sample.source != SYNTH]
     for sample in photographs or neutral:
         landmarks = finder.align(sample).landmarks
         if landmarks is not None:
             shapes.append(landmarks.astype(np.float64))
     if not shapes:
         raise DataError("no neutral photo with landmarks; do not train with --landmarks detector")
-    mean = np.mean(shapes, axis=0)
-    mirrored = mean[list(MIRRORED)] * [-1, 1] + [size - 1, 0]
-    shape = (closed((mean + mirrored) / 2) + 0.5) / size
-    return replace(affine, kind="spline", shape=tuple((float(x), float(y)) for x, y in shape))
+    return spline_template(symmetric(np.mean(shapes, axis=0), size), size)
 
 
 def expression_crops(
@@ -194,7 +186,7 @@ def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
         raise DataError("only one person; an expression is carried from one person to another")
     rng = np.random.default_rng(seed)
     motions = (crops.motions[:, INNER] / crops.template.size).reshape(len(crops), -1)
-    rendered = np.asarray(crops.sources == RENDERED)
+    rendered = np.asarray(crops.sources == SYNTH)
     still = np.asarray(crops.labels == Expression.NEUTRAL.label)
     odds = np.where(rendered, 0.4, 1.0) * np.where(still, 0.8, 1.0)
     odds[crops.sources == LONDON] *= 1.6

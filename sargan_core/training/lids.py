@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sargan_core.faces.carry import Seen, carry
-from sargan_core.faces.eyes import EYES
-from sargan_core.models.lids import MEETING, LidsNetwork, eye_patches
+from sargan_core.models.lids import LidsNetwork, eye_patches, shut_lids
 from sargan_core.progress import Progress
 from sargan_core.training.aipgan_data import RENDERED, ExpressionCrops
 from sargan_core.training.shading import seen
@@ -52,17 +50,6 @@ def lid_patches(
         answers.append(torch.from_numpy(wanted > CLOSED).float())
         progress(number + 1, total)
     return torch.cat(patches), torch.cat(answers)
-
-
-def shut_lids(landmarks: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the landmarks with the lids of each of ``EYES`` together by a share, 1 = shut."""
-    points = landmarks.copy()
-    for eye, share in zip(EYES, shares, strict=True):
-        for upper, lower in ((eye[1], eye[5]), (eye[2], eye[4])):
-            meeting = landmarks[upper] + MEETING * (landmarks[lower] - landmarks[upper])
-            points[upper] += share * (meeting - landmarks[upper])
-            points[lower] += share * (meeting - landmarks[lower])
-    return points
 
 
 def train_lids(patches: Tensor, answers: Tensor, seed: int = 0) -> LidsNetwork:

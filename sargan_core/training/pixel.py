@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sargan_core.data.crop_set import CropSet
+from sargan_core.data.samples import SYNTH
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import Template
@@ -27,19 +28,16 @@ from sargan_core.faces.outline import face_mask
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel import PixelModel, PixelSettings, coarse
 from sargan_core.progress import Progress
+from sargan_core.training.pixel_pairs import agreeing, pair_rows, photographs, with_landmarks
+from sargan_core.training.pixel_rest import fit_rest
 from sargan_core.training.regions import typical_mouth
 from sargan_core.training.ridge import CurveSums, RidgeSums
+from sargan_core.training.shape import affine_template, spline_template, symmetric
 
 Points = npt.NDArray[np.float64]
 
-# Template of the forms: eyes and mouth as fractions of the crop's side, with room for a dropped jaw.
-EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))
 # Smoothing of the splines that free crops of the person's shape, see ``spline_field``.
 SHAPE_SMOOTHING = 0.5
-# Data sets of rendered people.
-RENDERED = ("synth",)
-# Ridge penalty of the regression that estimates neutral landmarks (coordinates as fractions of the side).
-REST_PENALTY = 0.02
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class PixelOptions:
     @property
     def template(self) -> Template:
         """The affine template that training crops are cut with."""
-        return Template(self.size, "affine", *EYES_AND_MOUTH)
+        return affine_template(self.size)
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def fit_pixel(
         DataError: no pair to learn from, or landmarks missing for the displaced form.
     """
     fit = _fit_displaced if options.form == "displaced" else _fit_still
-    chosen = {expression: _pair_rows(crops, expression) for expression in LABELS}
+    chosen = {expression: pair_rows(crops, expression) for expression in LABELS}
     chosen = {expression: rows for expression, rows in chosen.items() if len(rows)}
     if not chosen:
         raise DataError(
@@ -107,15 +105,6 @@ def fit_pixel(
     )
     template, tensors = fit(crops, options, chosen, progress)
     return PixelModel(settings, template, tensors)
-
-
-def _pair_rows(crops: CropSet, expression: Expression) -> npt.NDArray[np.int64]:
-    """Return the pairs (P, 2) that teach a target: from neutral to it, or from anything to neutral."""
-    sources, targets = crops.labels[crops.pairs[:, 0]], crops.labels[crops.pairs[:, 1]]
-    wanted = targets == expression.label
-    if expression is not Expression.NEUTRAL:
-        wanted &= sources == Expression.NEUTRAL.label
-    return crops.pairs[wanted]
 
 
 def _load(crops: CropSet, rows: npt.NDArray[np.int64]) -> Iterator[_Pair]:
@@ -168,16 +157,16 @@ def _fit_displaced(
     chosen: dict[Expression, npt.NDArray[np.int64]],
     progress: Progress,
 ) -> tuple[Template, dict[str, Tensor]]:
-    chosen = {expression: _with_landmarks(crops, rows) for expression, rows in chosen.items()}
+    chosen = {expression: with_landmarks(crops, rows) for expression, rows in chosen.items()}
     shape = _mean_shape(crops)
     size = options.size
     channels = 1 if options.channels == "shared" else 3
     flows, weights, biases, insides, whites, goals = [], [], [], [], [], []
     for done, (expression, rows) in enumerate(chosen.items(), start=1):
         move = np.zeros((68, 2))
-        rows = _photographs(crops, rows)
+        rows = photographs(crops, rows)
         if expression is not Expression.NEUTRAL:
-            rows = _agreeing(crops, rows, options.agreement)
+            rows = agreeing(crops, rows, options.agreement)
             moves = crops.landmarks[rows[:, 1]] - crops.landmarks[rows[:, 0]]
             move = _symmetric(moves.mean(0).astype(np.float64))
         goal = closed(shape + move)
@@ -212,9 +201,6 @@ def _fit_displaced(
         goals.append(torch.from_numpy((goal + 0.5) / size))
         progress(done, len(chosen))
     rest, noise = fit_rest(crops, size)
-    template = Template(
-        size, "spline", *EYES_AND_MOUTH, tuple((float(x), float(y)) for x, y in (shape + 0.5) / size)
-    )
     tensors = {
         "flow": coarse(torch.stack(flows)),
         "weight": torch.stack(weights).float(),
@@ -225,28 +211,16 @@ def _fit_displaced(
         "rest": rest,
         "rest_noise": noise,
     }
-    return template, tensors
-
-
-def _with_landmarks(crops: CropSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    known = np.isfinite(crops.landmarks[rows]).all((1, 2, 3))
-    if not known.any():
-        raise DataError(
-            "the displaced form needs landmarks of inputs and targets; crop with --landmarks builtin"
-        )
-    return rows[known]
+    return spline_template(shape, size), tensors
 
 
 def _mean_shape(crops: CropSet) -> Points:
     """Return the mean landmarks of the neutral faces, made symmetric, (68, 2) crop pixels."""
     neutral = crops.own & (crops.labels == Expression.NEUTRAL.label)
     neutral &= np.isfinite(crops.landmarks).all((1, 2))
-    photographs = neutral & ~np.isin(crops.sources, RENDERED)
-    neutral = photographs if photographs.any() else neutral
-    mean = crops.landmarks[neutral].mean(0).astype(np.float64)
-    mirrored = mean[list(MIRRORED)].copy()
-    mirrored[:, 0] = crops.template.size - 1 - mirrored[:, 0]
-    return closed((mean + mirrored) / 2)
+    real = neutral & (crops.sources != SYNTH)
+    neutral = real if real.any() else neutral
+    return symmetric(crops.landmarks[neutral].mean(0).astype(np.float64), crops.template.size)
 
 
 def _symmetric(move: Points) -> Points:
@@ -255,47 +229,7 @@ def _symmetric(move: Points) -> Points:
     return (move + mirrored) / 2
 
 
-def _photographs(crops: CropSet, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the pairs of real photos where there are any: rendered faces teach shape, not the look of skin."""
-    real = ~np.isin(crops.sources[rows[:, 1]], RENDERED)
-    return rows[real] if real.any() else rows
-
-
-def _agreeing(crops: CropSet, rows: npt.NDArray[np.int64], share: float) -> npt.NDArray[np.int64]:
-    """Return the share of the pairs whose motion is nearest the median motion."""
-    moves = crops.landmarks[rows[:, 1]] - crops.landmarks[rows[:, 0]]
-    distance = ((moves - np.median(moves, axis=0)) ** 2).sum((1, 2))
-    return rows[np.sort(np.argsort(distance, kind="stable")[: max(1, round(share * len(rows)))])]
-
-
 def _freed(image: Tensor, landmarks: Points, goal: Points) -> Tensor:
     """Return a (3, S, S) crop warped so that its landmarks lie on ``goal``."""
     field = spline_field(goal, landmarks - goal, image.shape[-1], SHAPE_SMOOTHING)
     return sample(image[None], positions(torch.from_numpy(field)[None]), "bicubic")[0].clamp(0, 1)
-
-
-def fit_rest(crops: CropSet, size: int) -> tuple[Tensor, Tensor]:
-    """Fit the ridge regression from a face's landmarks to the motion that makes them neutral.
-
-    Args:
-        crops: pairs to neutral, and neutral faces of their own, which must stay.
-        size: crop side; coordinates are divided by it.
-
-    Returns:
-        (137, 136) matrix, the last row for the constant, and the root mean square motion that it wrongly gives
-        to neutral faces, as a fraction of the side.
-    """
-    rows = _with_landmarks(crops, _pair_rows(crops, Expression.NEUTRAL))
-    neutral = np.flatnonzero(crops.own & (crops.labels == Expression.NEUTRAL.label))
-    neutral = neutral[np.isfinite(crops.landmarks[neutral]).all((1, 2))]
-    moves = crops.landmarks[rows[:, 1]] - crops.landmarks[rows[:, 0]]
-    repeats = max(1, len(rows) // (3 * max(1, len(neutral))))
-    still = np.repeat(neutral, repeats)
-    known = np.concatenate([crops.landmarks[rows[:, 0]], crops.landmarks[still]]).reshape(-1, 136) / size
-    wanted = np.concatenate([moves.reshape(-1, 136), np.zeros((len(still), 136))]) / size
-    known = np.concatenate([known, np.ones((len(known), 1))], axis=1).astype(np.float64)
-    gram = known.T @ known + REST_PENALTY * np.diag([1.0] * 136 + [0.0])
-    matrix = np.linalg.solve(gram, known.T @ wanted)
-    wrong = known[len(rows) :] @ matrix if len(still) else np.zeros((1, 136))
-    noise = float(np.sqrt((wrong**2).mean()))
-    return torch.from_numpy(matrix), torch.tensor(noise)

@@ -8,13 +8,14 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from sargan_core.data.samples import SYNTH
 from sargan_core.faces.carry import Seen, carry
 from sargan_core.faces.eyes import eyes_region
 from sargan_core.faces.mouth import lips_region
 from sargan_core.faces.outline import face_mask
 from sargan_core.models.shading import LIMITS, Shading
 from sargan_core.progress import Progress
-from sargan_core.training.aipgan_data import RENDERED, ExpressionCrops
+from sargan_core.training.aipgan_data import ExpressionCrops
 
 Points = npt.NDArray[np.float64]
 
@@ -38,7 +39,7 @@ def fit_shading(crops: ExpressionCrops, progress: Progress = lambda done, total:
             not the look of skin.
         progress: called with (done, total).
     """
-    real = crops.sources != RENDERED
+    real = crops.sources != SYNTH
     moved = crops.neutral != np.arange(len(crops))
     rows = np.flatnonzero(moved & real if (moved & real).any() else moved)
     size = crops.template.size

@@ -7,7 +7,8 @@ from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.registry import load_model
-from sargan_core.training.pixel import PixelOptions, fit_pixel, fit_rest
+from sargan_core.training.pixel import PixelOptions, fit_pixel
+from sargan_core.training.pixel_rest import fit_rest
 from sargan_core.training.pixel_run import edit_crop, held_out_figures
 
 SIZE = 64
