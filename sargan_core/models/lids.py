@@ -6,6 +6,8 @@ that a wink or a blink of a reference is seen as a motion of its lids.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -83,13 +85,21 @@ def with_shut_lids(
     device = next(network.parameters()).device
     with torch.inference_mode():
         answers = torch.sigmoid(network(eye_patches(pixels, points).to(device))).cpu().tolist()
-    for eye, answer in zip(EYES, answers, strict=True):
-        share = min(1.0, max(0.0, (answer - SHUT[0]) / (SHUT[1] - SHUT[0])))
+    shares = [min(1.0, max(0.0, (answer - SHUT[0]) / (SHUT[1] - SHUT[0]))) for answer in answers]
+    return shut_lids(points, shares).astype(np.float32)
+
+
+def shut_lids(
+    landmarks: npt.NDArray[np.float64], shares: Sequence[float] | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the landmarks with the lids of each of ``EYES`` together by a share, 1 = shut."""
+    points = landmarks.copy()
+    for eye, share in zip(EYES, shares, strict=True):
         for upper, lower in ((eye[1], eye[5]), (eye[2], eye[4])):
-            meeting = points[upper] + MEETING * (points[lower] - points[upper])
-            points[upper] += share * (meeting - points[upper])
-            points[lower] += share * (meeting - points[lower])
-    return points.astype(np.float32)
+            meeting = landmarks[upper] + MEETING * (landmarks[lower] - landmarks[upper])
+            points[upper] += share * (meeting - landmarks[upper])
+            points[lower] += share * (meeting - landmarks[lower])
+    return points
 
 
 def _standard(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

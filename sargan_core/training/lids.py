@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sargan_core.data.samples import SYNTH
 from sargan_core.faces.carry import Seen, carry
 from sargan_core.models.lids import LidsNetwork, eye_patches, shut_lids
 from sargan_core.progress import Progress
-from sargan_core.training.aipgan_data import RENDERED, ExpressionCrops
+from sargan_core.training.aipgan_data import ExpressionCrops
 from sargan_core.training.shading import seen
 
 STEPS, BATCH, RATE = 500, 64, 2e-3
@@ -33,7 +34,7 @@ def lid_patches(
         progress: called with (done, total).
     """
     rng = np.random.default_rng(seed)
-    odds = np.where(crops.sources == RENDERED, 0.3, 1.0)
+    odds = np.where(crops.sources == SYNTH, 0.3, 1.0)
     patches, answers = [], []
     total = SHUT + OPEN
     for number in range(total):

@@ -9,12 +9,13 @@ from sargan_core.faces.align import Template
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.aipgan import AipganSettings
 from sargan_core.models.discriminator import DiscriminatorSettings
+from sargan_core.models.lids import shut_lids
 from sargan_core.models.weights import find_record
 from sargan_core.training.aipgan import AipganTask, attention_error, blobs
 from sargan_core.training.aipgan_bank import TransferBank, make_bank
 from sargan_core.training.aipgan_data import ExpressionCrops, draw_triples
 from sargan_core.training.aipgan_recipe import AipganTraining, paired_recipe, paper_recipe
-from sargan_core.training.lids import lid_patches, shut_lids, train_lids
+from sargan_core.training.lids import lid_patches, train_lids
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.training.shading import fit_shading
