@@ -93,7 +93,7 @@ def _target(
     source: Path, name: str, output: str | None, several: bool, option: str, endings: Collection[str]
 ) -> Path:
     if output is None:
-        return STREAM if source == STREAM else source.with_name(name)
+        return STREAM if source == STREAM else source.parent / name
     if output == "-":
         if several:
             raise UsageError(f"{option} - takes one image; give one input, or a folder with {option} FOLDER")

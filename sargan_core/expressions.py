@@ -63,6 +63,7 @@ def _names() -> dict[str, Expression]:
 
 
 NAMES: dict[str, Expression] = _names()
+LONGEST_SHOWN = 40  # characters of a wrong name that a message repeats
 
 
 def parse_expression(name: str) -> Expression:
@@ -77,7 +78,8 @@ def parse_expression(name: str) -> Expression:
     close = difflib.get_close_matches(name.strip().lower(), NAMES, n=1, cutoff=0.6)
     hint = f" Did you mean '{NAMES[close[0]]}'?" if close else ""
     listed = ", ".join(sorted(expression.value for expression in Expression))
-    raise UsageError(f"unknown expression '{name}'.{hint} Known: {listed}")
+    given = name if len(name) <= LONGEST_SHOWN else name[:LONGEST_SHOWN] + "…"
+    raise UsageError(f"unknown expression '{given}'.{hint} Known: {listed}")
 
 
 @dataclass(frozen=True)

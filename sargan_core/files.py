@@ -171,7 +171,11 @@ def _place_without_overwriting(temporary: Path, place: Path) -> None:
             raise
     # File systems without hard links: claim the name first, then put the file in its place.
     os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    temporary.replace(place)
+    try:
+        temporary.replace(place)
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
 
 
 def _explained(error: OSError, path: Path) -> PhotoError:

@@ -36,6 +36,11 @@ def test_default_name_keeps_odd_names_whole(folder):
     assert targets("фото.копия.JPG", "no suffix") == [Path("фото.копия-happy.JPG"), Path("no suffix-happy")]
 
 
+def test_a_folder_as_an_input_is_for_the_reader_to_refuse(folder):
+    assert targets(".") == [Path("-happy")]
+    assert targets("/") == [Path("/-happy")]
+
+
 def test_another_format_gets_another_ending(folder):
     assert targets("a.jpg", suffix=".png") == [Path("a-happy.png")]
 

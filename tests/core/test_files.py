@@ -80,6 +80,19 @@ def test_file_systems_without_hard_links(folder: Path, monkeypatch: pytest.Monke
     assert names(folder) == {"old.png", "new.png"}
 
 
+def test_a_name_that_was_claimed_for_a_result_that_did_not_come_is_free_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fails(*_: object) -> None:
+        raise OSError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "link", fails)
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(PhotoError):
+        write_atomically(folder / "new.png", b"new")
+    assert names(folder) == {"old.png"}
+
+
 @pytest.mark.parametrize("problem", [KeyboardInterrupt(), ValueError("broken"), SystemExit(1)], ids=repr)
 @pytest.mark.parametrize("name", ["old.png", "new.png"])
 def test_interrupted_writing_leaves_everything_as_it_was(folder: Path, name: str, problem: BaseException):
