@@ -1,25 +1,28 @@
-"""How fast a batch is: beside what its own stages allow, and beside a plain loop; and how much memory it takes.
+"""How fast a batch is: beside what its own stages allow, and beside a plain loop.
 
-    .venv/bin/python benchmarks/batch_speed.py [--data FOLDER] [--photos 64] [--few 6] [--many 18]
+    .venv/bin/python benchmarks/batch_speed.py [--data FOLDER] [--photos 64]
 
-1. The local engine on photos of 1350 x 1350, model sargan (random weights: the same work), in this process.
-2. What its stages allow: cores / sum of the stage times, once as measured in the run, once of a single thread alone.
-3. A plain loop: Pillow, OpenCV and the published network, one photo at a time, with all cores for each step.
-4. Peak memory of the command for few and for many photos of 12 megapixels (in full: --few 64 --many 640).
+1. The local engine on photos of 1350 x 1350, model sargan (the published network, random weights: the same work).
+2. What its stages allow, cores / sum of the stage times: as measured in the run; of one thread while as many processes
+   as there are cores do the same; of one thread while the other cores have nothing to do.
+3. A plain loop: Pillow, OpenCV and the published network run eagerly, one photo at a time, all cores for each step.
+   The steps are the engine's: one search on a copy of 640 px, two passes of the landmark network on the crop and its
+   mirror image, crop, network, a soft mask, the change enlarged and added, JPEG.
 
-Without --data the photos are those in shared/data/frames, or else scikit-image's astronaut.
+Without --data the photos are those in shared/data/frames, or else scikit-image's astronaut. For memory see
+batch_memory.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
-import sys
+import multiprocessing
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -36,18 +39,18 @@ from sargan_core.batch.run import Policy, run_batch
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.expressions import parse_mix
 from sargan_core.faces.align import similarity
-from sargan_core.faces.find import _detect
+from sargan_core.faces.find import Face, _detect
 from sargan_core.faces.landmarks import BuiltinLandmarks
 from sargan_core.models.generator import Generator, one_hot
 from sargan_core.models.generator_file import save_generator
 from sargan_core.photo import encode_photo, read_photo
 from sargan_core.training.prepare import sargan_template
 
-SIDE, LARGE_SIDE = 1350, 3464
+SIDE = 1350
 TARGET = parse_mix("happy")
 
 
-def engine_run(photos: Path, out: Path, settings: EditSettings) -> tuple[float, dict[str, float], Editor]:
+def engine_run(photos: Path, out: Path, settings: EditSettings) -> tuple[float, dict[str, float]]:
     """Return wall seconds of the local engine (with loading the model), and the mean seconds of its stages."""
     plan = make_plan(
         PlanRequest((str(photos),), listed=None, root=None, folder=out, mixes=[TARGET], strengths=[1.0])
@@ -59,10 +62,10 @@ def engine_run(photos: Path, out: Path, settings: EditSettings) -> tuple[float, 
     if not summary.complete:
         raise SystemExit(f"not every photo was edited: {dict(summary.outcomes)}")
     stages = {name: seconds / summary.total for name, seconds in summary.stages.items()}
-    return wall, stages, Editor(settings)
+    return wall, stages
 
 
-def alone(photos: list[Path], editor: Editor, folder: Path) -> dict[str, float]:
+def alone(photos: Sequence[Path], editor: Editor, folder: Path) -> dict[str, float]:
     """Return the mean seconds of every stage, one thread, one photo at a time."""
     threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
@@ -76,7 +79,7 @@ def alone(photos: list[Path], editor: Editor, folder: Path) -> dict[str, float]:
         times.append(time.perf_counter())
         data = encode_photo(result.photo)
         times.append(time.perf_counter())
-        (folder / path.name).write_bytes(data)
+        (folder / f"alone-{path.name}").write_bytes(data)
         times.append(time.perf_counter())
         read, _, encode, write = np.diff(times)
         for name, seconds in {"decode": read, **result.seconds, "encode": encode, "write": write}.items():
@@ -84,6 +87,35 @@ def alone(photos: list[Path], editor: Editor, folder: Path) -> dict[str, float]:
     torch.set_num_threads(threads[0])
     cv2.setNumThreads(threads[1])
     return sums
+
+
+def alone_side_by_side(
+    photos: Sequence[Path], settings: EditSettings, folder: Path, cores: int
+) -> dict[str, float]:
+    """Return the mean seconds of every stage, one thread a process, as many processes as there are cores."""
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(cores)
+    with context.Pool(cores, _meet, (together,)) as pool:
+        places = [folder / f"process-{number}" for number in range(cores)]
+        work = [(photos, settings, place) for place in places]
+        results = pool.starmap(_alone_together, work, chunksize=1)
+    return mean_stages(results)
+
+
+def _meet(together: object) -> None:
+    globals()["TOGETHER"] = together
+
+
+def _alone_together(photos: Sequence[Path], settings: EditSettings, folder: Path) -> dict[str, float]:
+    folder.mkdir(exist_ok=True)
+    editor = Editor(settings)
+    alone(photos[:1], editor, folder)
+    globals()["TOGETHER"].wait()
+    return alone(photos, editor, folder)
+
+
+def mean_stages(measured: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {stage: float(np.mean([times[stage] for times in measured])) for stage in measured[0]}
 
 
 class PlainLoop:
@@ -100,13 +132,12 @@ class PlainLoop:
     def edit(self, source: Path, target: Path) -> None:
         image = Image.open(source)
         pixels = np.asarray(image.convert("RGB"))
-        scale = 1280 / max(pixels.shape)
+        scale = 640 / max(pixels.shape)
         copy = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        small = cv2.resize(copy, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        found = [(face, 2 / scale) for face in _detect(small)] + [(face, 1 / scale) for face in _detect(copy)]
-        face, factor = max(found, key=lambda pair: pair[0].score)
-        face = type(face)(face.box, face.score, (face.points * factor).astype(np.float32))
-        points = self.landmarks.landmarks(pixels, face).astype(np.float64)
+        face = max(_detect(copy), key=lambda found: found.score)
+        face = Face(face.box, face.score, (face.points / scale).astype(np.float32))
+        with mock.patch("sargan_core.faces.landmarks.one_thread", nullcontext):  # all cores here too
+            points = self.landmarks.landmarks(pixels, face).astype(np.float64)
         eyes_and_mouth = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[48:68].mean(0)])
         matrix = similarity(sargan_template(128).pixels(), eyes_and_mouth)
         inverted = cv2.WARP_INVERSE_MAP | cv2.INTER_AREA
@@ -117,21 +148,8 @@ class PlainLoop:
         size = pixels.shape[1], pixels.shape[0]
         large = cv2.warpAffine(change, matrix, size, flags=cv2.INTER_CUBIC)
         mask = cv2.warpAffine(self.mask, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
-        edited = np.clip(pixels / 255.0 + mask * large, 0, 1)
+        edited = np.clip(pixels.astype(np.float32) / 255 + mask * large, 0, 1)
         Image.fromarray((edited * 255).round().astype(np.uint8)).save(target, quality=92)
-
-
-def peak_memory(photos: Path, out: Path, weights: Path) -> tuple[float, float]:
-    """Return the peak resident memory in MB and the wall seconds of ``sargan batch``."""
-    command = [sys.executable, "-m", "sargan_cli", "batch", str(photos), "--expr", "happy", "--quiet"]
-    command += ["--weights", str(weights), "--model", "sargan", "--out", str(out), "--device", "cpu"]
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return usage.ru_maxrss / 1024, time.perf_counter() - started
 
 
 def listed(stages: dict[str, float]) -> str:
@@ -144,8 +162,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of portraits")
     parser.add_argument("--photos", type=int, default=64)
-    parser.add_argument("--few", type=int, default=6, help="photos of 12 megapixels for the memory figure")
-    parser.add_argument("--many", type=int, default=18)
     options = parser.parse_args()
     cores = available_cores()
     with tempfile.TemporaryDirectory() as name:
@@ -156,48 +172,44 @@ def main() -> None:
         photos = folder / "photos"
         make_photos(photos, options.photos, SIDE, options.data)
         files = sorted(photos.iterdir())
-        for place in ("alone", "plain"):
-            (folder / place).mkdir()
+        results = folder / "results"
+        results.mkdir()
         settings = EditSettings("sargan", weights=weights, device="cpu", check=False)
         loop, editor = PlainLoop(generator), Editor(settings)
-        part = files[: max(4, len(files) // 8)]
-        loop.edit(files[0], folder / "plain" / "warm.jpg")
-        alone(files[:1], editor, folder / "alone")
+        part = files[: max(6, len(files) // 4)]
+        loop.edit(files[0], results / "warm.jpg")
+        alone(files[:1], editor, results)
 
         plain: list[float] = []
         single: list[dict[str, float]] = []
-        for _ in range(2):  # before and after the batch, so that both meet the same disturbances
+        busy: list[dict[str, float]] = []
+        for before in (True, False):  # before and after the batch, so that all meet the same disturbances
             started = time.perf_counter()
             for path in part:
-                loop.edit(path, folder / "plain" / path.name)
+                loop.edit(path, results / path.name)
             plain.append((time.perf_counter() - started) / len(part))
-            single.append(alone(part, editor, folder / "alone"))
-            if len(plain) == 1:
-                wall, stages, _ = engine_run(photos, folder / "edited", settings)
-        by_stage = {stage: float(np.mean([times[stage] for times in single])) for stage in single[0]}
+            single.append(alone(part, editor, results))
+            busy.append(alone_side_by_side(part, settings, results, cores))
+            if before:
+                wall, stages = engine_run(photos, folder / "edited", settings)
 
         rate = len(files) / wall
         print(f"{len(files)} photos of {SIDE} x {SIDE}, model sargan, {cores} cores, without checks")
-        print(f"local engine        {rate:6.2f} photos/s (loading the model included: {wall:.1f} s)")
-        for title, times in (("stages in the run", stages), ("stages alone", by_stage)):
+        print(f"local engine          {rate:6.2f} photos/s (loading the model included: {wall:.1f} s)")
+        for title, times in (
+            ("stages in the run", stages),
+            ("stages, cores busy", mean_stages(busy)),
+            ("stages, cores idle", mean_stages(single)),
+        ):
             bound = cores / sum(times.values())
-            print(f"{title:19} {bound:6.2f} photos/s allowed; the engine reaches {rate / bound:.0%}")
-            print(f"                    {listed(times)}")
+            print(f"{title:21} {bound:6.2f} photos/s allowed; the engine reaches {rate / bound:.0%}")
+            print(f"{'':22}{listed(times)}")
         loop_rate = 1 / float(np.mean(plain))
         print(
-            f"plain loop          {loop_rate:6.2f} photos/s; the engine is {rate / loop_rate:.2f} times as fast"
+            f"plain loop            {loop_rate:6.2f} photos/s; the engine is {rate / loop_rate:.2f} times as fast"
         )
         entries = read_manifest(folder / "edited").values()
         assert all(entry.outcome == "done" for entry in entries)
-
-        shutil.rmtree(photos)
-        for count in (options.few, options.many):
-            large = folder / f"large-{count}"
-            make_photos(large, count, LARGE_SIDE, options.data, distinct=2)
-            peak, seconds = peak_memory(large, folder / f"edited-{count}", weights)
-            print(
-                f"12 megapixels: {count:4} photos, peak {peak:.0f} MB, {count / seconds:.2f} photos/s with start-up"
-            )
 
 
 if __name__ == "__main__":

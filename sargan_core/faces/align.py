@@ -114,6 +114,7 @@ class Alignment:
         residual: (2, S, S) float32 crop pixels, channel 0 = x, 1 = y, the spline's part; None for the other kinds.
         landmarks: (68, 2) float32 crop pixels of the face itself; None without landmarks.
         rest: (68, 2) float32 crop pixels, where they would lie if the face were neutral; None without landmarks.
+        known_inverse: (1, 2, S, S) float32 crop pixels, the inverse of ``residual``; None = worked out when needed.
     """
 
     template: Template
@@ -121,6 +122,7 @@ class Alignment:
     residual: npt.NDArray[np.float32] | None = None
     landmarks: npt.NDArray[np.float32] | None = None
     rest: npt.NDArray[np.float32] | None = None
+    known_inverse: Tensor | None = None
 
     @property
     def scale(self) -> float:
@@ -137,13 +139,16 @@ class Alignment:
         """Map photo positions (B, 2, H, W) to crop positions (B, 2, H, W), the inverse of ``to_photo``."""
         inverse = np.linalg.inv(to_square(self.matrix))[:2]
         where = _affine(torch.from_numpy(inverse).to(where), where)
-        if self._inverse_residual is not None:
-            where = where + sample(self._inverse_residual.to(where), where)
+        if self.inverse is not None:
+            where = where + sample(self.inverse.to(where), where)
         return where
 
     @cached_property
-    def _inverse_residual(self) -> Tensor | None:
-        return None if self.residual is None else invert(torch.from_numpy(self.residual)[None])
+    def inverse(self) -> Tensor | None:
+        """The inverse of ``residual``, (1, 2, S, S) float32 crop pixels; None without a residual."""
+        if self.known_inverse is not None or self.residual is None:
+            return self.known_inverse
+        return invert(torch.from_numpy(self.residual)[None])
 
 
 def _affine(matrix: Tensor, where: Tensor) -> Tensor:
@@ -207,7 +212,8 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
     straight = Alignment(template, matrix, _unfolded_spline(shape, still, template.size))
     own = straight.to_crop(_as_positions(face.landmarks))
     neutral = straight.to_crop(_as_positions(apply_matrix(matrix, still)))
-    return replace(straight, landmarks=own[0, :, :, 0].T.numpy(), rest=neutral[0, :, :, 0].T.numpy())
+    own, neutral = own[0, :, :, 0].T, neutral[0, :, :, 0].T
+    return replace(straight, landmarks=own.numpy(), rest=neutral.numpy(), known_inverse=straight.inverse)
 
 
 def _unfolded_spline(

@@ -7,7 +7,7 @@ import torch
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.align import Template, align, anchors, apply_matrix, extract, similarity
 from sargan_core.faces.find import Face
-from sargan_core.faces.warp import smallest_area
+from sargan_core.faces.warp import invert, smallest_area
 
 POINTS = ((0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
 
@@ -77,6 +77,15 @@ def test_spline_brings_landmarks_near_the_template_and_back():
     assert np.abs(fitted.landmarks - wanted).mean() < 0.5 * np.abs(straight.landmarks - wanted).mean()
     where = torch.rand(1, 2, 5, 5) * 63
     assert torch.allclose(fitted.to_crop(fitted.to_photo(where)), where, atol=0.02)
+
+
+def test_a_spline_is_inverted_once(monkeypatch):
+    shape, landmarks = shape_and_landmarks()
+    inverted = []
+    monkeypatch.setattr("sargan_core.faces.align.invert", lambda field: inverted.append(1) or invert(field))
+    fitted = align(face(landmarks=landmarks.astype(np.float32)), template("spline", shape=shape))
+    fitted.to_crop(torch.rand(1, 2, 5, 5) * 63)
+    assert len(inverted) == 1
 
 
 def test_spline_without_landmarks_is_the_affine_fit():

@@ -103,6 +103,15 @@ def test_enlarging_keeps_the_crops_own_pixels_and_is_smooth_between_them():
     )
 
 
+@pytest.mark.parametrize("size", [31, 64, 150])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_enlarging_is_the_librarys_bicubic_also_where_its_blocks_meet(size, factor):
+    noise = torch.rand(1, 5, size, size)
+    side = factor * (size - 1) + 1
+    wanted = torch.nn.functional.interpolate(noise, (side, side), mode="bicubic", align_corners=True)
+    assert torch.allclose(enlarged(noise, factor), wanted, atol=1e-4)
+
+
 def test_mask_is_whole_in_the_middle_and_nothing_at_the_border():
     mask = crop_mask(128)[0, 0]
     assert mask[64, 64] == 1
