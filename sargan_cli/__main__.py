@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sargan_cli.console import Console, closed_pipe_is_quiet
 from sargan_cli.outcomes import INTERRUPTED, OK, exit_code, say_error
+from sargan_cli.streams import open_missing_streams
 from sargan_core.outcome import message
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return INTERRUPTED
         try:
             code = app(args=arguments, prog_name="sargan", standalone_mode=False)
+            sys.stdout.flush()
         except typer.TyperException as error:
             console.error(_usage_line(error))
             return error.exit_code
@@ -57,6 +59,7 @@ def run() -> None:
     All work and all files are finished when ``main`` returns; taking torch's modules apart afterwards would cost more
     time than an edit. Processes of a distributed run end the long way, because they have others to tell.
     """
+    open_missing_streams()
     for kind in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
         if kind is not None and signal.getsignal(kind) is signal.SIG_DFL:
             signal.signal(kind, _interrupt)

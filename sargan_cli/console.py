@@ -17,6 +17,7 @@ from sargan_core.outcome import plain
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress
+    from rich.text import Text
 
 Item = TypeVar("Item")
 
@@ -50,7 +51,7 @@ class Console:
     def note(self, text: str) -> None:
         """Say something on stderr."""
         if not self.quiet:
-            _errors().print(plain(text), markup=False)
+            _print(plain(text))
 
     def warning(self, text: str) -> None:
         """Say on stderr what may spoil a result."""
@@ -147,7 +148,17 @@ def print_table(
 def _say(kind: str, style: str, text: str) -> None:
     from rich.text import Text
 
-    _errors().print(Text.assemble((kind, style), " ", plain(text)))
+    _print(Text.assemble((kind, style), " ", plain(text)))
+
+
+def _print(text: str | Text) -> None:
+    """Print on stderr; that a message has no place (the disk of a log is full) spoils no result."""
+    try:
+        _errors().print(text, markup=False)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return
 
 
 @functools.cache
@@ -167,7 +178,7 @@ def _results() -> RichConsole:
 
 @contextlib.contextmanager
 def closed_pipe_is_quiet() -> Iterator[None]:
-    """End the process quietly when the reader of stdout has gone (as in ``sargan … | head -1``).
+    """End the process quietly when the reader of stdout has gone (as in ``sargan … | head -1``), or its disk is full.
 
     Raises:
         SystemExit: with code 1, because not everything was delivered.
@@ -175,7 +186,7 @@ def closed_pipe_is_quiet() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         # The interpreter flushes stdout once more at exit; that must not hit the closed pipe again.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,45 @@ def test_ctrl_c_while_waiting_for_stdin_gives_130():
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
+
+
+def without(*streams: int, arguments: tuple[str, ...]) -> tuple[int, str]:
+    """Run a command whose process is started without some of the standard streams."""
+    process = subprocess.run(
+        [sys.executable, "-m", "sargan_cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: [os.close(stream) for stream in streams],
+    )
+    return process.returncode, process.stderr
+
+
+def test_without_streams_nothing_lands_in_files_and_what_is_lost_is_said():
+    assert without(2, arguments=("models", "path")) == (0, "")
+    assert without(0, 1, 2, arguments=("models", "path")) == (1, "")
+    code, errors = without(1, arguments=("models", "path"))
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "standard output is closed" in errors
+    code, errors = without(0, arguments=("detect", "-"))
+    assert (code, errors) == (1, "error: stdin: the file is empty (0 bytes); get the file again\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_a_stream(tmp_path):
+    command = [sys.executable, "-m", "sargan_cli", "models", "list"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "No space left" in done.stderr
+        # A log without room spoils no result, and an error keeps its code.
+        done = subprocess.run([*command[:-1], "nothing"], stderr=full, timeout=60, check=False)
+        assert done.returncode == 2
 
 
 def unread(pipe):
