@@ -165,9 +165,10 @@ def evaluate(
 
 def _make_folder(out: Path) -> None:
     from sargan_core.evaluation.run import JOURNAL
+    from sargan_core.evaluation.series_report import JSON as SERIES
 
     if out.is_dir():
-        if any(out.iterdir()) and not any((out / name).is_file() for name in (JOURNAL, "series.json")):
+        if any(out.iterdir()) and not any((out / name).is_file() for name in (JOURNAL, SERIES)):
             raise UsageError(
                 f"--out {out}: holds other files; name a new folder, or one of an earlier evaluation"
             )
