@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_files import DONE, Case, make_corpus, portrait
+from odd_case import DONE, Case, limit, portrait
+from odd_files import make_corpus
 
 from sargan_core.files import shown
 from sargan_core.photo import Photo, read_photo
 
 # Peak of one process with torch and the networks loaded, and what small photos may add, in MB.
 LOADED = 900
-SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         *names,
         "--expr",
         "happy",
+        "--model",
+        "pixel-plain",
         "--json",
         "-o",
         str(output),
     ]
     log, results = output.parent / "log.txt", output.parent / "results.txt"
     with log.open("wb") as errors, results.open("wb") as lines:
-        # The alarm survives into the command: what hangs is ended, and its code says so.
-        process = subprocess.Popen(
-            command, stdout=lines, stderr=errors, preexec_fn=lambda: signal.alarm(SECONDS)
-        )
+        process = subprocess.Popen(command, stdout=lines, stderr=errors, preexec_fn=limit)
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     reports = [json.loads(line) for line in results.read_text().splitlines()]

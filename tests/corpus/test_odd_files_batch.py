@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from odd_files import DONE, UNREADABLE, Case, make_corpus
+from odd_case import DONE, SECONDS, UNREADABLE, Case, limit
+from odd_files import make_corpus
 
 from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
 from sargan_core.photo import read_photo
 
-SECONDS = 240
+WAIT = 10 * SECONDS
 # A folder takes what is there, is a file, and is called a photo.
 NOT_TAKEN = ("missing.jpg", "folder.jpg", "no-extension")
 
@@ -48,18 +49,18 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
             command(folder, output),
             stdout=subprocess.PIPE,
             stderr=errors,
-            preexec_fn=lambda: signal.alarm(SECONDS),
+            preexec_fn=limit,
         )
         assert first.stdout is not None
         first.stdout.readline()  # it works on the folder now, and stands still there
         first.send_signal(signal.SIGSTOP)
         try:
             second = subprocess.run(
-                command(folder, output), capture_output=True, text=True, timeout=SECONDS, check=False
+                command(folder, output), capture_output=True, text=True, timeout=WAIT, check=False
             )
         finally:
             first.send_signal(signal.SIGCONT)
-        first.communicate(timeout=SECONDS)
+        first.communicate(timeout=WAIT)
     taken = {name: case for name, case in cases.items() if name not in NOT_TAKEN}
     return Batch(folder, output, taken, first.returncode, log.read_text(), second)
 
@@ -113,7 +114,7 @@ def test_after_other_times_of_change_only_what_could_not_be_opened_is_tried_agai
             if path.is_file() and not path.is_symlink():
                 os.utime(path, (moment, moment))
     again = subprocess.run(
-        command(batch.folder, batch.output), capture_output=True, text=True, timeout=SECONDS, check=False
+        command(batch.folder, batch.output), capture_output=True, text=True, timeout=WAIT, check=False
     )
     assert again.returncode == 1
     assert {Path(json.loads(line)["output"]).name for line in again.stdout.splitlines()} == never_opened

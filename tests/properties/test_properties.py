@@ -11,7 +11,8 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from odd_files import portrait, stored_as
+from odd_case import portrait
+from odd_photos import stored_as
 from PIL import Image
 
 from sargan_core.batch.manifest import Entry, ManifestWriter, read_manifest
