@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from sargan_core.errors import TrainingError, UsageError
+from sargan_core.files import replacing, write_atomically
 
 OPTIONS = "options.json"
 METRICS = "metrics.jsonl"
@@ -68,15 +71,15 @@ class RunFolder:
         """Write a settings dataclass as ``options.json``."""
         if self._writes:
             text = json.dumps(asdict(options), indent=2, default=str)
-            (self.path / OPTIONS).write_text(text + "\n", encoding="utf-8")
+            write_atomically(self.path / OPTIONS, (text + "\n").encode(), overwrite=True)
 
     def cut_metrics(self, step: int) -> None:
-        """Drop the lines of ``metrics.jsonl`` after ``step``: a resumed run writes them again."""
+        """Drop the lines of ``metrics.jsonl`` after ``step``, and a torn one: a resumed run writes them again."""
         path = self.path / METRICS
         if self._writes and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            lines = path.read_bytes().splitlines()
+            kept = b"".join(line + b"\n" for line in lines if _step_of(line) <= step)
+            write_atomically(path, kept, overwrite=True)
 
     def write_metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Append one line to ``metrics.jsonl`` and the same values to the TensorBoard events."""
@@ -95,16 +98,15 @@ class RunFolder:
     def write_sheet(self, step: int, sheet: Tensor) -> None:
         """Write a (3, H, W) uint8 sheet as ``sheet-STEP.png``."""
         if self._writes:
-            Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy()).save(
-                self.path / f"sheet-{step:06d}.png"
-            )
+            file = io.BytesIO()
+            Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy()).save(file, "PNG")
+            write_atomically(self.path / f"sheet-{step:06d}.png", file.getvalue(), overwrite=True)
 
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace ``checkpoint.pt``; an interruption leaves the old one whole."""
         if self._writes:
-            part = self.path / (CHECKPOINT + ".part")
-            torch.save(state, part)
-            part.replace(self.path / CHECKPOINT)
+            with replacing(self.path / CHECKPOINT, overwrite=True) as temporary:
+                torch.save(state, temporary)
 
     def read_checkpoint(self) -> dict[str, Any]:
         """Return the state that ``write_checkpoint`` saved, on the CPU.
@@ -125,3 +127,11 @@ class RunFolder:
         """Write out what the event writer still holds."""
         if self._events is not None:
             self._events.close()
+
+
+def _step_of(line: bytes) -> float:
+    """Return the step of a line of metrics; a line that a full disk or a kill tore comes after all steps."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
