@@ -29,5 +29,9 @@ class DataError(SarganError):
     """A training data folder does not hold what training needs (exit code 1)."""
 
 
+class WorkerLostError(SarganError):
+    """A process that shared the work was ended from outside (exit code 1)."""
+
+
 class TrainingError(SarganError):
     """Training cannot go on, for instance because a loss is not finite (exit code 1)."""

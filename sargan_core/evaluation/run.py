@@ -18,7 +18,7 @@ import torch
 import sargan_core
 from sargan_core.data.crop_cache import checksum
 from sargan_core.device import choose_device
-from sargan_core.errors import DataError, UsageError
+from sargan_core.errors import DataError, UsageError, WorkerLostError
 from sargan_core.evaluation.cost import Cost, measure_cost
 from sargan_core.evaluation.protocol import Case, labelled_cases, unlabelled_cases
 from sargan_core.evaluation.records import NOTHING, TRUTH, Entry, Journal, Measure
@@ -203,7 +203,9 @@ def _work(
         for future in as_completed([pool.submit(_work_here, job) for job in jobs]):
             yield future.result()
     except BrokenProcessPool as error:
-        raise MemoryError("a worker was ended by the system; use fewer --workers") from error
+        raise WorkerLostError(
+            "a worker was ended from outside, perhaps for want of memory; call again to go on, with fewer --workers"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -71,7 +71,8 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd in a pickle either stops the reading or does not matter
+            # What is odd in a pickle either stops the reading or does not matter.
+            warnings.simplefilter("ignore")
             loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise

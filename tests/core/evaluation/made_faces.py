@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import struct
 from pathlib import Path
 
@@ -88,6 +91,13 @@ class MadeJudge:
 
 def made_judges(settings, device):
     """A factory that worker processes can import."""
+    return [MadeJudge()]
+
+
+def judges_that_end_workers(settings, device):
+    """As if the system had taken the memory of a worker back."""
+    if multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
     return [MadeJudge()]
 
 

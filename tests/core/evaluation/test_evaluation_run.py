@@ -1,13 +1,14 @@
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_faces import MadeJudge, made_judges
+from made_faces import MadeJudge, judges_that_end_workers, made_judges
 from PIL import Image
 
-from sargan_core.errors import DataError, UsageError, WeightsError
+from sargan_core.errors import DataError, UsageError, WeightsError, WorkerLostError
 from sargan_core.evaluation.examples import choose, make_gallery
 from sargan_core.evaluation.metrics import HIGHEST_PSNR
 from sargan_core.evaluation.records import Measure
@@ -127,6 +128,13 @@ def test_workers_measure_what_one_process_measures(finished, settings, tmp_path)
     # Not to the last bit: how float32 sums are split depends on the number of threads of a process.
     wanted = {person: expected[person] for person in ("synth-anna", "synth-bert")}
     assert results.people["in"]["none"]["mse"] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_worker_that_is_killed_ends_the_run_in_one_line(settings, tmp_path):
+    few = replace(settings, limit=2, models=(), curve_people=0, workers=2)
+    with pytest.raises(WorkerLostError, match="call again to go on, with fewer --workers"):
+        evaluate(few, tmp_path, judges_that_end_workers, costs=False)
+    assert multiprocessing.active_children() == []
 
 
 def test_another_judge_measures_anew(finished, settings, tmp_path, monkeypatch):
