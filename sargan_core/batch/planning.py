@@ -64,6 +64,7 @@ def make_plan(request: PlanRequest) -> Plan:
     found = find_photos(request.arguments, request.listed, request.root, _identity_test(folder, request))
     if request.in_place:
         folder = found.base
+        _keep_reference(variants, found)
     names, renamed = output_names([name for _, name in found.photos], request.format, request.suffix)
     sources = [Source(path, output) for (path, _), output in zip(found.photos, names, strict=True)]
     if not request.in_place:
@@ -191,6 +192,14 @@ def _check_in_place(request: PlanRequest, variants: Sequence[Variant]) -> None:
         raise UsageError("--in-place has room for one expression at one strength; leave it out for several")
     if request.format is not None or request.suffix:
         raise UsageError("--in-place keeps names and formats; leave out --format and --suffix")
+
+
+def _keep_reference(variants: Sequence[Variant], found: Found) -> None:
+    """Refuse to write over the photo whose expression all the others are to get."""
+    references = {os.path.realpath(each.mix.path) for each in variants if isinstance(each.mix, Like)}
+    for path, _ in found.photos if references else ():
+        if os.path.realpath(path) in references:
+            raise UsageError(f"--like {shown(path)} is one of the photos; --in-place would write over it")
 
 
 def _identity_test(folder: Path, request: PlanRequest) -> Callable[[Path], bool]:

@@ -146,6 +146,15 @@ def test_results_never_replace_photos_unless_asked(tree):
     ]
 
 
+def test_in_place_keeps_its_reference(tree):
+    (tree / "link.jpg").symlink_to(tree / "in/b.jpg")
+    for name in ("in/b.jpg", "link.jpg"):
+        mixes = [Like(Path(name), "0" * 64)]
+        with pytest.raises(UsageError, match=r"in/b\.jpg is one of the photos"):
+            plan("in", in_place=True, mixes=mixes)
+        assert plan("in", mixes=mixes).sources
+
+
 @pytest.mark.parametrize(
     "options", [{"folder": Path("o")}, {"format": "PNG"}, {"suffix": "-x"}, {"strengths": [0.5, 1]}]
 )
