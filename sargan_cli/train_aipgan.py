@@ -48,7 +48,8 @@ def _options(request: TrainRequest) -> TransferOptions:
     if request.resume:
         options = read_transfer_options(request.out)
         loop = replace(options.loop, resume=True, steps=request.steps or options.loop.steps)
-        return replace(options, loop=loop)
+        data = tuple(map(str, request.data)) or options.data
+        return replace(options, loop=loop, device=request.device, data=data)
     data = tuple(map(str, request.photos()))
     recipe = {"paired": paired_recipe, "paper": paper_recipe}[request.recipe]
     return TransferOptions(

@@ -1,15 +1,19 @@
 """``sargan train``: plan, run, resume, pack, on a tiny packed set."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from sargan_cli.__main__ import main
+from sargan_core.models.aipgan import AipganSettings
 from sargan_core.models.refiner import mouth_window
 from sargan_core.models.registry import load_model
+from sargan_core.training.aipgan_recipe import paired_recipe
+from sargan_core.training.aipgan_run import TransferOptions
+from sargan_core.training.loop import LoopSettings
 from sargan_core.training.pairs import CropPairs
 from sargan_core.training.prepare import face_mask, sargan_template
 
@@ -107,3 +111,14 @@ def test_what_cannot_be_refined_is_said(name: str, packed: Path, tmp_path: Path,
     error = capsys.readouterr().err
     assert name in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="the device that is to be missing is there")
+def test_a_transfer_goes_on_where_the_call_says(tmp_path: Path, capsys):
+    options = TransferOptions(("photos",), paired_recipe(AipganSettings()), LoopSettings(), device="cpu")
+    (tmp_path / "options.json").write_text(json.dumps(asdict(options)))
+    again = ["train", "--model", "aipgan", "--resume", "--out", str(tmp_path)]
+    assert main([*again, "--device", "mps"]) == 2
+    assert "mps" in capsys.readouterr().err
+    assert main([*again, "--device", "cpu", "--data", str(tmp_path / "moved")]) != 0
+    assert "moved" in capsys.readouterr().err
