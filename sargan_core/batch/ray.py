@@ -1,6 +1,6 @@
 """The engine for many machines: Ray Data hands the tasks to processes that hold an editor each.
 
-The machines share the file system of photos and results (NFS, Lustre, a mounted bucket), at the same paths. Workers run
+The machines share the file system of photos and results (NFS, Lustre), at the same paths. Workers run
 the pipeline of the local engine and write results aside; the driver alone writes the manifest and puts results in their
 place, so manifest, resuming and bytes are those of the local engine.
 """
@@ -220,7 +220,7 @@ def _cluster() -> Iterator[dict[str, float]]:
     """Connect to a cluster, or start one here for the time of the block; gives what it has of CPU and GPU.
 
     Raises:
-        UsageError: Ray is not installed, or its cluster cannot be reached.
+        UsageError: Ray is not installed, or its cluster cannot be reached or started.
     """
     # Ray would send figures about its use to its makers, and tell the terminal about its inner life.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -242,13 +242,20 @@ def _cluster() -> Iterator[dict[str, float]]:
                 log_to_driver=False,
                 include_dashboard=False,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UsageError(
-                f"the Ray cluster cannot be reached ({error}); check RAY_ADDRESS, or unset it"
-            ) from error
+        except Exception as error:
+            # No narrower class: that is what Ray raises where a part of it does not come up in time.
+            ray.shutdown()
+            raise UsageError(_not_connected(error)) from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield ray.cluster_resources()
     finally:
         if started:
             ray.shutdown()
+
+
+def _not_connected(error: Exception) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if os.environ.get("RAY_ADDRESS"):
+        return f"the Ray cluster cannot be reached ({reason}); check RAY_ADDRESS, or unset it"
+    return f"Ray cannot be started on this machine ({reason}); try again, or leave --engine ray out"

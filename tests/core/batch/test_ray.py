@@ -112,6 +112,33 @@ def test_without_ray_the_message_says_how_to_install_it(photos, tmp_path, monkey
         batch(photos, tmp_path / "out", run_ray)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [Exception("The current node timed out\nduring startup."), ConnectionError("refused"), TimeoutError()],
+)
+@pytest.mark.parametrize(
+    ("address", "said"), [(None, "cannot be started"), ("127.0.0.1:1", "check RAY_ADDRESS")]
+)
+def test_a_cluster_that_does_not_come_up_is_one_line(photos, tmp_path, monkeypatch, error, address, said):
+    ray = pytest.importorskip("ray")
+    pytest.importorskip("ray.data")
+    ended = []
+
+    def init(**settings):
+        raise error
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=said) as caught:
+        batch(photos, tmp_path / "out", run_ray)
+    assert "\n" not in str(caught.value)
+    assert ended, "a cluster that came up in part must not stay"
+
+
 def test_machines_that_do_not_share_the_files_are_told_so(tmp_path):
     with pytest.raises(UsageError, match="file system that all machines share"):
         engine._enter(str(tmp_path / "not here"), Path("staging"))
