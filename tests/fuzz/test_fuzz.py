@@ -1,6 +1,6 @@
-"""A short run of every fuzz target, and what long runs found.
+"""A short run of every fuzz target, and what long runs found (``found/``: TARGET-what).
 
-Long runs: ``python tests/fuzz/fuzzing.py --runs 20000``.
+Long runs: ``python tests/fuzz/fuzzing.py --runs 20000 --keep FOLDER``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from targets import TARGETS
 from text_targets import check_list, check_run_file
 from weights_targets import check_index, check_weights, weights
 
+FOUND = Path(__file__).with_name("found")
 FUZZING = Path(__file__).with_name("fuzzing.py")
 # Runs in the suite; costs a second or two each on an idle core.
 RUNS = {"photos": 250, "weights": 40, "manifests": 30, "checkpoints": 60}
@@ -31,6 +32,16 @@ def test_changed_inputs_are_read_or_refused(name: str):
     command = [sys.executable, str(FUZZING), name, "--runs", str(RUNS.get(name, 150)), "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.iterdir()), ids=lambda path: path.name)
+def test_what_was_found_is_handled(
+    path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+):
+    """Inputs that once ended in an unexpected error, or made a library print or warn."""
+    TARGETS[path.name.split("-")[0]].check(path.read_bytes(), tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
 
 
 def header(data: bytes, **changes: object) -> bytes:
