@@ -1,4 +1,4 @@
-"""The content of a photo's file: regular files and pipes that were handed over, never more than a photo can need."""
+"""The content of a file: regular files (and pipes that were handed over), never more than what it is for can need."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ BYTES_A_PIXEL = 8
 BYTES_BESIDE = 256 * 2**20
 HEAD = 4096
 BLOCK = 2**20
+LARGEST_SETTINGS = 2**24
 
 
 def largest_file(max_pixels: int) -> int:
@@ -85,6 +86,24 @@ def read_rest(stream: BinaryIO, head: bytes, name: str, max_pixels: int) -> byte
     except OSError as error:
         raise PhotoError(f"{name}: cannot be read ({error.strerror or error}); get it again") from error
     return bytes(data)
+
+
+def read_settings(path: Path, most: int = LARGEST_SETTINGS) -> str:
+    """Return the text of a file of settings, of at most ``most`` bytes.
+
+    A named pipe would wait for a writer and a device may never end, so neither is opened.
+
+    Raises:
+        OSError: missing or not readable.
+        ValueError: no file, larger, or not UTF-8.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    with path.open("rb") as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it is larger than {most} bytes")
+    return data.decode("utf-8")
 
 
 def _too_large(name: str, max_pixels: int) -> PhotoError:

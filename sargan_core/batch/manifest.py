@@ -86,6 +86,10 @@ def iterate_manifest(path: Path) -> Iterator[tuple[Entry, bool]]:
 
 
 def _entries_of(path: Path) -> Iterator[Entry]:
+    if path.exists() and not path.is_file():  # a pipe or device might never end
+        raise DataError(
+            f"{shown(path)}: is no file, so no manifest; name the output folder of `sargan batch`"
+        )
     try:
         with path.open("rb") as file:
             number = 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sargan_core.content import read_settings
 from sargan_core.data.samples import Sample
 from sargan_core.errors import DataError
 
@@ -116,7 +117,7 @@ def read_split(path: Path) -> Split:
         DataError: not such a file, of another version, or a person on both sides.
     """
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_settings(path))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a readable split ({error}); delete it to make a new one") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:

@@ -33,6 +33,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sargan_core.content import read_settings
 from sargan_core.data.crop_cache import checksum
 from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import LABELS, Expression, parse_expression
@@ -51,6 +52,8 @@ KINDS = ("expression", "identity")
 CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 OUTPUTS = ("logits", "probabilities")
 OTHER = "-"
+# Bytes of a judge's description; its parser takes quadratic time for what nobody would write.
+LARGEST = 2**13
 _KNOWN = {
     *("name", "kind", "file", "size", "channels", "scale", "mean", "std", "output", "labels", "template"),
 }
@@ -202,10 +205,10 @@ def read_judge(path: Path) -> OnnxJudge:
         UsageError: a member is missing, unknown, or of a value that means nothing.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_settings(path, LARGEST))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); check --judge") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a TOML file ({error}); see docs/evaluation.md") from error
     try:
         settings = _settings(values, path)

@@ -69,6 +69,8 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path}: is no file; give the generator's checkpoint")
     try:
         with warnings.catch_warnings():
             # What is odd in a pickle either stops the reading or does not matter.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sargan_core
+from sargan_core.content import read_settings
 from sargan_core.errors import WeightsError
 from sargan_core.files import shown, write_atomically
 from sargan_core.models.tensor_file import read_content, tensors_in, text_in
@@ -28,7 +29,6 @@ HEADER = "sargan"
 # Settings describe networks; with larger numbers or more of them a file could only ask for endless memory.
 LARGEST_SETTING = 4096
 LONGEST_TEXT = 10_000
-LARGEST_INDEX = 2**24
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,7 @@ def read_index(folder: Path | None = None) -> tuple[WeightsRecord, ...]:
     """Return the records of ``index.json`` in ``folder`` (default: the shipped weights), in file order."""
     path = (folder or weights_folder()) / INDEX
     try:
-        if path.stat().st_size > LARGEST_INDEX:
-            raise ValueError(f"larger than {LARGEST_INDEX} bytes")
-        return tuple(record_from(entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+        return tuple(record_from(entry) for entry in json.loads(read_settings(path)))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable weights index ({error}); reinstall sargan") from error
 

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from sargan_core.content import read_settings
 from sargan_core.errors import TrainingError, UsageError
 from sargan_core.files import replacing, write_atomically
 
@@ -45,7 +46,7 @@ def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -
     """
     path = folder / OPTIONS
     try:
-        return build(json.loads(path.read_text(encoding="utf-8")))
+        return build(json.loads(read_settings(path)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingError(
             f"{path}: no readable options of a run ({error}); start without --resume"

@@ -16,6 +16,15 @@ from targets import TARGETS
 from text_targets import check_list, check_run_file
 from weights_targets import check_index, check_weights, weights
 
+from sargan_core.batch.manifest import read_manifest
+from sargan_core.data.sources import read_sources
+from sargan_core.data.split import read_split
+from sargan_core.errors import SarganError
+from sargan_core.evaluation.judges import read_judge
+from sargan_core.models.checkpoint_import import import_checkpoint
+from sargan_core.models.weights import read_index
+from sargan_core.training.session import read_options
+
 FOUND = Path(__file__).with_name("found")
 FUZZING = Path(__file__).with_name("fuzzing.py")
 # Runs in the suite; costs a second or two each on an idle core.
@@ -42,6 +51,40 @@ def test_what_was_found_is_handled(
     TARGETS[path.name.split("-")[0]].check(path.read_bytes(), tmp_path)
     assert capfd.readouterr() == ("", "")
     assert not recwarn.list
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_in_the_place_of_a_file_is_not_opened(tmp_path: Path, kind: str):
+    names = (
+        "options.json",
+        "split.json",
+        "index.json",
+        "sargan-batch.jsonl",
+        "judge.toml",
+        "g.ckpt",
+        "list.csv",
+    )
+    for name in names:
+        os.mkfifo(tmp_path / name) if kind == "pipe" else (tmp_path / name).symlink_to("/dev/zero")
+    for read in (
+        lambda: read_options(tmp_path),
+        lambda: read_split(tmp_path / "split.json"),
+        lambda: read_index(tmp_path),
+        lambda: read_manifest(tmp_path / "sargan-batch.jsonl"),
+        lambda: read_judge(tmp_path / "judge.toml"),
+        lambda: import_checkpoint(tmp_path / "g.ckpt"),
+        lambda: read_sources([tmp_path]),
+    ):
+        with pytest.raises(SarganError):
+            read()
+
+
+def test_toml_without_end(tmp_path: Path):
+    for data in (b"a = " + b"[" * 8_000, b"a" + b".a" * 4_000 + b" = 1", b"a = 1\n" * 10_000, b"\xff"):
+        (tmp_path / "judge.toml").write_bytes(data)
+        with pytest.raises(SarganError, match=r"not a TOML file|no member"):
+            read_judge(tmp_path / "judge.toml")
 
 
 def header(data: bytes, **changes: object) -> bytes:
@@ -81,7 +124,7 @@ def template(**changes: object) -> dict[str, object]:
         {"settings": None},
         {"template": "affine"},
     ],
-    ids=str,
+    ids=lambda changes: str(changes)[:60],
 )
 def test_weights_that_were_found_hostile(tmp_path: Path, changes: dict[str, object]):
     check_weights(header(weights()[0], **changes), tmp_path)
