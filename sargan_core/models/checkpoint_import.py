@@ -16,6 +16,7 @@ different shapes may be in any order.
 from __future__ import annotations
 
 import warnings
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,10 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
 def _read(path: Path) -> dict[str, Tensor]:
     if path.exists() and not path.is_file():
         raise WeightsError(f"{path}: is no file; give the generator's checkpoint")
+    if _inflates(path):
+        raise WeightsError(
+            f"{path}: holds compressed parts, as no checkpoint does; give the generator's checkpoint"
+        )
     try:
         with warnings.catch_warnings():
             # What is odd in a pickle either stops the reading or does not matter.
@@ -89,6 +94,15 @@ def _read(path: Path) -> dict[str, Tensor]:
     if others:
         raise WeightsError(f"{path}: not a state dict, these are no tensors: {', '.join(others[:8])}")
     return {str(key): value.float() for key, value in loaded.items() if not str(key).endswith(STATISTICS)}
+
+
+def _inflates(path: Path) -> bool:
+    """Whether a file is an archive of which parts would grow in memory; ``torch.save`` stores them as they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(part.file_size > part.compress_size for part in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False  # no archive, or none that can be read: for torch to say
 
 
 def _layers(state: dict[str, Tensor], path: Path) -> list[_Layer]:

@@ -123,6 +123,14 @@ def test_a_pickled_checkpoint_cannot_run_code(tmp_path: Path, form: str):
     assert not made.exists()
 
 
+def test_a_checkpoint_does_not_inflate(tmp_path: Path):
+    file = tmp_path / "bomb.ckpt"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10**7))
+    with pytest.raises(WeightsError, match="compressed parts"):
+        import_checkpoint(file)
+
+
 def record(**changes: object) -> dict[str, object]:
     return {
         "name": "a", "file": "a.safetensors", "kind": "pixel", "sha256": "0" * 64, "bytes": 1, "description": "",
