@@ -134,20 +134,16 @@ def enlarged(layers: Tensor, factor: int) -> Tensor:
     """Return (B, C, S, S) as (B, C, factor * (S - 1) + 1, ...): bicubic; pixel ``p`` becomes pixel ``factor * p``."""
     if factor == 1:
         return layers
-    return _taller(_taller(layers, factor).mT, factor).mT
-
-
-def _taller(layers: Tensor, factor: int) -> Tensor:
-    """Return (B, C, H, W) as (B, C, factor * (H - 1) + 1, W)."""
     # As matrix products: several times as fast as the library's own two-dimensional interpolation.
-    height = layers.shape[-2]
-    weights = _enlargement(height, factor).to(layers)
-    parts = []
-    for start in range(0, height, BLOCK):
-        rows = slice(factor * start, factor * (start + BLOCK))
-        reach = slice(max(0, start - 1), start + BLOCK + 2)
-        parts.append(weights[rows, reach] @ layers[..., reach, :])
-    return torch.cat(parts, dim=-2)
+    size = layers.shape[-1]
+    weights = _enlargement(size, factor).to(layers)
+    # A block's pixels, and those around it that they are made of.
+    blocks = [
+        (slice(factor * start, factor * (start + BLOCK)), slice(max(0, start - 1), start + BLOCK + 2))
+        for start in range(0, size, BLOCK)
+    ]
+    tall = torch.cat([weights[made, known] @ layers[..., known, :] for made, known in blocks], dim=-2)
+    return torch.cat([tall[..., known] @ weights[made, known].T for made, known in blocks], dim=-1)
 
 
 @lru_cache(maxsize=8)
