@@ -29,6 +29,8 @@ for folder in ("core", "fuzz"):
 # A fork of a process whose threads have computed waits for threads that it does not have.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Before the forks: its libraries, above all those for GPUs, take address space and seconds to load.
+import torch  # noqa: E402, F401
 from target import Target, inputs  # noqa: E402
 from targets import TARGETS  # noqa: E402
 
