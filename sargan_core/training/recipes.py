@@ -101,8 +101,6 @@ def refine_recipe(
 ) -> SarganTraining:
     """Return the recipe of a refiner: it starts from the base's picture, and its faces lie still."""
     still = replace(AugmentSettings(), rotation=0.0, zoom=0.0, shift=0.0, occluder_odds=0.0, sketch_odds=0.02)
-    # Half the change of colour: teeth darkened along with light skin look decayed where the skin is dark.
-    still = replace(still, colour=0.5)
     settings: dict[str, Any] = {
         "head": 0.3,
         "rate": 1e-3,

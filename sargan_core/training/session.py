@@ -27,7 +27,6 @@ from sargan_core.training.refine import RefineTask, sheet_pairs
 from sargan_core.training.refinement import prepare_refinement
 from sargan_core.training.run_folder import RunFolder, check_unused, read_run_options
 from sargan_core.training.sargan import SarganTask
-from sargan_core.training.tone import even_tones
 
 SHEET_ROWS = 8
 SHEET_PEOPLE = 4
@@ -111,8 +110,6 @@ class TrainingSession:
         base = load_base(options)
         self.data, self.skipped = prepared(options, base, cache, progress)
         training = self.data.training()
-        if base is not None:
-            training = even_tones(training)
         held_out = self.data.test() if self.data.held_out else training
         start = self._start()
         self.task: SarganTask
