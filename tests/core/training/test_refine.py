@@ -84,9 +84,7 @@ def data(crops: CropSet, base: PixelModel) -> CropPairs:
 def settings(**changes) -> SarganTraining:
     network = GeneratorSettings(width=4, downs=2, size=SIZE)
     recipe = refine_recipe(network, batch=2, squared_until=2, adversarial_from=3)
-    return replace(
-        recipe, discriminator=DiscriminatorSettings(width=4, layers=4, size=SIZE, inputs=6), **changes
-    )
+    return replace(recipe, discriminator=DiscriminatorSettings(width=4, layers=4, size=SIZE), **changes)
 
 
 def task(data: CropPairs, base: PixelModel, **changes) -> RefineTask:
