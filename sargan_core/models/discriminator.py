@@ -17,15 +17,12 @@ class DiscriminatorSettings:
         layers: number of strided convolutions; the real/made map is ``size / 2 ** layers`` wide.
         labels: number of classes.
         size: side of the square crops in pixels, a multiple of 2 ** layers.
-        inputs: 3 channels, or 6: the picture and, beside it, the one that it was made from. Two pictures that
-            differ in few places are told apart much sooner so.
     """
 
     width: int = 64
     layers: int = 6
     labels: int = 7
     size: int = 128
-    inputs: int = 3
 
 
 class Discriminator(nn.Module):
@@ -37,7 +34,7 @@ class Discriminator(nn.Module):
     def __init__(self, settings: DiscriminatorSettings) -> None:
         super().__init__()
         self.settings = settings
-        inputs, outputs = settings.inputs, settings.width
+        inputs, outputs = 3, settings.width
         layers: list[nn.Module] = []
         for _ in range(settings.layers):
             layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1))
@@ -47,7 +44,7 @@ class Discriminator(nn.Module):
         self.kind = nn.Conv2d(inputs, settings.labels, settings.size >> settings.layers, bias=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Judge (B, inputs, S, S) images in [-1, 1].
+        """Judge (B, 3, S, S) images in [-1, 1].
 
         Returns:
             realness (B, 1, s, s) without sigmoid, high = real; class logits (B, labels); the features of

@@ -73,34 +73,9 @@ def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor], trust: Tens
     return total / len(made)
 
 
-def hinge_discriminator(real: Tensor, made: Tensor, places: Tensor | float = 1.0) -> Tensor:
-    """Return the hinge loss of the discriminator.
-
-    Args:
-        real: realness (B, 1, h, w) of true pictures.
-        made: the same of made ones.
-        places: how much each value counts, of mean 1.
-    """
-    return (places * (functional.relu(1 - real) + functional.relu(1 + made))).mean()
-
-
-def changed_places(source: Tensor, target: Tensor, like: Tensor) -> Tensor:
-    """Return how much each patch of a discriminator counts: as much as the truth differs from the source there.
-
-    Patches where nothing is to be changed show the same in a true and a made picture; a plain mean drowns the few
-    that differ.
-
-    Args:
-        source: (B, 3, S, S).
-        target: (B, 3, S, S).
-        like: realness (B, 1, h, w), for the shape.
-
-    Returns:
-        (B, 1, h, w), of mean 1 in every picture.
-    """
-    height, width = like.shape[2:]
-    change = functional.adaptive_avg_pool2d((target - source).abs().mean(1, keepdim=True), (height, width))
-    return change / change.mean((2, 3), keepdim=True).clamp(min=1e-6)
+def hinge_discriminator(real: Tensor, made: Tensor) -> Tensor:
+    """Return the hinge loss of the discriminator."""
+    return functional.relu(1 - real).mean() + functional.relu(1 + made).mean()
 
 
 def gradient_penalty(

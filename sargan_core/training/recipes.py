@@ -101,15 +101,6 @@ def refine_recipe(
 ) -> SarganTraining:
     """Return the recipe of a refiner: it starts from the base's picture, and its faces lie still."""
     still = replace(AugmentSettings(), rotation=0.0, zoom=0.0, shift=0.0, occluder_odds=0.0, sketch_odds=0.02)
-    settings: dict[str, Any] = {
-        "head": 0.3,
-        "rate": 1e-3,
-        "adversarial_from": 1200,
-        "adversarial": 0.1,
-        "features": 0.2,
-        "classes": 0.0,
-        "augment": still,
-    }
+    settings: dict[str, Any] = {"head": 0.3, "rate": 1e-3, "adversarial_from": 1200, "augment": still}
     recipe = paired_recipe(generator, batch, seed, **{**settings, **changes})
-    # The edit and its truth differ in few places: without the edit beside it a small discriminator does not find them.
-    return replace(recipe, recipe="refine", discriminator=replace(recipe.discriminator, inputs=6))
+    return replace(recipe, recipe="refine")

@@ -82,7 +82,7 @@ class RefineTask(SarganTask):
             loss = settings.pixel * squared
         else:
             loss = settings.pixel * metrics["pixel"] + settings.gradient * metrics["gradient"]
-        return self._finish_pairs(step, loss, metrics, made, target, source, wanted, trust)
+        return self._finish_pairs(step, loss, metrics, made, target, wanted, trust)
 
     @torch.no_grad()
     def sheet(self) -> Tensor:

@@ -137,7 +137,7 @@ class SarganTask:
             loss = settings.pixel * losses.weighted_l2(made, target, weight)
         else:
             loss = settings.pixel * metrics["pixel"] + settings.gradient * metrics["gradient"]
-        return self._finish_pairs(step, loss, metrics, made, target, source, wanted, trust)
+        return self._finish_pairs(step, loss, metrics, made, target, wanted, trust)
 
     def _finish_pairs(
         self,
@@ -146,7 +146,6 @@ class SarganTask:
         metrics: dict[str, Tensor],
         made: Tensor,
         target: Tensor,
-        source: Tensor,
         wanted: Tensor,
         trust: Tensor,
     ) -> dict[str, Tensor]:
@@ -154,11 +153,10 @@ class SarganTask:
         settings = self.settings
         adversarial = step >= settings.adversarial_from
         if adversarial:
-            realness, kind, features = self._frozen_judge(self._shown(made, source))
+            realness, kind, features = self._frozen_judge(made)
             with torch.no_grad():
-                true_features = self._frozen_judge(self._shown(target, source))[2]
-            places = self._places(source, target, realness)
-            metrics["g_real"] = -(places * realness).mean()
+                true_features = self._frozen_judge(target)[2]
+            metrics["g_real"] = -realness.mean()
             metrics["features"] = losses.feature_matching(features, true_features, trust)
             metrics["g_class"] = functional.cross_entropy(kind.float(), wanted)
             loss = loss + settings.adversarial * metrics["g_real"]
@@ -166,37 +164,23 @@ class SarganTask:
         descend(self.fabric, self.generator_optimiser, loss)
         update_average(self.average, self.generator, step, self.settings.average)
         if adversarial:
-            real, unreal = self._shown(target, source), self._shown(made.detach(), source)
-            metrics |= self._judge_pairs(step, real, unreal, wanted, places)
+            metrics |= self._judge_pairs(step, target, made.detach(), wanted)
         return {name: value.detach() for name, value in metrics.items()}
 
-    def _judge_pairs(
-        self, step: int, real: Tensor, made: Tensor, wanted: Tensor, places: Tensor
-    ) -> dict[str, Tensor]:
-        realness, judged, kind = self._compare(real, made)
+    def _judge_pairs(self, step: int, target: Tensor, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        realness, judged, kind = self._compare(target, made)
         metrics = {
-            "d_hinge": losses.hinge_discriminator(realness, judged, places),
+            "d_hinge": losses.hinge_discriminator(realness, judged),
             "d_class": functional.cross_entropy(kind, wanted),
         }
-        # Where the generator learns nothing from the classes, learning them would only hide what is real.
-        loss = metrics["d_hinge"] + (metrics["d_class"] if self.settings.classes else 0)
+        loss = metrics["d_hinge"] + metrics["d_class"]
         if step % PENALTY_EVERY == 0:
-            with torch.autocast(real.device.type, enabled=False):
-                penalty = losses.zero_centred_penalty(lambda x: self.bare_judge(x)[0], real.float())
+            with torch.autocast(target.device.type, enabled=False):
+                penalty = losses.zero_centred_penalty(lambda x: self.bare_judge(x)[0], target.float())
             metrics["d_penalty"] = penalty
             loss = loss + self.settings.penalty * penalty / realness[0].numel()
         descend(self.fabric, self.judge_optimiser, loss)
         return metrics
-
-    def _places(self, source: Tensor, target: Tensor, realness: Tensor) -> Tensor:
-        """Return how much each patch counts: all alike, unless the discriminator sees the source too."""
-        if self.settings.discriminator.inputs == 3:
-            return torch.ones_like(realness)
-        return losses.changed_places(source, target, realness)
-
-    def _shown(self, pictures: Tensor, source: Tensor) -> Tensor:
-        """Return what the discriminator sees of pictures made from ``source``, see ``DiscriminatorSettings``."""
-        return pictures if self.settings.discriminator.inputs == 3 else torch.cat([pictures, source], dim=1)
 
     def _augment_pair(
         self, source: Tensor, target: Tensor, mask: Tensor, random: torch.Generator

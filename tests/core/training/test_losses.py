@@ -6,7 +6,6 @@ import torch
 from sargan_core.training.losses import (
     CHANGE_GAIN,
     change_weight,
-    changed_places,
     feature_matching,
     gradient_l1,
     gradient_penalty,
@@ -85,13 +84,3 @@ def test_feature_matching_ignores_pairs_without_trust_and_the_truth_gets_no_grad
 def test_hinge_is_zero_beyond_the_margin():
     assert hinge_discriminator(torch.tensor([1.5]), torch.tensor([-2.0])) == 0
     assert hinge_discriminator(torch.tensor([0.0]), torch.tensor([0.0])) == 2
-
-
-def test_only_places_that_change_count():
-    source = images()
-    target = source.clone()
-    target[:, :, 4:, 4:] += 0.5
-    target[1, :, 4:, 4:] += 1.0
-    places = changed_places(source, target, torch.zeros(3, 1, 2, 2))
-    assert torch.allclose(places[:, 0], torch.tensor([[0.0, 0.0], [0.0, 4.0]]).expand(3, 2, 2), atol=1e-4)
-    assert torch.equal(changed_places(source, source, torch.zeros(3, 1, 2, 2)), torch.zeros(3, 1, 2, 2))
