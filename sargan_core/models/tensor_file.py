@@ -34,7 +34,7 @@ def read_content(path: Path) -> bytes:
 
 
 def tensors_in(data: bytes) -> dict[str, Tensor]:
-    """Return the tensors by name, on the CPU, in the precision of the file.
+    """Return the tensors by name, in the order of the names, on the CPU, in the precision of the file.
 
     Raises:
         ValueError: not safetensors, or numbers that are not finite.
@@ -52,7 +52,7 @@ def tensors_in(data: bytes) -> dict[str, Tensor]:
         raise ValueError(str(error)) from error
     if endless:
         raise ValueError(f"'{shown(endless[0])}' holds numbers that are not finite")
-    return tensors
+    return {name: tensors[name] for name in sorted(tensors)}
 
 
 def text_in(data: bytes, key: str) -> str | None:
