@@ -1,7 +1,7 @@
-"""The same convolutions with fewer multiplications, for float32 on processors.
+"""The same convolutions with less work on CPUs.
 
-Elsewhere (GPUs, reduced precision, other shapes) each falls back to the library's convolution, so a network may carry
-them wherever it runs. They are for use, not for training.
+Elsewhere (GPUs, shapes that do not fit; Winograd also in reduced precision) each falls back to the library's
+convolution, so a network may carry them wherever it runs. Winograd's form is for use, not for training.
 """
 
 from __future__ import annotations
@@ -79,33 +79,34 @@ class WinogradConvolution(nn.Module):
         return self.get_buffer(name)
 
 
-class FewOutputsConvolution(nn.Module):
+class FewOutputsConvolution(nn.Conv2d):
     """A KxK convolution of stride 1 with zero padding (K - 1) / 2 to very few channels, without bias.
 
-    Vectorised kernels compute 16 output channels at a time, so three waste most of the work. Here the K columns
-    of the kernel become output channels of a Kx1 convolution, and its shifted results are added.
+    Vectorised kernels compute 16 output channels at a time, so three waste most of the work. Here, on CPUs, the K rows
+    of the kernel become output channels of a 1xK convolution, and its shifted results are added. It serves training
+    and use, in float32 and under bf16 autocast (the sum is float32 then too).
 
     Args:
-        convolution: the layer whose weights it takes over.
+        inputs: channels in.
+        outputs: channels out.
+        side: K, odd.
     """
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight = convolution.weight
+    def __init__(self, inputs: int, outputs: int, side: int) -> None:
+        super().__init__(inputs, outputs, side, padding=side // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, outputs, H, W) for (B, inputs, H, W)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
         outputs, inputs, side, _ = self.weight.shape
-        reach = side // 2
-        if not _plain_float(x):
-            return functional.conv2d(x, self.weight, padding=reach)
-        columns = self.weight.permute(0, 3, 1, 2).reshape(outputs * side, inputs, side, 1)
-        parts = functional.pad(functional.conv2d(x, columns, padding=(reach, 0)), (reach, reach))
-        parts = parts.view(x.shape[0], outputs, side, x.shape[2], -1)
-        width = x.shape[3]
-        result = parts[:, :, 0, :, :width].clone()
-        for column in range(1, side):
-            result += parts[:, :, column, :, column : column + width]
+        reach, height = side // 2, x.shape[2]
+        rows = self.weight.transpose(1, 2).transpose(0, 1).reshape(side * outputs, inputs, 1, side)
+        parts = functional.conv2d(x, rows, padding=(0, reach)).float()
+        parts = functional.pad(parts, (0, 0, reach, reach))
+        result = parts[:, :outputs, :height]
+        for row in range(1, side):
+            result = result + parts[:, row * outputs : (row + 1) * outputs, row : row + height]
         return result
 
 

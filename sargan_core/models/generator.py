@@ -154,7 +154,7 @@ class Generator(nn.Module):
             ups.append(nn.Sequential(layer, InstanceNorm(width // 2)))
             width //= 2
         self.ups = nn.ModuleList(ups)
-        self.head: nn.Conv2d | FewOutputsConvolution = nn.Conv2d(width, 3, STEM_KERNEL, 1, 3, bias=False)
+        self.head = FewOutputsConvolution(width, 3, STEM_KERNEL)
         with torch.no_grad():
             self.stem.weight[:, 3:].mul_(LABEL_START)
 

@@ -11,11 +11,7 @@ from torch import Tensor, nn
 
 from sargan_core.faces.align import Template
 from sargan_core.models.base import EditedCrops, ExpressionModel, FaceCrops, Target
-from sargan_core.models.fast_convolution import (
-    WINOGRAD_CHANNELS,
-    FewOutputsConvolution,
-    WinogradConvolution,
-)
+from sargan_core.models.fast_convolution import WINOGRAD_CHANNELS, WinogradConvolution
 from sargan_core.models.generator import Generator, ResidualBlock, one_hot
 from sargan_core.models.layers import keep_channels_last
 
@@ -90,8 +86,6 @@ def _accelerate(generator: Generator) -> None:
             layer = block.feature[place]
             if isinstance(layer, nn.Conv2d) and layer.in_channels >= WINOGRAD_CHANNELS:
                 block.feature[place] = WinogradConvolution(layer)
-    if isinstance(generator.head, nn.Conv2d):
-        generator.head = FewOutputsConvolution(generator.head)
 
 
 def _computes_bf16(device: torch.device) -> bool:
