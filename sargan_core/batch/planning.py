@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sargan_core.batch.plan import Like, Plan, Shard, Source, Variant
-from sargan_core.batch.sources import Found, find_photos
+from sargan_core.batch.sources import Found, find_photos, once_each
 from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
 from sargan_core.files import shown
 from sargan_core.formats.kinds import KINDS
 
 MAX_STRENGTH = 2.0
+# Bytes; file systems hold names of at most 255.
+LONGEST_PART = 200
 # How many renamed results a note names.
 NAMED = 3
 
@@ -58,11 +60,13 @@ def make_plan(request: PlanRequest) -> Plan:
         UsageError: an input is missing, a result would replace a photo, or the request contradicts itself.
     """
     variants = make_variants(request.mixes, request.strengths)
+    check_part_of_a_name(request.suffix, "--suffix")
     if request.in_place:
         _check_in_place(request, variants)
     folder = request.folder or default_folder(request)
     found = find_photos(request.arguments, request.listed, request.root, _identity_test(folder, request))
     if request.in_place:
+        found = once_each(found)
         folder = found.base
         _keep_reference(variants, found)
     names, renamed = output_names([name for _, name in found.photos], request.format, request.suffix)
@@ -73,6 +77,14 @@ def make_plan(request: PlanRequest) -> Plan:
         sources = [source for source in sources if request.shard.takes(source.name)]
     notes = (*found.notes, *_renaming_note(renamed))
     return Plan(folder, variants, tuple(sources), request.in_place, notes)
+
+
+def check_part_of_a_name(text: str, option: str) -> None:
+    """Raise UsageError unless a text can be part of a file's name."""
+    if any(char in text for char in ("\0", "/", os.sep, os.altsep or os.sep)):
+        raise UsageError(f"{option} {shown(text)}: is no part of a file name; leave out separators")
+    if len(os.fsencode(text)) > LONGEST_PART:
+        raise UsageError(f"{option} {shown(text):.40}…: is too long for a file name; shorten it")
 
 
 def make_variants(mixes: Sequence[ExpressionMix | Like], strengths: Sequence[float]) -> tuple[Variant, ...]:

@@ -88,9 +88,39 @@ def find_photos(
     return Found(tuple((photos[name], name) for name in sorted(photos)), base, notes)
 
 
+def once_each(found: Found) -> Found:
+    """Return the photos as they may be written over: each file once, under its own name, and within the base.
+
+    A symbolic link to a photo that is there as well is left out, and one that leads out of the base, because what lies
+    elsewhere was not named. Hard links are files of their own: whichever is written over leaves the other as it was.
+    """
+    left_out: Counter[str] = Counter()
+    base = os.path.realpath(found.base)
+    chosen: dict[str, tuple[str, str]] = {}
+    for path, name in found.photos:
+        place = os.path.realpath(path)
+        own_name = os.path.join(base, name) == place  # noqa: PTH118
+        if not place.startswith(base.rstrip(os.sep) + os.sep):
+            left_out["links to photos outside the folder (name the photos themselves)"] += 1
+            continue
+        if place in chosen:
+            left_out["links to photos that are there as well"] += 1
+        if own_name or place not in chosen:
+            chosen[place] = path, name
+    notes = tuple(f"left out: {what} ({count})" for what, count in sorted(left_out.items()))
+    photos = tuple(sorted(chosen.values(), key=lambda photo: photo[1]))
+    return Found(photos, found.base, (*found.notes, *notes))
+
+
 def read_list(data: bytes, *, null: bool) -> list[str]:
-    """Return the names in a list, one a line or each ended by a NUL byte; empty names are left out."""
+    """Return the names in a list, one a line or each ended by a NUL byte; empty names are left out.
+
+    Raises:
+        UsageError: a line holds a NUL byte.
+    """
     names = data.split(b"\0") if null else data.splitlines()
+    if any(b"\0" in name for name in names):
+        raise UsageError("the list holds NUL bytes, which no name can; with --null they end its names")
     return [os.fsdecode(name) for name in names if name]
 
 

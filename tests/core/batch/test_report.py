@@ -259,3 +259,13 @@ def test_a_browser_takes_thousands_and_says_what_is_gone(tmp_path):
     assert 60 <= dom.count("<article") < 1000
     assert "the file is not there" in dom
     assert "cut off &lt;b&gt;early&lt;/b&gt;" in dom
+
+
+def test_half_a_surrogate_pair_anywhere_in_a_manifest_does_not_end_the_report(tmp_path):
+    odd = "like \udce9 \ud800.jpg"
+    texts = ("model", "expression", "message", "finished")
+    odd_line = line(odd, odd, **dict.fromkeys(texts, odd), notes=[odd])
+    manifest = write_manifest(tmp_path, [odd_line, line("../b.jpg", "b.jpg")])
+    write_report(manifest, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_bytes().decode("utf-8")
+    assert r"like \udce9 \ud800.jpg" in page
