@@ -236,7 +236,7 @@ def batch(
     from sargan_core.batch.planning import PlanRequest, make_plan
     from sargan_core.batch.run import Policy, run_batch
 
-    part = parse_shard(shard) if shard else None
+    part = parse_shard(shard) if shard is not None else None
     plan = make_plan(
         PlanRequest(
             arguments=inputs or (),

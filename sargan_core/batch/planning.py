@@ -91,20 +91,26 @@ def make_variants(mixes: Sequence[ExpressionMix | Like], strengths: Sequence[flo
     """Return every mix at every strength; several mixes get a sub-folder each, several strengths an ending each.
 
     Raises:
-        UsageError: a strength out of range, or two mixes would share a folder.
+        UsageError: a strength out of range, two that would share a name, or two mixes that would share a folder.
     """
-    mixes, strengths = list(dict.fromkeys(mixes)), sorted(set(strengths))
+    # Adding nothing takes the sign from -0.
+    mixes, strengths = list(dict.fromkeys(mixes)), sorted({strength + 0.0 for strength in strengths})
     for mix in mixes:
         largest = (
             max((weight for _, weight in mix.parts), default=0.0) if isinstance(mix, ExpressionMix) else 1.0
         )
-        if not strengths or min(strengths) < 0 or max(strengths) * largest > MAX_STRENGTH:
+        # The other way round, what is no number would pass.
+        if not strengths or not all(0 <= strength * largest <= MAX_STRENGTH for strength in strengths):
             raise UsageError(f"{mix}: weight x --strength must lie between 0 and {MAX_STRENGTH:g}")
     slugs = [mix.slug for mix in mixes]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     if twice:
         raise UsageError(f"two expressions would share the folder {twice[0]}; run them one after the other")
     endings = [""] if len(strengths) == 1 else _strength_endings(strengths)
+    if len(set(endings)) < len(endings):
+        raise UsageError(
+            "--strength: two are so near each other that their results would share a name; leave one out"
+        )
     return tuple(
         Variant(mix, strength, slug if len(mixes) > 1 else "", ending)
         for mix, slug in zip(mixes, slugs, strict=True)
@@ -134,7 +140,7 @@ def default_folder(request: PlanRequest) -> Path:
         label = (
             mix.scaled(request.strengths[0]).slug if single and isinstance(mix, ExpressionMix) else mix.slug
         )
-    folders = [Path(argument) for argument in request.arguments if Path(argument).is_dir()]
+    folders = [Path(argument) for argument in request.arguments if os.path.isdir(argument)]  # noqa: PTH112
     if len(request.arguments) == 1 and len(folders) == 1 and request.listed is None:
         place = Path(os.path.abspath(folders[0]))  # noqa: PTH100 (a link keeps its own name)
         if place.name:

@@ -59,7 +59,9 @@ def find_photos(
     bases: list[str] = []
     paths: list[str] = []
     for argument in arguments:
-        if Path(argument).is_dir():
+        if not argument:
+            raise UsageError("an input has an empty name; check the variable that it comes from")
+        if os.path.isdir(argument):  # noqa: PTH112 (says no where a name is too long)
             if len(arguments) > 1 and not walker.takes_argument(Path(argument)):
                 continue
             bases.append(argument)
@@ -74,7 +76,7 @@ def find_photos(
         else:
             raise UsageError(f"{shown(argument)}: there is no such file or folder; check the name")
     for path in listed or ():
-        if Path(path).is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             walker.left_out["folders in the list (name the folder as an argument to take all it holds)"] += 1
             continue
         if walker.takes_file(path):
@@ -206,7 +208,7 @@ def _matches(pattern: str, walker: _Walker) -> Iterator[str]:
     found = False
     for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (patterns may be absolute)
         found = True
-        if Path(path).is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             # "**" also matches the folders whose photos it matches.
             if "**" not in pattern:
                 yield from walker.photos_in(path)

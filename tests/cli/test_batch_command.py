@@ -114,8 +114,14 @@ def test_a_list_on_stdin_with_newlines_and_with_nul(batch, monkeypatch):
         (("in", "--expr", "happy", "--in-place", "-o", "x"), "--in-place"),
         (("in", "--expr", "happy", "--strength", "much"), "--strength"),
         (("in", "--expr", "happy", "--strength", "3"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "nan"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "0.5,nan"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "inf"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "0.3,0.30000001"), "--strength"),
+        (("", "--expr", "happy"), "empty name"),
         (("in", "--expr", "happy", "--format", "docx"), "--format"),
         (("in", "--expr", "happy", "--shard", "3/2"), "--shard"),
+        (("in", "--expr", "happy", "--shard", ""), "--shard"),
         (("in", "--expr", "happy", "--null"), "--null"),
         (("in", "--expr", "happy", "--like", "in/0.png"), "--like"),
         (("in", "--expr", "happy", "--like-face", "1"), "--like"),
@@ -168,7 +174,7 @@ def test_a_reference_that_never_ends_is_refused_at_once(sargan, photo_folder, re
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 @pytest.mark.parametrize(
     ("place", "code", "said"),
-    [("w", 3, "is no file but a pipe"), ("out/sargan-batch.jsonl", 1, "cannot be written")],
+    [("w", 3, "is no file but a pipe"), ("out/sargan-batch.jsonl", 2, "is no regular file")],
 )
 def test_pipes_as_weights_or_manifest_are_not_waited_for(sargan, photo_folder, place, code, said):
     Path("out").mkdir()
@@ -328,3 +334,13 @@ def test_names_that_no_encoding_has_go_all_the_way(batch):
     assert "nothing to do" in said
     for name in ("--dry-run", "--json"):
         assert batch(*asked, name)[0] == 0
+
+
+def test_a_name_that_is_too_long_costs_no_other_photo(batch):
+    Path("list").write_text("in/0.png\n" + "y" * 400 + ".png\nin/1.png\n")
+    code, printed, said = batch("--from", "list", "--expr", "happy", "--out", "out")
+    assert (code, printed) == (1, b"out/in/0.png\nout/in/1.png\n")
+    assert "name too long" in said
+    code, _, said = batch("y" * 400, "--expr", "happy", "--out", "out")
+    assert code == 2
+    assert "no such file" in said
