@@ -122,6 +122,7 @@ def test_a_list_on_stdin_with_newlines_and_with_nul(batch, monkeypatch):
         (("in", "--expr", "happy", "--format", "docx"), "--format"),
         (("in", "--expr", "happy", "--shard", "3/2"), "--shard"),
         (("in", "--expr", "happy", "--shard", ""), "--shard"),
+        (("in", "--expr", "happy", "--shard", "1/" + "9" * 5000), "--shard"),
         (("in", "--expr", "happy", "--null"), "--null"),
         (("in", "--expr", "happy", "--like", "in/0.png"), "--like"),
         (("in", "--expr", "happy", "--like-face", "1"), "--like"),
