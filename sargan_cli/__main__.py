@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from sargan_cli.console import Console, closed_pipe_is_quiet
+from sargan_cli.console import Console, closed_pipe_is_quiet, debugging
 from sargan_cli.outcomes import INTERRUPTED, OK, exit_code, say_error
-from sargan_cli.streams import open_missing_streams
+from sargan_cli.streams import keep_libraries_quiet, open_missing_streams
 from sargan_core.outcome import message
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def run() -> None:
     time than an edit. Processes of a distributed run end the long way, because they have others to tell.
     """
     open_missing_streams()
+    if not debugging():
+        keep_libraries_quiet()
     for kind in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
         if kind is not None and signal.getsignal(kind) is signal.SIG_DFL:
             signal.signal(kind, _interrupt)

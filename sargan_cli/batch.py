@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,6 +33,13 @@ class Retry(str, Enum):
     FAILED = "failed"
     NO_FACE = "no_face"
     UNREADABLE = "unreadable"
+    ALL = "all"
+
+
+def outcomes_to_retry(retry: Sequence[Retry]) -> frozenset[str]:
+    """Return the outcomes that ``--retry`` names; ``all`` are those without a result."""
+    wanted = Retry if Retry.ALL in retry else retry
+    return frozenset(outcome.value for outcome in wanted) - {Retry.ALL.value}
 
 
 def batch(
@@ -125,8 +133,8 @@ def batch(
         typer.Option(
             "--retry",
             metavar="failed|no_face|unreadable|all",
-            help="Do these again although nothing changed; may be repeated. Without it a second run does only "
-            "what is missing or changed.",
+            help="Do these again although nothing changed; may be repeated, all means all three. Without it a "
+            "second run does only what is missing or changed.",
             show_default=False,
         ),
     ] = None,
@@ -228,7 +236,7 @@ def batch(
     from sargan_core.batch.planning import PlanRequest, make_plan
     from sargan_core.batch.run import Policy, run_batch
 
-    part = parse_shard(shard) if shard else None
+    part = parse_shard(shard) if shard is not None else None
     plan = make_plan(
         PlanRequest(
             arguments=inputs or (),
@@ -275,17 +283,19 @@ def batch(
         compile=compile_model,
     )
     policy = Policy(
-        retry=frozenset(outcome.value for outcome in retry or ()),
+        retry=outcomes_to_retry(retry or ()),
         checksums=checksums,
         overwrite=overwrite,
         on_error=on_error,
         max_errors=max_errors,
     )
+    if report:
+        from sargan_core.batch.report import check_page, write_report
+
+        check_page(plan.folder / REPORT)
     with BatchProgress(plan, console, as_json=as_json) as progress:
         summary = run_batch(plan, settings, wanted_engine(engine), policy, part, progress.tell)
     if report:
-        from sargan_core.batch.report import write_report
-
         write_report(plan.folder, plan.folder / REPORT)
     print_summary(summary, plan, console)
     if report:

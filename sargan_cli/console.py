@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sargan_cli.streams import let_libraries_speak
 from sargan_core.outcome import plain
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def enable_debugging(wanted: bool) -> None:
     """Turn tracebacks on for this process; the callback of ``--debug``."""
     if wanted:
         os.environ[DEBUG_VARIABLE] = "1"
+        let_libraries_speak()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -205,7 +206,7 @@ def _check_animate(
         raise UsageError("--animate makes one file of one photo; give one input")
     if output is not None or grid or in_place:
         raise UsageError("--animate names its own output; leave out -o, --grid and --in-place")
-    if animate == STREAM:
+    if animate == STREAM or os.path.isdir(animate):  # noqa: PTH112 (says no where a name is too long)
         raise UsageError("--animate needs a file name that ends in .gif, .mp4 or .webp")
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import UsageError
-from sargan_core.files import replacing, shown
+from sargan_core.files import replacing, shown, write_atomically
+from sargan_core.movie import write_movie
 from sargan_core.provenance import DIGITAL_SOURCE_TYPE, Provenance, mark
 from sargan_core.sheet import bounded_8bit
 
@@ -95,24 +96,20 @@ def write_animation(
         PhotoError: it cannot be written.
     """
     check_suffix(path)
-    frames = np.stack(animation.frames)
-    with replacing(path, overwrite=overwrite) as temporary:
-        iio.imwrite(temporary, frames, **_writer(path.suffix.lower(), provenance))
+    suffix = path.suffix.lower()
+    if suffix == ".mp4":
+        comment = _comment(provenance) if provenance is not None else ""
+        with replacing(path, overwrite=overwrite) as temporary:
+            write_movie(animation.frames, temporary, FRAMES_A_SECOND, path, comment)
+        return
+    # In memory: a writer that meets a full disk would try again, and complain, when it is collected.
+    data = iio.imwrite("<bytes>", np.stack(animation.frames), extension=suffix, **_writer(suffix, provenance))
+    write_atomically(path, data, overwrite=overwrite)
 
 
 def _writer(suffix: str, provenance: Provenance | None) -> dict[str, Any]:
-    """Return imageio's settings for one format."""
+    """Return imageio's settings for GIF or WebP."""
     comment = _comment(provenance) if provenance is not None else ""
-    if suffix == ".mp4":
-        note = ["-metadata", f"comment={comment}"] if comment else []
-        return {
-            "plugin": "FFMPEG",
-            "fps": FRAMES_A_SECOND,
-            "codec": "libx264",
-            "quality": 8,
-            "macro_block_size": 2,
-            "output_params": [*note, "-movflags", "+faststart"],
-        }
     options: dict[str, Any] = {"plugin": "pillow", "duration": 1000 / FRAMES_A_SECOND, "loop": 0}
     if suffix == ".webp":
         return {**options, "quality": 88, "xmp": mark(None, provenance) if provenance is not None else b""}

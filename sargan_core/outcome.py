@@ -87,6 +87,7 @@ _ADVICE = {
     errno.EACCES: "; check the permissions or write elsewhere with -o",
     errno.EROFS: "; write elsewhere with -o",
     errno.ENOENT: "; check the name",
+    errno.ENAMETOOLONG: "; shorten the name",
     errno.EBADF: "; standard output is closed, redirect it",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -44,11 +45,12 @@ def claimed(folder: Path, shard: Shard | None) -> Iterator[Claim]:
     Shards of one division may work side by side. The system drops the locks of a process that ends, however it ends.
 
     Raises:
-        UsageError: another run works in the folder.
+        UsageError: another run works in the folder, or a link lies where it would work.
         PhotoError: the folder cannot be made or written to.
     """
     name = WHOLE if shard is None else shard.name
     work = folder / WORK_FOLDER
+    _refuse_links(work)
     try:
         work.mkdir(parents=True, exist_ok=True)
         lock = FileLock(work / f"{name}.lock", timeout=PATIENCE_SECONDS, thread_local=False)
@@ -74,6 +76,13 @@ def claimed(folder: Path, shard: Shard | None) -> Iterator[Claim]:
             _clear(staging)
     finally:
         lock.release()
+
+
+def _refuse_links(work: Path) -> None:
+    """Refuse links where a run empties folders and files: what lies elsewhere is not ours."""
+    for path in (work, *work.glob("*.lock")):
+        if os.path.islink(path):  # noqa: PTH114 (says no where a name is too long)
+            raise UsageError(f"{shown(path)}: is a link; remove it, or choose another output folder")
 
 
 def _excludes(one: str, other: str) -> bool:
@@ -103,4 +112,6 @@ def _busy(folder: Path, name: str) -> UsageError:
 
 
 def _clear(staging: Path) -> None:
+    if staging.is_symlink():
+        staging.unlink()
     shutil.rmtree(staging, ignore_errors=True)

@@ -17,11 +17,13 @@ from types import TracebackType
 from sargan_core.batch.entry import Entry, Stamp
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.files import shown
+from sargan_core.lines import check_ours
 
 __all__ = [
     "Entry",
     "ManifestWriter",
     "Stamp",
+    "check_manifests",
     "iterate_manifest",
     "manifest_path",
     "manifest_paths",
@@ -34,6 +36,8 @@ ENDING = ".jsonl"
 MAX_LINE = 16 << 20
 # Lines survive a killed process at once, a power failure after this many seconds.
 SYNC_SECONDS = 1.0
+_MEMBERS = ("format", "input", "output")
+_WHAT = "manifest of sargan batch"
 
 
 def manifest_path(folder: Path, shard: str = "") -> Path:
@@ -45,6 +49,20 @@ def manifest_paths(folder: Path) -> list[Path]:
     """Return the manifests in an output folder: that of an undivided run and those of shards."""
     found = (path for path in folder.glob(f"{STEM}*{ENDING}") if path.is_file())
     return sorted(path for path in found if path.name == STEM + ENDING or path.name.startswith(STEM + "."))
+
+
+def check_manifests(folder: Path, manifest: Path) -> None:
+    """Refuse an output folder in which a file has the name of a manifest and is none.
+
+    Args:
+        folder: the output folder; it may be missing.
+        manifest: the manifest that will be written to.
+
+    Raises:
+        UsageError: there is such a file; nothing was touched.
+    """
+    for path in dict.fromkeys((manifest, *manifest_paths(folder))):
+        check_ours(path, _MEMBERS, _WHAT)
 
 
 def read_manifest(path: Path) -> dict[str, Entry]:
@@ -124,12 +142,14 @@ class ManifestWriter:
         path: the manifest; made if it is missing, its folder must exist.
 
     Raises:
+        UsageError: the file is no manifest; it was not touched.
         PhotoError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.folder = path.parent
+        check_ours(path, _MEMBERS, _WHAT)
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             self._end = _whole_lines(self._descriptor)

@@ -154,6 +154,9 @@ def parse_shard(text: str) -> Shard:
         UsageError: it is no such thing.
     """
     number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise UsageError(f"--shard {text}: give the part and the number of parts, such as 1/4 to 4/4")
+    # Python turns no text of thousands of digits into a number.
+    if len(text) > 40 or not (
+        slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)
+    ):
+        raise UsageError(f"--shard {text:.40}: give the part and the number of parts, such as 1/4 to 4/4")
     return Shard(int(number), int(count))

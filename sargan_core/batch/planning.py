@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sargan_core.batch.plan import Like, Plan, Shard, Source, Variant
-from sargan_core.batch.sources import Found, find_photos
+from sargan_core.batch.sources import Found, find_photos, once_each
 from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
 from sargan_core.files import shown
 from sargan_core.formats.kinds import KINDS
 
 MAX_STRENGTH = 2.0
+# Bytes; file systems hold names of at most 255.
+LONGEST_PART = 200
 # How many renamed results a note names.
 NAMED = 3
 
@@ -58,11 +60,13 @@ def make_plan(request: PlanRequest) -> Plan:
         UsageError: an input is missing, a result would replace a photo, or the request contradicts itself.
     """
     variants = make_variants(request.mixes, request.strengths)
+    check_part_of_a_name(request.suffix, "--suffix")
     if request.in_place:
         _check_in_place(request, variants)
     folder = request.folder or default_folder(request)
     found = find_photos(request.arguments, request.listed, request.root, _identity_test(folder, request))
     if request.in_place:
+        found = once_each(found)
         folder = found.base
         _keep_reference(variants, found)
     names, renamed = output_names([name for _, name in found.photos], request.format, request.suffix)
@@ -75,24 +79,38 @@ def make_plan(request: PlanRequest) -> Plan:
     return Plan(folder, variants, tuple(sources), request.in_place, notes)
 
 
+def check_part_of_a_name(text: str, option: str) -> None:
+    """Raise UsageError unless a text can be part of a file's name."""
+    if any(char in text for char in ("\0", "/", os.sep, os.altsep or os.sep)):
+        raise UsageError(f"{option} {shown(text)}: is no part of a file name; leave out separators")
+    if len(os.fsencode(text)) > LONGEST_PART:
+        raise UsageError(f"{option} {shown(text):.40}…: is too long for a file name; shorten it")
+
+
 def make_variants(mixes: Sequence[ExpressionMix | Like], strengths: Sequence[float]) -> tuple[Variant, ...]:
     """Return every mix at every strength; several mixes get a sub-folder each, several strengths an ending each.
 
     Raises:
-        UsageError: a strength out of range, or two mixes would share a folder.
+        UsageError: a strength out of range, two that would share a name, or two mixes that would share a folder.
     """
-    mixes, strengths = list(dict.fromkeys(mixes)), sorted(set(strengths))
+    # Adding nothing takes the sign from -0.
+    mixes, strengths = list(dict.fromkeys(mixes)), sorted({strength + 0.0 for strength in strengths})
     for mix in mixes:
         largest = (
             max((weight for _, weight in mix.parts), default=0.0) if isinstance(mix, ExpressionMix) else 1.0
         )
-        if not strengths or min(strengths) < 0 or max(strengths) * largest > MAX_STRENGTH:
+        # The other way round, what is no number would pass.
+        if not strengths or not all(0 <= strength * largest <= MAX_STRENGTH for strength in strengths):
             raise UsageError(f"{mix}: weight x --strength must lie between 0 and {MAX_STRENGTH:g}")
     slugs = [mix.slug for mix in mixes]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     if twice:
         raise UsageError(f"two expressions would share the folder {twice[0]}; run them one after the other")
     endings = [""] if len(strengths) == 1 else _strength_endings(strengths)
+    if len(set(endings)) < len(endings):
+        raise UsageError(
+            "--strength: two are so near each other that their results would share a name; leave one out"
+        )
     return tuple(
         Variant(mix, strength, slug if len(mixes) > 1 else "", ending)
         for mix, slug in zip(mixes, slugs, strict=True)
@@ -122,7 +140,7 @@ def default_folder(request: PlanRequest) -> Path:
         label = (
             mix.scaled(request.strengths[0]).slug if single and isinstance(mix, ExpressionMix) else mix.slug
         )
-    folders = [Path(argument) for argument in request.arguments if Path(argument).is_dir()]
+    folders = [Path(argument) for argument in request.arguments if os.path.isdir(argument)]  # noqa: PTH112
     if len(request.arguments) == 1 and len(folders) == 1 and request.listed is None:
         place = Path(os.path.abspath(folders[0]))  # noqa: PTH100 (a link keeps its own name)
         if place.name:

@@ -15,10 +15,34 @@ from urllib.parse import quote
 
 from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
 from sargan_core.batch.thumbnails import THUMBNAILS, shown_by_browsers, thumbnail
+from sargan_core.errors import UsageError
 from sargan_core.files import shown, write_atomically
 from sargan_core.page import page_templates
 
+# Every page of sargan ends its title like this; a title is a file's name, so this is near the beginning.
+_TITLE_END = " · sargan</title>".encode()
+_HEAD = 8192
 _OUTCOMES = {"done": "done", "no_face": "no face", "unreadable": "unreadable", "failed": "failed"}
+
+
+def check_page(page: Path) -> None:
+    """Refuse to write a report over what is no page of sargan, before any work is done.
+
+    Raises:
+        UsageError: another file, or none, lies there under that name; nothing was touched.
+    """
+    try:
+        if not os.path.lexists(page):
+            return
+        ours = page.is_file()
+        if ours:
+            with page.open("rb") as stream:
+                head = stream.read(_HEAD)
+            ours = head.startswith(b"<!doctype html>") and _TITLE_END in head
+    except OSError:
+        ours = False
+    if not ours:
+        raise UsageError(f"{shown(page)}: is no report of sargan, and would be replaced by one; move it away")
 
 
 def write_report(manifest: Path, output: Path) -> None:
@@ -33,9 +57,11 @@ def write_report(manifest: Path, output: Path) -> None:
         output: the page; replaced if it exists. It should lie in the folder of the results, so that both can move.
 
     Raises:
+        UsageError: as ``check_page``.
         DataError: the manifest is missing or is none.
         PhotoError: the page cannot be written.
     """
+    check_page(output)
     entries = list(read_manifest(manifest).values())
     folder = manifest if manifest.is_dir() else manifest.parent
     page = _Page(folder.absolute(), output.parent.absolute())
@@ -46,12 +72,13 @@ def write_report(manifest: Path, output: Path) -> None:
         summary=summary(entries),
         rows=[page.row(entry) for entry in entries],
         outcomes=_OUTCOMES,
-        expressions=sorted({entry.expression for entry in entries}),
+        expressions=sorted({shown(entry.expression) for entry in entries}),
         manifest=shown(manifest_path(folder).name if manifest.is_dir() else manifest.name),
         # Only this script may run, whatever a file name or a message tries to smuggle in.
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )
-    write_atomically(output, html.encode(), overwrite=True)
+    # A manifest may hold half a surrogate pair anywhere, which UTF-8 has no place for.
+    write_atomically(output, html.encode("utf-8", "backslashreplace"), overwrite=True)
 
 
 def summary(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -103,7 +130,7 @@ class _Page:
             "input": shown(entry.input),
             "outcome": entry.outcome,
             "message": entry.message,
-            "expression": entry.expression,
+            "expression": shown(entry.expression),
             "strength": entry.strength,
             "seam": entry.seam,
             "change": _mean(face.get("change") for face in entry.faces),

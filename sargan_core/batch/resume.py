@@ -14,8 +14,6 @@ from sargan_core.batch.plan import Output, Plan, Source, Task, Variant
 from sargan_core.batch.work import stamp_of
 from sargan_core.models.weights import checksum
 
-RETRY_ALL = "all"
-
 
 @dataclass(frozen=True)
 class Known:
@@ -73,7 +71,7 @@ class Remaining:
         plan: what there is to do in all.
         history: what was done.
         options: ``options_sha256`` by variant.
-        retry: outcomes that are done again even if nothing changed; ``all`` does everything again.
+        retry: outcomes that are done again even if nothing changed.
         checksums: compare contents, not times.
         overwrite: replace files that no earlier run made, too.
         skipped: how many outputs were left out, by the outcome they have.
@@ -109,7 +107,7 @@ class Remaining:
         return Output(variant, place, options, ours or self.overwrite or self.plan.in_place)
 
     def _is_settled(self, known: Known, photo: _File, result: _File) -> bool:
-        if RETRY_ALL in self.retry or known.outcome in self.retry:
+        if known.outcome in self.retry:
             return False
         if known.outcome == "done":
             if not known.made or not result.equals(*known.made[-1]):

@@ -11,7 +11,7 @@ from typing import Literal
 from sargan_core.batch.claim import claimed
 from sargan_core.batch.engine import BatchSettings, Engine
 from sargan_core.batch.fingerprint import options_sha256
-from sargan_core.batch.manifest import Entry, ManifestWriter
+from sargan_core.batch.manifest import Entry, ManifestWriter, check_manifests, manifest_path
 from sargan_core.batch.plan import Plan, Shard
 from sargan_core.batch.resume import Remaining, count_outputs, read_history
 from sargan_core.outcome import Outcome
@@ -25,7 +25,7 @@ class Policy:
     """What is done again, and what happens when photos fail.
 
     Attributes:
-        retry: outcomes that are done again although nothing changed; ``all`` does everything again.
+        retry: outcomes that are done again although nothing changed.
         checksums: tell unchanged files by their content, not by size and time of change.
         overwrite: replace files that no earlier run made.
         on_error: ``stop`` ends the run at the first photo that cannot be read or edited; no face is no error.
@@ -103,7 +103,8 @@ def run_batch(
         on_result: is told every result.
 
     Raises:
-        UsageError: another run works in the folder, or no photo can be edited this way.
+        UsageError: another run works in the folder, a file there has the name of a manifest and is none, or no photo
+            can be edited this way.
         WeightsError: the weights are missing or damaged.
         DataError: the folder's manifest is damaged.
         PhotoError: the folder cannot be written to.
@@ -111,6 +112,7 @@ def run_batch(
     started = time.perf_counter()
     summary = Summary(total=count_outputs(plan))
     options = options_sha256(plan.variants, settings)
+    check_manifests(plan.folder, manifest_path(plan.folder, "" if shard is None else shard.name))
     with claimed(plan.folder, shard) as claim:
         history = read_history(plan.folder)
         left = Remaining(plan, history, options, policy.retry, policy.checksums, policy.overwrite)

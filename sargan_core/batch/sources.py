@@ -59,7 +59,9 @@ def find_photos(
     bases: list[str] = []
     paths: list[str] = []
     for argument in arguments:
-        if Path(argument).is_dir():
+        if not argument:
+            raise UsageError("an input has an empty name; check the variable that it comes from")
+        if os.path.isdir(argument):  # noqa: PTH112 (says no where a name is too long)
             if len(arguments) > 1 and not walker.takes_argument(Path(argument)):
                 continue
             bases.append(argument)
@@ -74,7 +76,7 @@ def find_photos(
         else:
             raise UsageError(f"{shown(argument)}: there is no such file or folder; check the name")
     for path in listed or ():
-        if Path(path).is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             walker.left_out["folders in the list (name the folder as an argument to take all it holds)"] += 1
             continue
         if walker.takes_file(path):
@@ -88,9 +90,39 @@ def find_photos(
     return Found(tuple((photos[name], name) for name in sorted(photos)), base, notes)
 
 
+def once_each(found: Found) -> Found:
+    """Return the photos as they may be written over: each file once, under its own name, and within the base.
+
+    A symbolic link to a photo that is there as well is left out, and one that leads out of the base, because what lies
+    elsewhere was not named. Hard links are files of their own: whichever is written over leaves the other as it was.
+    """
+    left_out: Counter[str] = Counter()
+    base = os.path.realpath(found.base)
+    chosen: dict[str, tuple[str, str]] = {}
+    for path, name in found.photos:
+        place = os.path.realpath(path)
+        own_name = os.path.join(base, name) == place  # noqa: PTH118
+        if not place.startswith(base.rstrip(os.sep) + os.sep):
+            left_out["links to photos outside the folder (name the photos themselves)"] += 1
+            continue
+        if place in chosen:
+            left_out["links to photos that are there as well"] += 1
+        if own_name or place not in chosen:
+            chosen[place] = path, name
+    notes = tuple(f"left out: {what} ({count})" for what, count in sorted(left_out.items()))
+    photos = tuple(sorted(chosen.values(), key=lambda photo: photo[1]))
+    return Found(photos, found.base, (*found.notes, *notes))
+
+
 def read_list(data: bytes, *, null: bool) -> list[str]:
-    """Return the names in a list, one a line or each ended by a NUL byte; empty names are left out."""
+    """Return the names in a list, one a line or each ended by a NUL byte; empty names are left out.
+
+    Raises:
+        UsageError: a line holds a NUL byte.
+    """
     names = data.split(b"\0") if null else data.splitlines()
+    if any(b"\0" in name for name in names):
+        raise UsageError("the list holds NUL bytes, which no name can; with --null they end its names")
     return [os.fsdecode(name) for name in names if name]
 
 
@@ -176,7 +208,7 @@ def _matches(pattern: str, walker: _Walker) -> Iterator[str]:
     found = False
     for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 (patterns may be absolute)
         found = True
-        if Path(path).is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             # "**" also matches the folders whose photos it matches.
             if "**" not in pattern:
                 yield from walker.photos_in(path)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sargan_core.errors import PhotoError
 from sargan_core.faces.find import bounded
-from sargan_core.files import write_atomically
+from sargan_core.files import shown, write_atomically
 from sargan_core.photo import Photo, encode_photo, read_photo
 
 # The leading dot keeps the folder out of the inputs of the next batch.
@@ -64,6 +64,11 @@ def thumbnail(photo: Path, folder: Path) -> Thumbnail | None:
             pixels, _ = bounded(read_photo(photo).pixels, SIDE)
         except PhotoError:
             return None
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PhotoError(
+                f"{shown(folder)}: cannot be made ({error.strerror or error}); move what lies there away"
+            ) from error
         write_atomically(place, encode_photo(Photo(pixels, name=photo.name), "JPEG"), overwrite=True)
     return Thumbnail(place, min(1.0, SIDE / longest))

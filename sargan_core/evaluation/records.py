@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import DataError
+from sargan_core.lines import check_ours
 
 # Part of every key: raise it when a change of the code changes a figure.
 VERSION = 1
@@ -109,6 +110,10 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def check(self) -> None:
+        """Raise UsageError if there is a file of that name and it is no journal; nothing is touched."""
+        check_ours(self.path, ("key", "photo", "model"), "journal of an evaluation")
 
     def read(self) -> Iterator[Entry]:
         """Yield the readable entries."""

@@ -79,13 +79,14 @@ def evaluate(
         MemoryError: a worker was ended by the system.
     """
     started = time.perf_counter()
+    journal = Journal(out / JOURNAL)
+    journal.check()
     cases = find_cases(settings)
     session = Session(settings, judges)
     judge_keys = [f"{judge.name}:{judge.key}" for judge in session.judges]
     model_keys = {choice.name: choice.checksum() for choice in settings.models}
     curved = _curve_photos(cases, settings.curve_people)
     jobs = [_job(case, settings, model_keys, judge_keys, case.path in curved) for case in cases]
-    journal = Journal(out / JOURNAL)
     wanted = {key for job in jobs for _, key, _ in job.models}
     entries = {entry.key: entry for entry in journal.read() if entry.key in wanted and not entry.error}
     left = [

@@ -28,6 +28,7 @@ _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 # A progressive JPEG has about ten; each costs a pass over all pixels, however few bytes it takes.
 _MOST_SCANS = 200
+_COARSEST = 255
 _QUALITY = 95  # for photos that did not come from a JPEG
 
 Segments = Sequence[tuple[int, bytes]]
@@ -156,7 +157,8 @@ def encode(
     """Return the picture as a JPEG; ``marks`` are the XMP properties to keep in the first XMP segment."""
     options: dict[str, object] = {"progressive": encoding.progressive, "subsampling": encoding.subsampling}
     if encoding.quantization:
-        options["qtables"] = [list(table) for table in encoding.quantization]
+        # Larger steps are no baseline JPEG: libjpeg would print a caution, and some programs could not read the file.
+        options["qtables"] = [[min(step, _COARSEST) for step in table] for table in encoding.quantization]
     else:
         options["quality"] = _QUALITY
     if metadata.dpi is not None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from sargan_core.content import read_settings
 from sargan_core.errors import TrainingError, UsageError
 from sargan_core.files import replacing, write_atomically
+from sargan_core.lines import check_ours
 
 OPTIONS = "options.json"
 METRICS = "metrics.jsonl"
@@ -59,6 +60,9 @@ class RunFolder:
     Args:
         path: the folder; made when missing.
         writes: False on all but the first of several processes: nothing is written.
+
+    Raises:
+        UsageError: the folder holds another file under the name of the metrics; nothing was touched.
     """
 
     def __init__(self, path: Path, writes: bool = True) -> None:
@@ -66,6 +70,7 @@ class RunFolder:
         self._writes = writes
         self._events: Any = None
         if writes:
+            check_ours(path / METRICS, ("step",), "metrics of a training run")
             path.mkdir(parents=True, exist_ok=True)
 
     def write_options(self, options: Any) -> None:

@@ -114,8 +114,15 @@ def test_a_list_on_stdin_with_newlines_and_with_nul(batch, monkeypatch):
         (("in", "--expr", "happy", "--in-place", "-o", "x"), "--in-place"),
         (("in", "--expr", "happy", "--strength", "much"), "--strength"),
         (("in", "--expr", "happy", "--strength", "3"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "nan"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "0.5,nan"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "inf"), "--strength"),
+        (("in", "--expr", "happy", "--strength", "0.3,0.30000001"), "--strength"),
+        (("", "--expr", "happy"), "empty name"),
         (("in", "--expr", "happy", "--format", "docx"), "--format"),
         (("in", "--expr", "happy", "--shard", "3/2"), "--shard"),
+        (("in", "--expr", "happy", "--shard", ""), "--shard"),
+        (("in", "--expr", "happy", "--shard", "1/" + "9" * 5000), "--shard"),
         (("in", "--expr", "happy", "--null"), "--null"),
         (("in", "--expr", "happy", "--like", "in/0.png"), "--like"),
         (("in", "--expr", "happy", "--like-face", "1"), "--like"),
@@ -168,7 +175,7 @@ def test_a_reference_that_never_ends_is_refused_at_once(sargan, photo_folder, re
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 @pytest.mark.parametrize(
     ("place", "code", "said"),
-    [("w", 3, "is no file but a pipe"), ("out/sargan-batch.jsonl", 1, "cannot be written")],
+    [("w", 3, "is no file but a pipe"), ("out/sargan-batch.jsonl", 2, "is no regular file")],
 )
 def test_pipes_as_weights_or_manifest_are_not_waited_for(sargan, photo_folder, place, code, said):
     Path("out").mkdir()
@@ -221,3 +228,120 @@ def test_an_interrupt_gives_130_and_the_next_run_finishes(batch, batch_editor):
     batch_editor.infer = infer
     assert batch("in", "--expr", "happy")[0] == 0
     assert len(names("in-happy")) == 10
+
+
+@pytest.mark.parametrize("name", ["sargan-batch.jsonl", "report.html"])
+@pytest.mark.parametrize("linked", [False, True], ids=["file", "link"])
+def test_a_file_of_somebody_else_under_a_name_of_ours_is_refused_and_nothing_touched(batch, name, linked):
+    place = Path("notes.txt") if linked else Path("out") / name
+    Path("out").mkdir()
+    place.write_text("Dear diary")
+    if linked:
+        Path("out", name).symlink_to(place.absolute())
+    code, printed, said = batch("in", "--expr", "happy", "--out", "out", "--report")
+    assert (code, printed) == (2, b"")
+    assert said.startswith(f"error: out/{name}: ")
+    assert len(said.splitlines()) == 1
+    assert place.read_text() == "Dear diary"
+    assert [path.name for path in Path("out").iterdir()] == [name]
+
+
+def test_a_report_of_ours_is_made_anew(batch):
+    for _ in range(2):
+        code, _, _ = batch("in", "--expr", "happy", "--out", "out", "--report")
+        assert code == 0
+    assert Path("out/report.html").read_text().startswith("<!doctype html>")
+
+
+def test_retry_all_does_again_what_has_no_result(batch):
+    Path("in/0.png").write_bytes(b"no photo")
+    save(Path("in/1.png"), 1)
+    Image.new("RGB", (16, 16)).save("in/1.png")
+    Image.new("RGB", (16, 16), "white").save("in/2.png")
+    asked = ("in", "--expr", "happy", "--json")
+    first = [json.loads(line) for line in batch(*asked)[1].splitlines()]
+    outcomes = {value["input"]: value["outcome"] for value in first if value["outcome"] != "done"}
+    assert outcomes == {"in/0.png": "unreadable", "in/1.png": "no_face", "in/2.png": "failed"}
+    _, _, said = batch(*asked)
+    assert "--retry all" in said
+    again = [json.loads(line) for line in batch(*asked, "--retry", "all")[1].splitlines()]
+    assert {value["input"]: value["outcome"] for value in again} == outcomes
+
+
+def test_in_place_writes_over_each_file_once_and_only_in_the_folder(batch):
+    Path("elsewhere").mkdir()
+    save(Path("elsewhere/e.png"), 20)
+    outside = Path("elsewhere/e.png").read_bytes()
+    links = {
+        "a-link.png": "0.png",
+        "z-link.png": "0.png",
+        "far.png": "../elsewhere/e.png",
+        "far": "../elsewhere",
+    }
+    for name, target in links.items():
+        Path("in", name).symlink_to(target)
+    os.link("in/1.png", "in/hard.png")
+    before = {path.name: path.read_bytes() for path in Path("in").glob("*.png") if not path.is_symlink()}
+    code, printed, said = batch("in", "--expr", "happy", "--in-place")
+    assert code == 0
+    expected = sorted([*(f"in/{number}.png" for number in range(10)), "in/hard.png"])
+    assert printed.decode().split() == expected
+    assert "left out: links to photos that are there as well (2)" in said
+    assert "left out: links to photos outside the folder (name the photos themselves) (2)" in said
+    for name, data in before.items():
+        old, new = Image.open(io.BytesIO(data)), Image.open(Path("in", name))
+        assert new.getpixel((3, 3)) == tuple(255 - value for value in old.getpixel((3, 3))), name
+    assert all(str(Path("in", name).readlink()) == target for name, target in links.items())
+    assert Path("elsewhere/e.png").read_bytes() == outside
+    code, printed, said = batch("in", "--expr", "happy", "--in-place")
+    assert (code, printed) == (0, b"")
+    assert "nothing to do" in said
+
+
+def test_a_folder_that_is_a_link_itself_is_written_in_place(batch):
+    Path("linked").symlink_to("in")
+    code, printed, _ = batch("linked", "--expr", "happy", "--in-place")
+    assert (code, len(printed.splitlines())) == (0, 10)
+
+
+@pytest.mark.parametrize("suffix", ["/../x", "a/b", "/", "x" * 300])
+def test_a_suffix_that_no_name_can_have_is_refused(batch, suffix):
+    code, printed, said = batch("in", "--expr", "happy", "--out", "out", "--suffix", suffix)
+    assert (code, printed) == (2, b"")
+    assert said.startswith("error: --suffix ")
+    assert not Path("out").exists()
+
+
+def test_a_list_with_nul_bytes_is_refused_unless_they_end_its_names(batch):
+    Path("list").write_bytes(b"in/0.png\0in/1.png\0")
+    asked = ("--expr", "happy", "--from", "list", "--out", "out")
+    code, _, said = batch(*asked)
+    assert code == 2
+    assert "--null" in said
+    assert len(batch(*asked, "--null")[1].splitlines()) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_that_no_encoding_has_go_all_the_way(batch):
+    for number, name in enumerate((b"caf\xe9.png", b"half \xed\xa0\x80.png", b"line\nbreak.png")):
+        save(Path("in") / os.fsdecode(name), number)
+    asked = ("in", "--expr", "happy", "--out", "out", "--report")
+    code, printed, said = batch(*asked, "--suffix", os.fsdecode(b"-\xff"))
+    assert code == 0
+    assert b"out/caf\xe9-\xff.png\n" in printed
+    assert b"out/half \xed\xa0\x80-\xff.png" in {os.fsencode(path) for path in Path("out").glob("half*")}
+    code, printed, said = batch(*asked, "--suffix", os.fsdecode(b"-\xff"), "--json")
+    assert (code, printed) == (0, b"")
+    assert "nothing to do" in said
+    for name in ("--dry-run", "--json"):
+        assert batch(*asked, name)[0] == 0
+
+
+def test_a_name_that_is_too_long_costs_no_other_photo(batch):
+    Path("list").write_text("in/0.png\n" + "y" * 400 + ".png\nin/1.png\n")
+    code, printed, said = batch("--from", "list", "--expr", "happy", "--out", "out")
+    assert (code, printed) == (1, b"out/in/0.png\nout/in/1.png\n")
+    assert "name too long" in said
+    code, _, said = batch("y" * 400, "--expr", "happy", "--out", "out")
+    assert code == 2
+    assert "no such file" in said

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 
 import imageio.v3 as iio
@@ -10,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sargan_core import animation
 from sargan_core.animation import HOLD, SIDE, STEPS, Animation, ease, strength_ramp, write_animation
 from sargan_core.errors import OutputExistsError, PhotoError, UsageError
 from sargan_core.expressions import parse_mix
@@ -114,12 +116,89 @@ def test_an_existing_file_stays_unless_overwriting(loop, tmp_path):
     assert path.read_bytes() != b"precious"
 
 
-def test_a_failed_write_leaves_nothing(loop, tmp_path, monkeypatch):
-    def fail(path, *_, **__):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from sargan_core.animation import Animation, write_animation
+from sargan_core.errors import PhotoError
+noise = np.random.default_rng(1).integers(0, 255, (20, 60, 80, 3), np.uint8)
+if sys.argv[2] != "0":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    write_animation(Animation(tuple(noise), ()), Path(sys.argv[1]), overwrite=True)
+except PhotoError as error:
+    print(error)
+"""
 
-    monkeypatch.setattr(animation.iio, "imwrite", fail)
-    with pytest.raises(PhotoError, match="disk is full"):
-        write_animation(loop, tmp_path / "a.gif")
-    assert not list(tmp_path.iterdir())
+
+def write_in_a_process(path, limit):
+    command = [sys.executable, "-c", FULL, str(path), str(limit)]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 40_000])
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.mp4"])
+def test_where_there_is_no_room_the_old_file_stays_and_one_line_says_so(tmp_path, name, limit):
+    """A limit on the size of files stands in for a full disk; 0 is the case that must go well."""
+    path = tmp_path / name
+    path.write_bytes(b"old")
+    done = write_in_a_process(path, limit)
+    assert done.stderr == ""
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+    if limit == 0:
+        assert done.stdout == ""
+        assert len(path.read_bytes()) > 40_000, "the limits are below the size of the file"
+    else:
+        assert path.read_bytes() == b"old"
+        assert done.stdout == f"{path}: cannot be written (File too large); choose another place\n"
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.mp4"])
+def test_a_disk_without_room_is_called_full(tmp_path, name):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(options, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here; a limit of sizes tests the same above")
+    try:
+        done = write_in_a_process(disk / name, 0)
+        assert (done.stderr, list(disk.iterdir())) == ("", [])
+        assert "the disk is full" in done.stdout
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (None, "ffmpeg cannot be started"),
+        ("kill -9 $$", "was ended by signal 9"),
+        ("echo Unknown encoder >&2; exit 1", r"ffmpeg failed \(Unknown encoder\)"),
+        ("exit 3", r"ffmpeg failed \(exit code 3\)"),
+        ("cat > /dev/null; echo Error writing trailer: No space left on device >&2", "the disk is full"),
+    ],
+    ids=["missing", "killed", "failed", "silent", "full, but exit code 0"],
+)
+def test_a_failed_ffmpeg_leaves_nothing(loop, tmp_path, monkeypatch, script, said):
+    program = tmp_path / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    if script is not None:
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+    with pytest.raises(PhotoError, match=said) as raised:
+        write_animation(loop, tmp_path / "a.mp4")
+    assert str(raised.value).startswith(f"{tmp_path / 'a.mp4'}: ")
+    assert "\n" not in str(raised.value)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bin"]
+
+
+def test_without_any_ffmpeg_the_other_formats_are_named(loop, tmp_path, monkeypatch):
+    def nowhere():
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", nowhere)
+    with pytest.raises(PhotoError, match=r"no ffmpeg.*\.gif"):
+        write_animation(loop, tmp_path / "a.mp4")

@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import get_sampling
 from sargan_core.errors import PhotoError
 from sargan_core.formats.kinds import KINDS
 from sargan_core.formats.planes import eight_bits, from_array, from_pillow
+from sargan_core.formats.records import Encoding
 from sargan_core.photo import Photo, encode_photo, read_photo, write_photo
 
 
@@ -244,3 +245,11 @@ def test_photos_too_large_for_a_format_are_refused():
     with pytest.raises(PhotoError, match="16383"):
         encode_photo(wide, "WEBP")
     assert encode_photo(wide, "PNG")
+
+
+def test_coarse_jpeg_tables_make_a_baseline_file_without_a_word(capfd):
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    coarse = ((16,) * 32 + (300,) * 32, (400,) * 64)
+    data = encode_photo(Photo(pixels, encoding=Encoding(quantization=coarse)), "JPEG")
+    assert read_photo(data).encoding.quantization == ((16,) * 32 + (255,) * 32, (255,) * 64)
+    assert capfd.readouterr() == ("", "")

@@ -76,3 +76,26 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
         claimed(tmp_path / "file" / "out", None),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["", "whole.lock", "1-of-2.lock"])
+def test_a_link_where_a_run_works_is_refused_and_its_target_stays(tmp_path, name):
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    (mine / "whole").mkdir(parents=True)
+    (mine / "whole" / "notes.txt").write_text("Dear diary")
+    link = out / ".sargan-batch" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(mine / "whole" / "notes.txt" if name else mine)
+    with pytest.raises(UsageError, match="is a link"), claimed(out, None):
+        pass
+    assert (mine / "whole" / "notes.txt").read_text() == "Dear diary"
+
+
+def test_a_link_in_place_of_the_staging_folder_is_removed_and_its_target_stays(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    (tmp_path / ".sargan-batch").mkdir()
+    (tmp_path / ".sargan-batch" / "whole").symlink_to(tmp_path / "mine")
+    with claimed(tmp_path, None) as claim:
+        assert not claim.staging.is_symlink()
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]

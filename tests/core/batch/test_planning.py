@@ -220,8 +220,16 @@ def test_the_default_folder_says_what_is_in_it(tree):
     assert plan("in/b.jpg").folder == Path("sargan-surprised")
 
 
+def test_strengths_that_are_no_different_are_one_and_such_as_are_hardly_are_refused():
+    mixes = [parse_mix("happy")]
+    assert [variant.ending for variant in make_variants(mixes, [-0.0, 1, 0, 1.0])] == ["-000", "-100"]
+    with pytest.raises(UsageError, match="share a name"):
+        make_variants(mixes, [0.3, 0.3 + 1e-9])
+
+
 @pytest.mark.parametrize(
-    ("mix", "strengths"), [("happy:1.5", [1.5]), ("happy", [2.5]), ("happy", [-1]), ("sad", [])]
+    ("mix", "strengths"),
+    [("happy:1.5", [1.5]), ("happy", [2.5]), ("happy", [-1]), ("sad", []), ("sad", [float("nan")])],
 )
 def test_strengths_stay_in_their_range(mix, strengths):
     with pytest.raises(UsageError, match="strength"):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from sargan_core.batch.report import address, write_report
 from sargan_core.batch.thumbnails import THUMBNAILS
+from sargan_core.errors import PhotoError, UsageError
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ODD_NAMES = [
@@ -259,3 +260,31 @@ def test_a_browser_takes_thousands_and_says_what_is_gone(tmp_path):
     assert 60 <= dom.count("<article") < 1000
     assert "the file is not there" in dom
     assert "cut off &lt;b&gt;early&lt;/b&gt;" in dom
+
+
+def test_half_a_surrogate_pair_anywhere_in_a_manifest_does_not_end_the_report(tmp_path):
+    odd = "like \udce9 \ud800.jpg"
+    texts = ("model", "expression", "message", "finished")
+    odd_line = line(odd, odd, **dict.fromkeys(texts, odd), notes=[odd])
+    manifest = write_manifest(tmp_path, [odd_line, line("../b.jpg", "b.jpg")])
+    write_report(manifest, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_bytes().decode("utf-8")
+    assert r"like \udce9 \ud800.jpg" in page
+
+
+def test_a_file_in_the_place_of_the_small_copies_is_said(tmp_path):
+    picture(tmp_path / "a.tif", "TIFF")
+    (tmp_path / THUMBNAILS).touch()
+    manifest = write_manifest(tmp_path, [line("a.tif", "a.tif")])
+    with pytest.raises(PhotoError, match=rf"{THUMBNAILS}: cannot be made"):
+        write_report(manifest, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("content", [b"", b"Dear diary", b"<!doctype html>\n<title>Mine</title>"])
+def test_a_page_of_somebody_else_stays(tmp_path, content):
+    picture(tmp_path / "a.jpg")
+    manifest = write_manifest(tmp_path, [line("a.jpg", "a.jpg")])
+    (tmp_path / "report.html").write_bytes(content)
+    with pytest.raises(UsageError, match="no report of sargan"):
+        write_report(manifest, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_bytes() == content

@@ -126,9 +126,7 @@ def test_other_options_do_everything_again(photos):
     assert everything() == first
 
 
-@pytest.mark.parametrize(
-    ("retry", "expected"), [("no_face", ["8"]), ("unreadable", ["9"]), ("failed", []), ("all", ALL)]
-)
+@pytest.mark.parametrize(("retry", "expected"), [("no_face", ["8"]), ("unreadable", ["9"]), ("failed", [])])
 def test_retry_does_again_what_it_names(photos, retry, expected):
     run()
     assert run(policy=Policy(retry=frozenset({retry}))) == expected
@@ -211,9 +209,10 @@ def test_shards_share_a_folder_and_a_whole_run_finds_everything_done(photos):
 def test_a_damaged_manifest_is_said_and_nothing_is_touched(photos):
     run()
     path = manifest_path(Path("out"))
-    path.write_bytes(b"{}\n" + path.read_bytes())
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + b"{}\n" + b"".join(others))
     before = everything()
-    with pytest.raises(DataError, match="line 1"):
+    with pytest.raises(DataError, match="line 2"):
         run()
     assert everything() == before
 
