@@ -31,20 +31,20 @@ from batch_photos import make_photos
 from PIL import Image
 from sargan_inference import Reference, random_generator
 
-from sargan_core.batch.engine import BatchSettings
-from sargan_core.batch.local import available_cores, run_local
+from sargan_core.batch.local import BatchSettings, available_cores, run_local
 from sargan_core.batch.manifest import read_manifest
-from sargan_core.batch.planning import PlanRequest, make_plan
+from sargan_core.batch.plan import PlanRequest, make_plan
 from sargan_core.batch.run import Policy, run_batch
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.expressions import parse_mix
 from sargan_core.faces.align import similarity
-from sargan_core.faces.find import Face, _detect
-from sargan_core.faces.landmarks import BuiltinLandmarks
-from sargan_core.models.generator import Generator, one_hot
-from sargan_core.models.generator_file import save_generator
-from sargan_core.photo import encode_photo, read_photo
-from sargan_core.training.prepare import sargan_template
+from sargan_core.faces.face import Face
+from sargan_core.faces.find import _detect
+from sargan_core.models.landmarks.network import BuiltinLandmarks
+from sargan_core.models.sargan.data import sargan_template
+from sargan_core.models.sargan.file import save_generator
+from sargan_core.models.sargan.generator import Generator, one_hot
+from sargan_core.photo.photo import encode_photo, read_photo
 
 SIDE = 1350
 TARGET = parse_mix("happy")

@@ -30,12 +30,11 @@ from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
-from sargan_core.faces.align import Alignment, Template, align, extract
-from sargan_core.faces.blend import paste
-from sargan_core.faces.find import Face
-from sargan_core.models.base import EditedCrops
-from sargan_core.models.judge import TEMPLATE
-from sargan_core.photo import Photo, read_photo
+from sargan_core.faces.align import Alignment, align, extract
+from sargan_core.faces.face import EditedCrops, Face, Template
+from sargan_core.faces.paste import paste
+from sargan_core.models.judge.network import TEMPLATE
+from sargan_core.photo.photo import Photo, read_photo
 
 SIDES = (512, 1350, 3464)
 TARGETS = {label: ExpressionMix(((label, 1.0),)) for label in LABELS if label is not Expression.NEUTRAL}

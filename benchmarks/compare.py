@@ -26,9 +26,8 @@ from PIL import Image
 from sargan_core.evaluation.bootstrap import interval
 from sargan_core.evaluation.cost import count_parameters
 from sargan_core.evaluation.examples import make_gallery
-from sargan_core.evaluation.export import markdown_table
 from sargan_core.evaluation.protocol import labelled_cases
-from sargan_core.evaluation.report import write_report
+from sargan_core.evaluation.report import markdown_table, write_report
 from sargan_core.evaluation.results import Results
 from sargan_core.evaluation.run import evaluate
 from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
@@ -40,9 +39,9 @@ from sargan_core.evaluation.tables import (
     source_tables,
     summary_table,
 )
-from sargan_core.models.generator import Generator, preset
-from sargan_core.models.weights import read_index
-from sargan_core.photo import read_photo
+from sargan_core.models.sargan.generator import Generator, preset
+from sargan_core.photo.photo import read_photo
+from sargan_core.weights import read_index
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"

@@ -23,7 +23,7 @@ from PIL import Image
 
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.expressions import parse_mix
-from sargan_core.photo import encode_photo, read_photo
+from sargan_core.photo.photo import encode_photo, read_photo
 
 PORTRAIT = Path(__file__).parents[1] / "examples" / "portrait.jpg"
 FACE = 700  # side of the portrait in the middle, pixels

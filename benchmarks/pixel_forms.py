@@ -11,8 +11,8 @@ import argparse
 import json
 from pathlib import Path
 
-from sargan_core.training.pixel import PixelOptions
-from sargan_core.training.pixel_run import FIGURES, train_pixel
+from sargan_core.models.pixel.fit import PixelOptions
+from sargan_core.models.pixel.run import FIGURES, train_pixel
 
 FORMS = (
     PixelOptions("plain", "shared", "fidelity", 128),

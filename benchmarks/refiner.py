@@ -20,10 +20,10 @@ from torch import Tensor
 
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.mouth import lips_region
-from sargan_core.models.generator import one_hot
-from sargan_core.models.refiner import RefinedModel
 from sargan_core.models.registry import load_model
-from sargan_core.training.pairs import CropPairs
+from sargan_core.models.sargan.data import CropPairs
+from sargan_core.models.sargan.generator import one_hot
+from sargan_core.models.sargan.model import RefinedModel
 
 MOST = 40
 

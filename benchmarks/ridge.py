@@ -10,7 +10,7 @@ import time
 
 import torch
 
-from sargan_core.training.ridge import RidgeSums
+from sargan_core.models.pixel.ridge import RidgeSums
 
 
 def main() -> None:

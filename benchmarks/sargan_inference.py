@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sargan_core.expressions import LABELS, ExpressionMix
-from sargan_core.models.base import FaceCrops
-from sargan_core.models.generator import Generator, one_hot, preset
-from sargan_core.models.sargan import SarganModel
-from sargan_core.training.prepare import sargan_template
+from sargan_core.faces.face import FaceCrops
+from sargan_core.models.sargan.data import sargan_template
+from sargan_core.models.sargan.generator import Generator, one_hot, preset
+from sargan_core.models.sargan.model import SarganModel
 
 
 class Reference(nn.Module):

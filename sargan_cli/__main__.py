@@ -10,9 +10,14 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from sargan_cli.console import Console, closed_pipe_is_quiet, debugging
+from sargan_cli.console import (
+    Console,
+    closed_pipe_is_quiet,
+    debugging,
+    keep_libraries_quiet,
+    open_missing_streams,
+)
 from sargan_cli.outcomes import INTERRUPTED, OK, exit_code, say_error
-from sargan_cli.streams import keep_libraries_quiet, open_missing_streams
 from sargan_core.outcome import message
 
 if TYPE_CHECKING:

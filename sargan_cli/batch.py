@@ -20,7 +20,7 @@ from sargan_cli.batch_request import (
     wanted_strengths,
 )
 from sargan_cli.console import Console
-from sargan_cli.like import parse_like
+from sargan_cli.files import parse_like
 from sargan_cli.outcomes import OK, SOME_FAILED
 from sargan_core.errors import UsageError
 
@@ -231,9 +231,8 @@ def batch(
       sargan batch portraits --expr sad --retry failed --report
       find . -name '*.jpg' -print0 | sargan batch --from - --null --expr happy --out happy
     """
-    from sargan_core.batch.engine import BatchSettings
-    from sargan_core.batch.plan import parse_shard
-    from sargan_core.batch.planning import PlanRequest, make_plan
+    from sargan_core.batch.local import BatchSettings
+    from sargan_core.batch.plan import PlanRequest, make_plan, parse_shard
     from sargan_core.batch.run import Policy, run_batch
 
     part = parse_shard(shard) if shard is not None else None
@@ -259,7 +258,7 @@ def batch(
         raise typer.Exit(OK)
     if not plan.sources and part is None:
         raise UsageError("there is no photo to edit; name folders or photos that hold some")
-    from sargan_core.editor import EditSettings  # takes a second: not for a plan or a mistake
+    from sargan_core.editor import EditSettings
 
     settings = BatchSettings(
         folder=plan.folder,

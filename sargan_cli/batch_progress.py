@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sargan_cli.console import Console, print_json, print_path, print_table
-from sargan_core.files import shown
+from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from sargan_core.batch.entry import Entry
+    from sargan_core.batch.manifest import Entry
     from sargan_core.batch.plan import Plan
     from sargan_core.batch.run import Summary
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sargan_cli import options
-from sargan_cli.like import Like, batch_like
+from sargan_cli.files import Like, batch_like
 from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix, parse_mix
 
 if TYPE_CHECKING:
     from sargan_core.batch import plan
-    from sargan_core.batch.engine import Engine
+    from sargan_core.batch.local import Engine
 
 ALL = "all"
 
@@ -55,7 +55,7 @@ def wanted_format(name: str | None) -> str | None:
     Raises:
         UsageError: there is no such format.
     """
-    from sargan_core.formats.kinds import LISTED, kind_of_path
+    from sargan_core.photo.kinds import LISTED, kind_of_path
 
     if name is None:
         return None

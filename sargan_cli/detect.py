@@ -11,16 +11,23 @@ import typer
 
 from sargan_cli import options
 from sargan_cli.console import Console, print_bytes, print_json, print_table
-from sargan_cli.inputs import check_stdin, display_name, read_input
+from sargan_cli.files import (
+    STREAM,
+    check_free,
+    check_stdin,
+    display_name,
+    photo_endings,
+    plan_outputs,
+    read_input,
+)
 from sargan_cli.outcomes import FileReport, failure, overall_code, say_error
-from sargan_cli.outputs import STREAM, check_free, photo_endings, plan_outputs
-from sargan_core.edit_record import rounded
 from sargan_core.errors import NoFaceError, UsageError, WeightsError
-from sargan_core.outcome import Outcome
+from sargan_core.outcome import Outcome, rounded
 
 if TYPE_CHECKING:
-    from sargan_core.faces.find import Face, FaceFinder
-    from sargan_core.photo import Photo
+    from sargan_core.faces.face import Face
+    from sargan_core.faces.find import FaceFinder
+    from sargan_core.photo.photo import Photo
 
 COLUMNS = ("face", "x", "y", "width", "height", "eye distance", "confidence", "remarks")
 
@@ -108,14 +115,15 @@ def _detect_file(
 
 @functools.cache
 def _finder(landmarks: str) -> FaceFinder:
-    from sargan_core.faces.find import FaceFinder
 
-    return FaceFinder(landmarks)
+    from sargan_core.models.landmarks.network import face_finder
+
+    return face_finder(landmarks)
 
 
 def _draw(photo: Photo, faces: list[Face], target: Path, overwrite: bool) -> None:
     from sargan_core.faces.draw import draw_faces
-    from sargan_core.photo import encode_photo, write_photo
+    from sargan_core.photo.photo import encode_photo, write_photo
 
     drawn = photo.with_pixels(draw_faces(photo.pixels, faces))
     if target == STREAM:

@@ -12,17 +12,18 @@ import typer
 from sargan_cli import options
 from sargan_cli.console import Console, print_json, print_path
 from sargan_cli.edit_file import EditRequest, Session, edit_file
-from sargan_cli.inputs import check_stdin
-from sargan_cli.like import Like, parse_like
-from sargan_cli.outcomes import FileReport, overall_code
-from sargan_cli.outputs import (
+from sargan_cli.files import (
     STREAM,
+    Like,
     Task,
     animation_endings,
     check_apart,
+    check_stdin,
+    parse_like,
     photo_endings,
     plan_outputs,
 )
+from sargan_cli.outcomes import FileReport, overall_code
 from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix, parse_mix
 from sargan_core.outcome import Outcome

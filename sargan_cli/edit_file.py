@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sargan_cli.console import Console, print_bytes
-from sargan_cli.inputs import display_name, read_input
-from sargan_cli.like import Like, read_like
+from sargan_cli.files import Like, Task, check_free, display_name, read_input, read_like
 from sargan_cli.outcomes import FileReport, failure, say_error
-from sargan_cli.outputs import Task, check_free
-from sargan_core.edit_record import face_json, worst_face_json
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import ExpressionMix
-from sargan_core.outcome import Outcome
+from sargan_core.outcome import Outcome, face_json, worst_face_json
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor
     from sargan_core.models.base import Reference, Target
-    from sargan_core.photo import Photo
-    from sargan_core.provenance import Provenance
+    from sargan_core.photo.photo import Photo
+    from sargan_core.photo.provenance import Provenance
 
 
 @dataclass(frozen=True)
@@ -181,8 +178,8 @@ def _animate(
 
 
 def _write(photo: Photo, task: Task, request: EditRequest, session: Session, details: dict[str, Any]) -> None:
-    from sargan_core.formats.kinds import holds_provenance, kind_of_path
-    from sargan_core.photo import encode_photo, write_photo
+    from sargan_core.photo.kinds import holds_provenance, kind_of_path
+    from sargan_core.photo.photo import encode_photo, write_photo
 
     started = time.perf_counter()
     # Written over itself, a file keeps its kind even if its name says another.
@@ -207,7 +204,7 @@ def _write(photo: Photo, task: Task, request: EditRequest, session: Session, det
 
 def _mark(request: EditRequest, session: Session) -> Provenance | None:
     from sargan_core import __version__
-    from sargan_core.provenance import Provenance
+    from sargan_core.photo.provenance import Provenance
 
     if not request.provenance:
         return None

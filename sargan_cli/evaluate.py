@@ -165,7 +165,7 @@ def evaluate(
 
 def _make_folder(out: Path) -> None:
     from sargan_core.evaluation.run import JOURNAL
-    from sargan_core.evaluation.series_report import JSON as SERIES
+    from sargan_core.evaluation.series import JSON as SERIES
 
     if out.is_dir():
         if any(out.iterdir()) and not any((out / name).is_file() for name in (JOURNAL, SERIES)):
@@ -214,8 +214,7 @@ def _series(settings: EvaluationSettings, out: Path, console: Console, as_json: 
     from sargan_core.device import choose_device
     from sargan_core.evaluation.judges import make_judges
     from sargan_core.evaluation.run import versions
-    from sargan_core.evaluation.series import check_series
-    from sargan_core.evaluation.series_report import series_table, write_series
+    from sargan_core.evaluation.series import check_series, series_table, write_series
 
     if len(settings.data) > 1 or settings.ood:
         raise UsageError("a batch is checked alone; give its folder with --data and nothing else")

@@ -10,11 +10,11 @@ import typer
 
 from sargan_cli import options
 from sargan_cli.console import Console, print_json, print_path, print_table
+from sargan_cli.files import check_free
 from sargan_cli.outcomes import OK, WEIGHTS, say_error
-from sargan_cli.outputs import check_free
 from sargan_core.errors import UsageError, WeightsError
-from sargan_core.models.weights import WeightsRecord, find_record, read_index, verify, weights_folder
 from sargan_core.outcome import message, plain
+from sargan_core.weights import WeightsRecord, find_record, read_index, verify, weights_folder
 
 # What an imported checkpoint does not say about itself.
 UNKNOWN_DATA = "not recorded in the checkpoint; ask its authors"
@@ -124,8 +124,7 @@ def import_model(
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent}: no such folder; make it first (mkdir -p {target.parent})")
     check_free(target, overwrite)
-    from sargan_core.models.checkpoint_import import OFFICIAL_TEMPLATE, import_checkpoint
-    from sargan_core.models.generator_file import save_generator
+    from sargan_core.models.sargan.file import OFFICIAL_TEMPLATE, import_checkpoint, save_generator
 
     generator = import_checkpoint(checkpoint, arch)
     save_generator(generator, OFFICIAL_TEMPLATE, target, data=UNKNOWN_DATA, weights_licence=UNKNOWN_LICENCE)
@@ -140,7 +139,7 @@ def fetch(
     debug: options.Debug = False,
 ) -> None:
     """Download weights that sargan does not bring along; nothing is ever downloaded without this."""
-    from sargan_core.faces import fan
+    from sargan_core.models.landmarks import fan
 
     print_path(fan.fetch())
 

@@ -10,8 +10,8 @@ from sargan_cli.train_request import STEPS, TrainRequest, say_skipped, step_tell
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sargan_core.models.aipgan import AipganSettings
-    from sargan_core.training.aipgan_run import TransferOptions, TransferSession
+    from sargan_core.models.aipgan.network import AipganSettings
+    from sargan_core.models.aipgan.run import TransferOptions, TransferSession
 
 FORMS = ("displaced", "painted")
 IDEAS = ("attention", "intrinsic", "bilinear")
@@ -23,7 +23,7 @@ def train_aipgan(request: TrainRequest, console: Console) -> None:
         raise UsageError(f"--form {request.form}: aipgan is {' or '.join(FORMS)}")
     if unknown := sorted(set(request.without) - set(IDEAS)):
         raise UsageError(f"--without {unknown[0]}: known are {', '.join(IDEAS)}")
-    from sargan_core.training.aipgan_run import TransferSession
+    from sargan_core.models.aipgan.run import TransferSession
     from sargan_core.training.run_folder import WEIGHTS
 
     options = _options(request)
@@ -41,8 +41,8 @@ def train_aipgan(request: TrainRequest, console: Console) -> None:
 
 def _options(request: TrainRequest) -> TransferOptions:
     """Return the options of a new run, or those of the run that is taken up again."""
-    from sargan_core.training.aipgan_recipe import paired_recipe, paper_recipe
-    from sargan_core.training.aipgan_run import TransferOptions, read_transfer_options
+    from sargan_core.models.aipgan.recipe import paired_recipe, paper_recipe
+    from sargan_core.models.aipgan.run import TransferOptions, read_transfer_options
     from sargan_core.training.loop import LoopSettings
 
     if request.resume:
@@ -68,7 +68,7 @@ def _options(request: TrainRequest) -> TransferOptions:
 
 
 def _network(request: TrainRequest) -> AipganSettings:
-    from sargan_core.models.aipgan import AipganSettings
+    from sargan_core.models.aipgan.network import AipganSettings
 
     return AipganSettings(
         width=request.width or 32,

@@ -8,8 +8,8 @@ from sargan_cli.train_request import STEPS, TrainRequest, say_skipped
 
 def train_judge(request: TrainRequest, console: Console) -> None:
     """Train a judge and print the path of its weights."""
-    from sargan_core.training import judge_run
-    from sargan_core.training.judge import JudgeTraining
+    from sargan_core.models.judge import run as judge_run
+    from sargan_core.models.judge.task import JudgeTraining
     from sargan_core.training.loop import LoopSettings
 
     data = request.photos()

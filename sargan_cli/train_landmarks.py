@@ -8,7 +8,7 @@ from sargan_cli.train_request import TrainRequest, say_skipped
 
 def train_landmarks(request: TrainRequest, console: Console) -> None:
     """Train a landmark network and print the path of its weights."""
-    from sargan_core.training.landmarks_run import train_landmarks_run
+    from sargan_core.models.landmarks.run import train_landmarks_run
 
     data = request.photos()
     with console.counting("training") as progress:

@@ -8,8 +8,8 @@ from sargan_cli.train_request import TrainRequest, say_skipped
 
 def train_pixel(request: TrainRequest, console: Console) -> None:
     """Fit a pixel model and print the path of its weights."""
-    from sargan_core.training import pixel_run
-    from sargan_core.training.pixel import PixelOptions
+    from sargan_core.models.pixel import run as pixel_run
+    from sargan_core.models.pixel.fit import PixelOptions
 
     data = request.photos()
     options = PixelOptions(

@@ -11,15 +11,14 @@ from sargan_cli.train_request import STEPS, TrainRequest, say_skipped, step_tell
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sargan_core.training.plan import TrainingPlan
-    from sargan_core.training.recipes import SarganTraining
-    from sargan_core.training.session import RunOptions
+    from sargan_core.models.sargan.recipes import SarganTraining
+    from sargan_core.models.sargan.run import RunOptions, TrainingPlan
 
 
 def train_sargan(request: TrainRequest, console: Console) -> None:
     """Train, and print the path of the weights; or only pack the crops, or only say the plan."""
+    from sargan_core.models.sargan.run import TrainingSession
     from sargan_core.training.run_folder import WEIGHTS
-    from sargan_core.training.session import TrainingSession
 
     options = _options(request)
     if request.pack is not None:
@@ -39,8 +38,8 @@ def train_sargan(request: TrainRequest, console: Console) -> None:
 
 def _options(request: TrainRequest) -> RunOptions:
     """Return the options of a new run, or those of the run that is taken up again."""
+    from sargan_core.models.sargan.run import RunOptions, read_options
     from sargan_core.training.loop import LoopSettings
-    from sargan_core.training.session import RunOptions, read_options
 
     if request.resume:
         options = read_options(request.out)
@@ -65,8 +64,8 @@ def _options(request: TrainRequest) -> RunOptions:
 
 
 def _recipe(request: TrainRequest) -> SarganTraining:
-    from sargan_core.models.generator import preset
-    from sargan_core.training.recipes import paired_recipe, paper_recipe, refine_recipe
+    from sargan_core.models.sargan.generator import preset
+    from sargan_core.models.sargan.recipes import paired_recipe, paper_recipe, refine_recipe
 
     # A refiner sees the mouth and what lies around it, not the whole face.
     size = request.size or (112 if request.refine else 128)
@@ -84,7 +83,7 @@ def _recipe(request: TrainRequest) -> SarganTraining:
 
 
 def _pack(options: RunOptions, file: Path, cache: Path | None, console: Console) -> None:
-    from sargan_core.training.session import pack
+    from sargan_core.models.sargan.run import pack
 
     if file.suffix != ".safetensors":
         raise UsageError(f"--pack {file}: give a name that ends in .safetensors")

@@ -17,9 +17,9 @@ from sargan_core.device import one_thread
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS
 from sargan_core.faces.align import Alignment, align, extract
-from sargan_core.faces.find import Face, Pixels
+from sargan_core.faces.face import Face, Pixels
 from sargan_core.models.base import Reference, Target
-from sargan_core.models.judge import load_judge
+from sargan_core.models.judge.network import load_judge
 
 Probabilities = npt.NDArray[np.float64]
 

@@ -9,20 +9,23 @@ from itertools import accumulate
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from sargan_core.check import EditChecker, FaceCheck, SeenFaces
 from sargan_core.device import choose_device, one_thread
 from sargan_core.errors import NoFaceError, UsageError
-from sargan_core.faces.align import Alignment, extract
-from sargan_core.faces.blend import Pasted, paste
-from sargan_core.faces.find import Face, FaceFinder, Pixels, select_faces
-from sargan_core.models.base import EditedCrops, FaceCrops, Reference, Target
+from sargan_core.faces.align import Alignment, extract, face_crops
+from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels
+from sargan_core.faces.find import select_faces
+from sargan_core.faces.paste import Pasted, paste
+from sargan_core.models.base import Reference, Target
+from sargan_core.models.landmarks.network import face_finder
 from sargan_core.models.registry import load_model
-from sargan_core.photo import Photo
+from sargan_core.photo.photo import Photo
 
 # An edit that changes the face less than this (0..1, mean) cannot be seen.
 INVISIBLE_CHANGE = 0.002
+
+
 # A step at the mask's border above this many 8-bit levels can be seen on smooth skin.
 VISIBLE_SEAM = 3.0
 
@@ -119,7 +122,7 @@ class Editor:
     def __init__(self, settings: EditSettings | None = None) -> None:
         self.settings = settings or EditSettings()
         self.device = choose_device(self.settings.device)
-        self._finder = FaceFinder(self.settings.landmarks, self.device)
+        self._finder = face_finder(self.settings.landmarks, self.device)
         self.model = load_model(
             self.settings.model, self.settings.weights, self.device, self.settings.precision
         )
@@ -272,16 +275,6 @@ class Editor:
             replace(edit, check=check, warnings=(*edit.warnings, *check.warnings))
             for edit, check in zip(edits, checks, strict=True)
         ]
-
-
-def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:
-    """Return extracted crops (B, 3, S, S) with the landmarks of their alignments, NaN where there are none."""
-    points = images.new_full((2, len(alignments), 68, 2), torch.nan)
-    for index, alignment in enumerate(alignments):
-        for row, known in zip(points, (alignment.landmarks, alignment.rest), strict=True):
-            if known is not None:
-                row[index] = torch.from_numpy(known)
-    return FaceCrops(images, *points)
 
 
 def _warnings(pasted: Pasted) -> list[str]:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from sargan_core.expressions import TABLE, Expression, ExpressionMix
-from sargan_core.formats.planes import eight_bits
+from sargan_core.photo.planes import eight_bits
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor, FaceEdit
-    from sargan_core.faces.find import Face
-    from sargan_core.photo import Photo
+    from sargan_core.faces.face import Face
+    from sargan_core.photo.photo import Photo
 
 Rgb8 = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]

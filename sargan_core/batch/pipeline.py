@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sargan_core.batch.engine import BatchSettings
+from sargan_core.batch.local import BatchSettings
 from sargan_core.batch.plan import Task, Variant
-from sargan_core.batch.schedule import Finish, Prepare, Read, RunModel, Schedule
-from sargan_core.batch.under_way import EditUnderWay, Limits, PhotoUnderWay, pixel_bytes
+from sargan_core.batch.schedule import (
+    EditUnderWay,
+    Finish,
+    Limits,
+    PhotoUnderWay,
+    Prepare,
+    Read,
+    RunModel,
+    Schedule,
+    pixel_bytes,
+)
 from sargan_core.batch.work import Staged, check_place, decode, read_source, stage_failure, stage_result
 from sargan_core.outcome import out_of_memory
 

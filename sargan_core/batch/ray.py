@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sargan_core import __version__
-from sargan_core.batch.engine import BatchSettings, OnResult
+from sargan_core.batch.local import BatchSettings, OnResult
 from sargan_core.batch.manifest import ManifestWriter
 from sargan_core.batch.plan import Task
 from sargan_core.errors import SarganError, UsageError
-from sargan_core.files import shown
+from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
     import pyarrow

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
-from sargan_core.batch.claim import claimed
-from sargan_core.batch.engine import BatchSettings, Engine
-from sargan_core.batch.fingerprint import options_sha256
+from filelock import FileLock, Timeout
+
+from sargan_core.batch.local import BatchSettings, Engine
 from sargan_core.batch.manifest import Entry, ManifestWriter, check_manifests, manifest_path
 from sargan_core.batch.plan import Plan, Shard
-from sargan_core.batch.resume import Remaining, count_outputs, read_history
+from sargan_core.batch.resume import Remaining, count_outputs, options_sha256, read_history
+from sargan_core.errors import PhotoError, UsageError
 from sargan_core.outcome import Outcome
+from sargan_core.photo.files import shown
 
 # Told every entry with the counts so far.
 OnProgress = Callable[[Entry, "Summary"], None]
@@ -138,3 +145,109 @@ def _check_errors(summary: Summary, policy: Policy) -> None:
         raise _Enough("stopped at the first error, as --on-error stop asks; what is done is kept")
     if policy.max_errors is not None and summary.errors >= policy.max_errors:
         raise _Enough(f"stopped after {summary.errors} errors (--max-errors); what is done is kept")
+
+
+# Hidden, so that a later batch does not take it for inputs.
+WORK_FOLDER = ".sargan-batch"
+
+
+WHOLE = "whole"
+
+
+# Another shard may hold a lock for a moment, only to see whether it is free.
+PATIENCE_SECONDS = 1.0
+
+
+_SHARD = re.compile(r"(\d+)-of-(\d+)")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run may write to.
+
+    Attributes:
+        manifest: the manifest of this run, or of its shard.
+        staging: an empty folder for results that are not in their place yet.
+    """
+
+    manifest: Path
+    staging: Path
+
+
+@contextmanager
+def claimed(folder: Path, shard: Shard | None) -> Iterator[Claim]:
+    """Keep other runs out of an output folder inside the block; the folder is made if it is missing.
+
+    Shards of one division may work side by side. The system drops the locks of a process that ends, however it ends.
+
+    Raises:
+        UsageError: another run works in the folder, or a link lies where it would work.
+        PhotoError: the folder cannot be made or written to.
+    """
+    name = WHOLE if shard is None else shard.name
+    work = folder / WORK_FOLDER
+    _refuse_links(work)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(work / f"{name}.lock", timeout=PATIENCE_SECONDS, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise _busy(folder, name) from None
+    except (OSError, NotImplementedError) as error:
+        raise PhotoError(
+            f"{shown(folder)}: cannot be worked in ({getattr(error, 'strerror', None) or error}); "
+            "choose another output folder"
+        ) from error
+    try:
+        for other in sorted(work.glob("*.lock")):
+            if _excludes(name, other.stem) and _is_held(other):
+                raise _busy(folder, other.stem)
+        staging = work / name
+        _clear(staging)
+        staging.mkdir()
+        try:
+            yield Claim(manifest_path(folder, "" if shard is None else shard.name), staging)
+        finally:
+            _clear(staging)
+    finally:
+        lock.release()
+
+
+def _refuse_links(work: Path) -> None:
+    """Refuse links where a run empties folders and files: what lies elsewhere is not ours."""
+    for path in (work, *work.glob("*.lock")):
+        if os.path.islink(path):  # noqa: PTH114 (says no where a name is too long)
+            raise UsageError(f"{shown(path)}: is a link; remove it, or choose another output folder")
+
+
+def _excludes(one: str, other: str) -> bool:
+    """Whether runs of these names may not work side by side; a run does not exclude itself."""
+    if one == other:
+        return False
+    parts = [_SHARD.fullmatch(name) for name in (one, other)]
+    counts = {part.group(2) if part is not None else None for part in parts}
+    return None in counts or len(counts) > 1
+
+
+def _is_held(path: Path) -> bool:
+    probe = FileLock(path, timeout=PATIENCE_SECONDS)
+    try:
+        probe.acquire()
+    except Timeout:
+        return True
+    probe.release()
+    return False
+
+
+def _busy(folder: Path, name: str) -> UsageError:
+    part = "" if name == WHOLE else f" (shard {name.replace('-of-', '/')})"
+    return UsageError(
+        f"{shown(folder)}: another sargan batch{part} is working in this folder; wait for it, or choose another --out"
+    )
+
+
+def _clear(staging: Path) -> None:
+    if staging.is_symlink():
+        staging.unlink()
+    shutil.rmtree(staging, ignore_errors=True)

@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 
 from sargan_core.batch.manifest import manifest_paths
 from sargan_core.errors import UsageError
-from sargan_core.files import shown
-from sargan_core.formats.kinds import KINDS
+from sargan_core.photo.files import shown
+from sargan_core.photo.kinds import KINDS
 
 ENDINGS = frozenset(ending for kind in KINDS.values() for ending in kind.suffixes)
 

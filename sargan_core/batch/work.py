@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sargan_core import __version__
-from sargan_core.batch.engine import BatchSettings
+from sargan_core.batch.local import BatchSettings
 from sargan_core.batch.manifest import Entry, ManifestWriter, Stamp
 from sargan_core.batch.plan import Like, Output, Source, Variant
-from sargan_core.content import BLOCK, HEAD, open_photo, read_rest
-from sargan_core.edit_record import face_json
 from sargan_core.errors import OutputExistsError, PhotoError
-from sargan_core.files import place, shown, stage
-from sargan_core.formats.kinds import holds_provenance, kind_of_bytes, kind_of_path
-from sargan_core.formats.records import Defect
-from sargan_core.outcome import message, outcome_of
-from sargan_core.photo import MAX_PIXELS, Photo, encode_photo, read_photo
-from sargan_core.provenance import Provenance
+from sargan_core.outcome import face_json, message, outcome_of
+from sargan_core.photo.content import BLOCK, HEAD, open_photo, read_rest
+from sargan_core.photo.files import place, shown, stage
+from sargan_core.photo.kinds import Defect, holds_provenance, kind_of_bytes, kind_of_path
+from sargan_core.photo.photo import MAX_PIXELS, Photo, encode_photo, read_photo
+from sargan_core.photo.provenance import Provenance
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor, EditResult

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import TRANSFER, Pair, Sample, Skipped
 from sargan_core.errors import DataError, NoFaceError, PhotoError
-from sargan_core.faces.align import Alignment, Template
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.face import Template
 from sargan_core.progress import Progress
 
 

@@ -14,37 +14,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sargan_core.data.crop_cache import ArrayCache, Arrays, checksum, default_cache
-from sargan_core.data.registration import register
 from sargan_core.data.samples import Pair, Sample
 from sargan_core.errors import NoFaceError, PhotoError, WeightsError
-from sargan_core.faces.align import (
-    Alignment,
-    RestShape,
-    Template,
-    align,
-    extract,
-    similarity,
-    to_square,
-)
-from sargan_core.faces.find import Face, FaceFinder
-from sargan_core.models.weights import find_record
-from sargan_core.photo import read_photo
+from sargan_core.faces.align import Alignment, align, extract, similarity, to_square
+from sargan_core.faces.face import Face, RestShape, Template
+from sargan_core.models.landmarks.network import face_finder
+from sargan_core.photo.photo import read_photo
+from sargan_core.weights import find_record
 
 # Part of every cache key: raise it when a change below changes what a crop looks like.
 VERSION = 1
+
+
 # Eye corners and the upper nose bridge: what expressions move least.
 STABLE = (36, 39, 42, 45, 27, 28, 29)
+
+
 EYE_CENTRES = (0, 1)
+
+
 # A photo whose brightest value (of 255) is below this shows nothing.
 BLACK = 16
 
+
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
 Crop = npt.NDArray[np.uint8]
+
+
 Points = npt.NDArray[np.float32]
 
 
@@ -198,7 +202,7 @@ class Cropper:
         if kept is not None:
             return _unpack(kept)
         if self._finder is None:
-            self._finder = FaceFinder(self._kind)
+            self._finder = face_finder(self._kind)
         faces = self._finder.find(self._pixels(path))
         self._cache.store(key, _pack(faces))
         return faces
@@ -279,3 +283,58 @@ def _unpack(arrays: Arrays) -> list[Face]:
             )
         )
     return faces
+
+
+# The part of the face that is compared, from the middle of the eyes, in eye distances: eyes and nose bridge,
+# which stay where they are in every expression; brows and mouth do not.
+ABOVE, BELOW, ASIDE = 0.3, 0.7, 0.95
+
+
+# A result that moves the eyes further than this (in eye distances) has locked on to something else.
+FARTHEST = 0.12
+
+
+ITERATIONS, ENOUGH, BLUR = 50, 1e-4, 5
+
+
+def register(
+    fixed: npt.NDArray[np.uint8], moving: npt.NDArray[np.uint8], template: Template
+) -> npt.NDArray[np.float64]:
+    """Return the small rotation and shift that takes points of one crop to the same points of another.
+
+    Maximises the correlation of the two grey crops around the eyes and the nose bridge (Evangelidis &
+    Psarakis 2008, as in ``cv2.findTransformECC``), which finds to a fraction of a pixel what landmarks only
+    find to one or two.
+
+    Args:
+        fixed: (3, S, S) uint8 crop of the input.
+        moving: (3, S, S) uint8 crop of the target, already within a few pixels.
+        template: the alignment of both.
+
+    Returns:
+        (2, 3) float64, pixels of ``fixed`` -> pixels of ``moving``; the identity where nothing plausible was
+        found.
+    """
+    still = np.eye(2, 3)
+    left, right = template.pixels()[:2]
+    distance = float(np.linalg.norm(right - left))
+    middle = (left + right) / 2
+    top, bottom = middle[1] - ABOVE * distance, middle[1] + BELOW * distance
+    start, end = middle[0] - ASIDE * distance, middle[0] + ASIDE * distance
+    mask = np.zeros(fixed.shape[1:], np.uint8)
+    mask[max(0, round(top)) : round(bottom) + 1, max(0, round(start)) : round(end) + 1] = 255
+    grey = [np.ascontiguousarray(crop.mean(0, dtype=np.float32)) for crop in (fixed, moving)]
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ITERATIONS, ENOUGH)
+    try:
+        _, found = cv2.findTransformECC(
+            grey[0], grey[1], still.astype(np.float32), cv2.MOTION_EUCLIDEAN, criteria, mask, BLUR
+        )
+    except cv2.error:
+        # No contrast, or no convergence: the landmarks' answer stands.
+        return still
+    motion = np.asarray(found, dtype=np.float64)
+    eyes = np.stack([left, right])
+    moved = eyes @ motion[:, :2].T + motion[:, 2]
+    if not np.linalg.norm(moved - eyes, axis=1).max() < FARTHEST * distance:
+        return still
+    return motion

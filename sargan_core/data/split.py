@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sargan_core.content import read_settings
 from sargan_core.data.samples import Sample
 from sargan_core.errors import DataError
+from sargan_core.photo.content import read_settings
 
 # Name of the file in a run folder.
 SPLIT = "split.json"

@@ -65,7 +65,7 @@ def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> C
     from sargan_core.evaluation.session import edit_settings
     from sargan_core.expressions import ExpressionMix
     from sargan_core.models.base import Target
-    from sargan_core.photo import read_photo
+    from sargan_core.photo.photo import read_photo
 
     editor = Editor(edit_settings(choice, settings))
     photo = read_photo(case.path)
@@ -138,7 +138,7 @@ def _elementwise() -> dict[Any, Any]:
 
 
 def _shipped_bytes(name: str) -> int:
-    from sargan_core.models.weights import find_record
+    from sargan_core.weights import find_record
 
     return find_record(name).bytes
 

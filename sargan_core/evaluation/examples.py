@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from sargan_core.errors import SarganError
+from sargan_core.evaluation.journal import TRUTH, Measure
 from sargan_core.evaluation.protocol import TARGETS, Case
-from sargan_core.evaluation.records import TRUTH, Measure
 from sargan_core.evaluation.session import Session
 from sargan_core.expressions import Expression
-from sargan_core.faces.align import Alignment, Template, align, extract
-from sargan_core.faces.find import Pixels
+from sargan_core.faces.align import Alignment, align, extract
+from sargan_core.faces.face import Pixels, Template
 from sargan_core.progress import Progress
 
 # Shows the whole head, in the colours of the file.

@@ -33,14 +33,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sargan_core.content import read_settings
 from sargan_core.data.crop_cache import checksum
 from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import LABELS, Expression, parse_expression
-from sargan_core.faces.align import Template
-from sargan_core.models.judge import TEMPLATE as JUDGE_TEMPLATE
-from sargan_core.models.judge import load_judge
-from sargan_core.models.weights import find_record
+from sargan_core.faces.face import Template
+from sargan_core.models.judge.network import TEMPLATE as JUDGE_TEMPLATE
+from sargan_core.models.judge.network import load_judge
+from sargan_core.photo.content import read_settings
+from sargan_core.weights import find_record
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sargan_core.data.samples import Pair, Sample
 from sargan_core.errors import NoFaceError
+from sargan_core.evaluation.journal import NOTHING, TRUTH, Measure
 from sargan_core.evaluation.metrics import (
     Unedited,
     background_error,
@@ -22,13 +23,12 @@ from sargan_core.evaluation.metrics import (
     similarity_of,
 )
 from sargan_core.evaluation.protocol import TARGETS, Case
-from sargan_core.evaluation.records import NOTHING, TRUTH, Measure
-from sargan_core.evaluation.targets import Targets
-from sargan_core.evaluation.view import View, Viewer, common_alignment, face_in_frame, frame
+from sargan_core.evaluation.view import Targets, View, Viewer, common_alignment, face_in_frame, frame
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import Alignment
-from sargan_core.faces.find import Face, Pixels, select_faces
-from sargan_core.photo import read_photo
+from sargan_core.faces.face import Face, Pixels
+from sargan_core.faces.find import select_faces
+from sargan_core.photo.photo import read_photo
 
 if TYPE_CHECKING:
     from sargan_core.data.crops import Cropper

@@ -6,6 +6,8 @@ different templates compare; see docs/evaluation.md for each figure's meaning an
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,18 +17,27 @@ import torch
 from kornia.color import rgb_to_grayscale, rgb_to_lab
 from kornia.filters import gaussian_blur2d
 from kornia.metrics import ssim
-from torch import Tensor
+from torch import Tensor, nn
 
-from sargan_core.faces.align import Alignment, Template
-from sargan_core.faces.find import Pixels
+from sargan_core.errors import UsageError
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.face import Pixels, Template
 from sargan_core.faces.warp import positions
 
 TEMPLATE = Template(192, "similarity", (0.35, 0.35), (0.65, 0.35), (0.5, 0.68))
+
+
 # Pictures that agree to the last bit have no PSNR; more than this means the same.
 HIGHEST_PSNR = 100.0
+
+
 OUTER_EYE_CORNERS = (36, 45)
+
+
 # Detail is what a Gaussian of this many pixels of a 192 px crop takes away.
 DETAIL_SCALE = 1.2
+
+
 SSIM_WINDOW = 11
 
 
@@ -105,6 +116,8 @@ METRICS: tuple[Metric, ...] = (
         "reference only.",
     ),
 )
+
+
 BY_KEY: dict[str, Metric] = {metric.key: metric for metric in METRICS}
 
 
@@ -202,3 +215,104 @@ def background_error(edited: Pixels, photo: Pixels, alignment: Alignment | None)
 def similarity_of(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
     """Return the cosine of two embeddings of length 1."""
     return float(np.dot(one.astype(np.float64), other.astype(np.float64)))
+
+
+# Below this many pictures the distance is mostly noise and is not given.
+FEWEST = 20
+
+
+SUBSETS = 100
+
+
+LARGEST_SUBSET = 50
+
+
+# The estimate of 2048 x 2048 covariances has full rank only from here on.
+FEWEST_FOR_FID = 2048
+
+
+SEED = 20
+
+
+NEEDS = (
+    "--inception needs torch-fidelity and torchvision; install them with pip install 'sargan[fidelity]', "
+    "or leave the option out"
+)
+
+
+@dataclass(frozen=True)
+class SetDistance:
+    """How far a set of outputs is from the set of true pictures.
+
+    Attributes:
+        kid: kernel distance, mean over random subsets; 0 for equal distributions, may be slightly negative.
+        error: its standard deviation over the subsets.
+        fid: Fréchet distance; None with too few pictures for it.
+        real: number of true pictures.
+        made: number of outputs.
+    """
+
+    kid: float
+    error: float
+    fid: float | None
+    real: int
+    made: int
+
+
+class _Given(nn.Module):
+    """Stands where torchmetrics wants a network: the features are there already."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.num_features = width
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def set_distance(real: npt.NDArray[np.float32], made: npt.NDArray[np.float32]) -> SetDistance | None:
+    """Return the distance of two sets of features (N, D) and (M, D); None with fewer than 20 of either."""
+    if min(len(real), len(made)) < FEWEST:
+        return None
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    size = min(LARGEST_SUBSET, len(real), len(made))
+    enough = min(len(real), len(made)) >= FEWEST_FOR_FID
+    with warnings.catch_warnings():
+        # It warns that it keeps the features, of which there are few here.
+        warnings.simplefilter("ignore")
+        kernel = KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=SUBSETS, subset_size=size)
+        frechet = FrechetInceptionDistance(feature=_Given(real.shape[1])) if enough else None
+    for features, is_real in ((real, True), (made, False)):
+        for metric in (kernel, *((frechet,) if frechet is not None else ())):
+            metric.update(torch.from_numpy(np.asarray(features, np.float32)), real=is_real)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        mean, error = kernel.compute()
+    fid = float(frechet.compute()) if frechet is not None else None
+    return SetDistance(float(mean), float(error), fid, len(real), len(made))
+
+
+def inception_features(device: str = "cpu") -> Callable[[Tensor], npt.NDArray[np.float32]]:
+    """Return what turns a (1, 3, S, S) crop in [0, 1] into 2048 Inception features.
+
+    Raises:
+        UsageError: torch-fidelity or torchvision cannot be imported here.
+    """
+    try:
+        import torch_fidelity  # noqa: F401
+        from torchmetrics.image.fid import NoTrainInceptionV3
+
+        network = NoTrainInceptionV3(name="inception-v3-compat", features_list=["2048"])
+    except (ImportError, RuntimeError) as error:
+        raise UsageError(f"{NEEDS} ({' '.join(str(error).split())[:120]})") from error
+    network = network.to(device).eval()
+
+    def features(crop: Tensor) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            answer = network((crop.clamp(0, 1) * 255).round().to(torch.uint8).to(device))
+        found: npt.NDArray[np.float32] = answer.reshape(-1).float().cpu().numpy()
+        return found
+
+    return features

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from sargan_core.evaluation.charts import line_chart
 from sargan_core.evaluation.examples import PLACES, RANKINGS, Gallery
-from sargan_core.evaluation.export import to_csv, to_markdown
-from sargan_core.evaluation.records import NOTHING, TRUTH
+from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.evaluation.results import ALL, LOST, Confusion, Results
 from sargan_core.evaluation.tables import (
     NAMES,
@@ -19,15 +20,18 @@ from sargan_core.evaluation.tables import (
     Table,
     cost_table,
     expression_table,
+    figure_keys,
     setting_line,
     source_tables,
     summary_table,
 )
 from sargan_core.expressions import LABELS
-from sargan_core.files import shown, write_atomically
 from sargan_core.page import page_templates
+from sargan_core.photo.files import shown, write_atomically
 
 PAGE, JSON, CSV, MARKDOWN = "report.html", "results.json", "results.csv", "results.md"
+
+
 # Figure -> title, range and ticks of the strength curves.
 CURVES: dict[str, tuple[str, tuple[float, float], tuple[float, ...]]] = {
     "reached": ("probability of the wanted expression", (0, 1), (0, 0.25, 0.5, 0.75, 1)),
@@ -145,3 +149,140 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "–"
     return "–" if value is None else str(value)
+
+
+WIDTH, HEIGHT = 340, 210
+
+
+LEFT, RIGHT, TOP, BOTTOM = 42, 12, 14, 34
+
+
+def line_chart(
+    title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    x_label: str,
+    y_range: tuple[float, float],
+    y_ticks: Sequence[float],
+) -> Markup:
+    """Return a chart of lines through points (x, y), each with a mark of its own and a title on hover.
+
+    Args:
+        title: what is drawn, read out by screen readers.
+        series: name -> points in rising x.
+        x_label: name of the x axis.
+        y_range: lowest and highest y shown; points beyond are drawn at the edge.
+        y_ticks: where the y axis has its lines.
+    """
+    xs = sorted({x for points in series.values() for x, _ in points})
+    if not xs:
+        return Markup()
+    low_x, high_x = xs[0], max(xs[-1], xs[0] + 1e-9)
+    low, high = y_range
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
+        down = TOP + (high - min(max(y, low), high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return round(across, 1), round(down, 1)
+
+    parts = [Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, title)]
+    for tick in y_ticks:
+        _, y = place(low_x, tick)
+        parts.append(
+            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, y, y)
+        )
+        parts.append(
+            Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(LEFT - 5, y + 4, f"{tick:g}")
+        )
+    for x_value in xs:
+        x, _ = place(x_value, low)
+        parts.append(
+            Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
+                x, HEIGHT - BOTTOM + 14, f"{x_value:g}"
+            )
+        )
+    parts.append(
+        Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
+            (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, x_label
+        )
+    )
+    for number, (name, points) in enumerate(series.items()):
+        placed = [place(x, y) for x, y in points]
+        path = " ".join(f"{x},{y}" for x, y in placed)
+        parts.append(Markup('<polyline class="line c{}" points="{}"/>').format(number % 8, path))
+        for (x, y), (x_value, y_value) in zip(placed, points, strict=True):
+            parts.append(
+                Markup(
+                    '<circle class="dot c{}" cx="{}" cy="{}" r="3"><title>{}: {} at {}</title></circle>'
+                ).format(number % 8, x, y, name, f"{y_value:.3g}", f"{x_value:g}")
+            )
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def to_markdown(results: Results) -> str:
+    """Return the results as a Markdown page."""
+    lines = ["# Evaluation", "", _plain(setting_line(results)), ""]
+    for part in PARTS:
+        tables = [summary_table(results, part), *(source_tables(results, part))]
+        tables += [expression_table(results, part, model) for model in results.models]
+        for position, table in enumerate(table for table in tables if table is not None):
+            lines += markdown_table(table, 2 if position == 0 else 3)
+    if (costs := cost_table(results)) is not None:
+        lines += markdown_table(costs, 2)
+    if results.skipped:
+        lines += ["## Left out", "", *(f"- {_plain(reason)}" for reason in results.skipped.values()), ""]
+    return "\n".join(lines)
+
+
+def markdown_table(table: Table, level: int = 2) -> list[str]:
+    """Return a table as the lines of Markdown, the best model's cell in bold."""
+    lines = [f"{'#' * level} {_plain(table.title)}", ""]
+    lines += ["| | " + " | ".join(map(_plain, table.columns)) + " |", "|---" * (len(table.columns) + 1) + "|"]
+    for name, cells in table.rows:
+        texts = [f"**{cell.text}**" if cell.best else cell.text for cell in cells]
+        spans = [
+            f"{text} ({cell.interval})" if cell.interval else text
+            for text, cell in zip(texts, cells, strict=True)
+        ]
+        lines.append(f"| {_plain(name)} | " + " | ".join(spans) + " |")
+    return [*lines, "", *map(_plain, table.notes), ""]
+
+
+def to_csv(results: Results) -> str:
+    """Return every mean of every row, one a line."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        [
+            "part",
+            "source",
+            "model",
+            "expression",
+            "figure",
+            "mean",
+            "low",
+            "high",
+            "people",
+            "count",
+            "pictures",
+            "lost",
+        ]
+    )
+    for row in results.rows:
+        for key in figure_keys([row]):
+            item = row.figures[key]
+            writer.writerow(
+                [
+                    *(row.part, row.source, row.model, row.expression, key),
+                    *(_number(item.mean), _number(item.low), _number(item.high)),
+                    *(item.people, item.count, row.pictures, row.lost),
+                ]
+            )
+    return file.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -12,7 +12,7 @@ from typing import Any
 from sargan_core.errors import DataError
 from sargan_core.evaluation.bootstrap import Estimate
 from sargan_core.evaluation.cost import Cost
-from sargan_core.evaluation.kid import SetDistance
+from sargan_core.evaluation.metrics import SetDistance
 
 FORMAT = "sargan-evaluation"
 VERSION = 1

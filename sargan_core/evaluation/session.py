@@ -9,16 +9,14 @@ from sargan_core.data.crops import Cropper
 from sargan_core.device import choose_device
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.errors import DataError, SarganError, WeightsError
+from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry
 from sargan_core.evaluation.judges import FaceJudge, make_judges
-from sargan_core.evaluation.kid import inception_features
 from sargan_core.evaluation.measure import Features, Subject
-from sargan_core.evaluation.metrics import TEMPLATE
+from sargan_core.evaluation.metrics import TEMPLATE, inception_features
 from sargan_core.evaluation.protocol import Case
-from sargan_core.evaluation.records import NOTHING, TRUTH, Entry
 from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
-from sargan_core.evaluation.targets import Targets
-from sargan_core.evaluation.view import Viewer
-from sargan_core.faces.find import FaceFinder
+from sargan_core.evaluation.view import Targets, Viewer
+from sargan_core.models.landmarks.network import face_finder
 
 INCEPTION = "inception"
 JudgeFactory = Callable[[EvaluationSettings, str], Sequence[FaceJudge]]
@@ -53,7 +51,7 @@ class Session:
         self._settings = settings
         self._device = choose_device(settings.device)
         self.judges = tuple(judges(settings, self._device))
-        finder = FaceFinder(settings.landmarks, self._device)
+        finder = face_finder(settings.landmarks, self._device)
         self.viewer = Viewer(finder, self.judges, self._device)
         self._cropper = Cropper(TEMPLATE, landmarks=settings.landmarks, finder=finder)
         self._features: dict[str, Features] = (

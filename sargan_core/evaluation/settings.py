@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sargan_core.errors import UsageError, WeightsError
-from sargan_core.evaluation.records import NOTHING, TRUTH
-from sargan_core.models.weights import checksum, find_record
+from sargan_core.evaluation.journal import NOTHING, TRUTH
+from sargan_core.weights import checksum, find_record
 
 DEFAULT_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 

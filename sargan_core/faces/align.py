@@ -9,10 +9,10 @@ normalised -1 and +1 are the centres of the first and last pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,85 +21,43 @@ import torch
 from torch import Tensor
 
 from sargan_core.errors import NoFaceError
+from sargan_core.faces.face import Face, FaceCrops
 from sargan_core.faces.mouth import with_lip_line
 from sargan_core.faces.warp import invert, positions, sample, smallest_area, spline_field
 
 if TYPE_CHECKING:
-    from sargan_core.faces.find import Face
+    from sargan_core.faces.face import Face
+from sargan_core.faces.face import RestShape, Template
 
 
-@dataclass(frozen=True)
-class Template:
-    """Where the parts of a face lie in a model's crop.
-
-    Attributes:
-        size: side S of the square crop in pixels.
-        kind: ``similarity`` (least squares on eyes and mouth), ``affine`` (eyes and mouth centre exactly on the
-            template, so that the vertical scale is free) or ``spline`` (affine, then a thin-plate spline that
-            puts all 68 landmarks on ``shape``; falls back to affine without landmarks).
-        left_eye: (x, y) of the eye on the left of the picture, as fractions of S.
-        right_eye: (x, y) of the eye on the right of the picture, as fractions of S.
-        mouth: (x, y) of the mouth's centre, as fractions of S.
-        shape: 68 (x, y) points as fractions of S for ``spline``, else None.
-    """
-
-    size: int
-    kind: str
-    left_eye: tuple[float, float]
-    right_eye: tuple[float, float]
-    mouth: tuple[float, float]
-    shape: tuple[tuple[float, float], ...] | None = None
-
-    def pixels(self) -> npt.NDArray[np.float64]:
-        """Return left eye, right eye and mouth as (3, 2) crop pixels."""
-        return np.array([self.left_eye, self.right_eye, self.mouth]) * self.size - 0.5
-
-    def inset(self, left: int, top: int, size: int) -> Template:
-        """Return the template of a ``size`` x ``size`` part of this one's crops, whose corner lies at (left, top)."""
-
-        def moved(point: tuple[float, float]) -> tuple[float, float]:
-            return (point[0] * self.size - left) / size, (point[1] * self.size - top) / size
-
-        shape = tuple(moved(point) for point in self.shape) if self.shape else None
-        places = moved(self.left_eye), moved(self.right_eye), moved(self.mouth)
-        return Template(size, self.kind, *places, shape)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the template as plain values for a weights record."""
-        return {
-            "size": self.size,
-            "kind": self.kind,
-            "left_eye": list(self.left_eye),
-            "right_eye": list(self.right_eye),
-            "mouth": list(self.mouth),
-            "shape": [list(point) for point in self.shape] if self.shape else None,
-        }
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Template:
-        """Build a template from what ``to_json`` returned."""
-        shape = values.get("shape")
-        return cls(
-            size=int(values["size"]),
-            kind=str(values["kind"]),
-            left_eye=(float(values["left_eye"][0]), float(values["left_eye"][1])),
-            right_eye=(float(values["right_eye"][0]), float(values["right_eye"][1])),
-            mouth=(float(values["mouth"][0]), float(values["mouth"][1])),
-            shape=tuple((float(x), float(y)) for x, y in shape) if shape else None,
-        )
+def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:
+    """Return extracted crops (B, 3, S, S) with the landmarks of their alignments, NaN where there are none."""
+    points = images.new_full((2, len(alignments), 68, 2), torch.nan)
+    for index, alignment in enumerate(alignments):
+        for row, known in zip(points, (alignment.landmarks, alignment.rest), strict=True):
+            if known is not None:
+                row[index] = torch.from_numpy(known)
+    return FaceCrops(images, *points)
 
 
 # Indices into the 68 iBUG points.
 LEFT_EYE = tuple(range(36, 42))
+
+
 RIGHT_EYE = tuple(range(42, 48))
+
+
 MOUTH_CORNERS = (48, 54)
-# Landmarks in crop pixels (68, 2) -> where they would lie on the neutral face.
-RestShape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+
 
 # Thin-plate smoothing, tried in this order: how far the spline may miss the landmarks instead of folding.
 SPLINE_SMOOTHINGS = (0.5, 5.0, 50.0, 500.0, 5000.0)
+
+
 # Area that a crop pixel must at least keep under the spline, as a share of its own.
 LEAST_AREA = 0.3
+
+
 # Share of the crop's side beyond which a landmark cannot be right.
 MAX_SPLINE_REACH = 0.2
 

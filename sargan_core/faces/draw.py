@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sargan_core.faces.find import Face, Pixels
+from sargan_core.faces.face import Face, Pixels
 
 BOX = (255, 214, 10)
 POINTS = (0, 229, 255)

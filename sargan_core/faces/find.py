@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 
 import cv2
@@ -11,69 +11,51 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import UsageError
-from sargan_core.faces.landmarks import LandmarkFinder, landmark_finder
-
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+from sargan_core.faces.face import Face, Pixels
+from sargan_core.faces.landmarks import LandmarkFinder
 
 # Longest sides of the bounded copies that are searched: the small one finds faces that fill the photo, the
 # large one those in the last row of a group.
 SEARCH_SIDES = (640, 1280)
+
+
 MIN_SCORE = 0.7
+
+
 # A face below this score may lie on its side or stand on its head; a turned search must be this much more certain.
 CERTAIN = 0.92
+
+
 TURN_MARGIN = 0.02
+
+
 MAX_OVERLAP = 0.3
+
+
 # Sides that the detector is given at least; shorter ones are filled up.
 LEAST_SIDE = 64
+
+
 MIN_EYE_DISTANCE = 24.0
+
+
 # Pixels between the eyes, on the small copy, from which no face is missed (32 of 32 portraits; of 6 pixels, 25).
 SURE_EYE_DISTANCE = 8.0
+
+
 # Distance of the nose tip from the middle of the eyes, along the eye line, in eye distances.
 PROFILE_NOSE_SHIFT = 0.38
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face of a photo; all coordinates in photo pixels, (x, y), pixel centres at integers.
-
-    Attributes:
-        box: x, y, width, height.
-        score: the detector's confidence in [0, 1].
-        points: (5, 2) float32: eye on the picture's left, eye on the right, nose tip, mouth corner on the left, on the
-            right.
-        landmarks: (68, 2) float32 in iBUG-68 order, or None.
-        number: 1, 2, … from left to right.
-        warnings: what is likely to spoil an edit: too small, profile view.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    points: npt.NDArray[np.float32]
-    landmarks: npt.NDArray[np.float32] | None = None
-    number: int = 1
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def eye_distance(self) -> float:
-        """Distance between the two eyes in photo pixels."""
-        return float(np.linalg.norm(self.points[1] - self.points[0]))
 
 
 class FaceFinder:
     """Finds faces; holds the detector and the landmark network, so build it once.
 
     Args:
-        landmarks: ``auto`` (the built-in network), ``builtin``, ``fan`` (face-alignment, its weights must be there) or
-            ``detector`` (only the five points).
-        device: where the landmark network runs.
-
-    Raises:
-        WeightsError: the landmark network's weights are missing or damaged.
-        UsageError: unknown kind of landmarks.
+        landmarks: what finds 68 landmarks in a found face; None = faces have the detector's five points only.
     """
 
-    def __init__(self, landmarks: str = "auto", device: str = "cpu") -> None:
-        self._landmarks: LandmarkFinder | None = landmark_finder(landmarks, device)
+    def __init__(self, landmarks: LandmarkFinder | None = None) -> None:
+        self._landmarks = landmarks
 
     def find(self, pixels: Pixels) -> list[Face]:
         """Return the faces of a photo, numbered from left to right; a photo without a face gives an empty list.

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-
-from sargan_core.device import one_thread
-from sargan_core.errors import UsageError, WeightsError
-from sargan_core.models.landmarks import SIZE, LandmarkNetwork
 
 if TYPE_CHECKING:
-    from sargan_core.faces.find import Face, Pixels
+    from sargan_core.faces.face import Face, Pixels
+
 
 KINDS = ("auto", "builtin", "fan", "detector")
-# Where the network's crops put left eye, right eye and mouth, as fractions of its side.
-CROP_POINTS = np.array([[0.36, 0.36], [0.64, 0.36], [0.5, 0.65]])
-# The first pass corrects the detector's coarse points, the second sees the face where training put it.
-PASSES = 2
 
 
 class LandmarkFinder(Protocol):
@@ -30,55 +21,6 @@ class LandmarkFinder(Protocol):
     def landmarks(self, pixels: Pixels, face: Face) -> npt.NDArray[np.float32]:
         """Return (68, 2) float32 photo pixels, (x, y), in iBUG-68 order."""
         ...
-
-
-def landmark_finder(kind: str, device: str) -> LandmarkFinder | None:
-    """Return the finder that ``kind`` names, None for ``detector``.
-
-    Raises:
-        UsageError: no such kind.
-        WeightsError: its weights are missing or damaged.
-    """
-    if kind == "detector":
-        return None
-    if kind in ("auto", "builtin"):
-        return BuiltinLandmarks(device)
-    if kind == "fan":
-        from sargan_core.faces.fan import FanLandmarks
-
-        return FanLandmarks(device)
-    raise UsageError(f"unknown landmarks '{kind}'; known: {', '.join(KINDS)}")
-
-
-class BuiltinLandmarks:
-    """The small network that comes with the package.
-
-    Raises:
-        WeightsError: its weights are missing or damaged.
-    """
-
-    def __init__(self, device: str = "cpu") -> None:
-        self._network = _load().to(device)
-        self._device = device
-
-    def landmarks(self, pixels: Pixels, face: Face) -> npt.NDArray[np.float32]:
-        """Return (68, 2) float32 photo pixels, (x, y), in iBUG-68 order."""
-        from sargan_core.faces.align import anchors, apply_matrix, similarity
-
-        points = anchors(face)
-        landmarks = np.empty((68, 2))
-        for _ in range(PASSES):
-            matrix = similarity(CROP_POINTS * SIZE - 0.5, points)
-            crop = upright_crop(pixels, matrix)
-            batch = torch.from_numpy(np.stack([crop, crop[:, ::-1].copy()]))[:, None].to(self._device)
-            with torch.inference_mode(), one_thread():
-                straight, mirrored = self._network(batch).cpu().double().numpy()
-            mirrored[:, 0] = SIZE - 1 - mirrored[:, 0]
-            landmarks = apply_matrix(matrix, (straight + mirrored[list(MIRRORED)]) / 2)
-            points = np.stack(
-                [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[[48, 54]].mean(0)]
-            )
-        return landmarks.astype(np.float32)
 
 
 # iBUG-68 index of each point after a left-right flip.
@@ -93,9 +35,7 @@ MIRRORED = (
 )
 
 
-def upright_crop(
-    pixels: Pixels, matrix: npt.NDArray[np.float64], size: int = SIZE
-) -> npt.NDArray[np.float32]:
+def upright_crop(pixels: Pixels, matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.float32]:
     """Return the (size, size) float32 luminance crop in [0, 1] that ``matrix`` (crop -> photo) describes."""
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ matrix[:, :2].T + matrix[:, 2]
     height, width = pixels.shape[:2]
@@ -121,17 +61,3 @@ def upright_crop(
         borderMode=cv2.BORDER_REPLICATE,
     )
     return crop
-
-
-@cache
-def _load() -> LandmarkNetwork:
-    from sargan_core.models.weights import find_record, load_tensors
-
-    network = LandmarkNetwork()
-    record = find_record("landmarks")
-    tensors = {name: tensor.float() for name, tensor in load_tensors(record).items()}
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
-    # The counters of batch normalisation serve training only and are not in the file.
-    if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
-        raise WeightsError(f"{record.file}: the weights do not fit the landmark network; reinstall sargan")
-    return network.eval()

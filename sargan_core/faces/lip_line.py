@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.faces.align import apply_matrix, similarity, to_square
-from sargan_core.faces.find import Pixels
+from sargan_core.faces.face import Pixels
 from sargan_core.faces.mouth import FACING
 
 Points = npt.NDArray[np.float64]

@@ -13,14 +13,7 @@ import torch
 from torch import Tensor
 
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
-from sargan_core.faces.mouth import (
-    ALL_POINTS,
-    LOWER_LIP,
-    UPPER_LIP,
-    below_lip_line,
-    closed,
-    inside_mouth,
-)
+from sargan_core.faces.mouth import ALL_POINTS, LOWER_LIP, UPPER_LIP, below_lip_line, closed, inside_mouth
 from sargan_core.faces.warp import smallest_area, spline_field
 
 Points = npt.NDArray[np.float64]

@@ -7,39 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
-from sargan_core.faces.align import Alignment, RestShape, Template, align
-from sargan_core.faces.find import Face, Pixels
-
-
-@dataclass(frozen=True)
-class FaceCrops:
-    """Aligned crops as a model sees them.
-
-    Attributes:
-        image: (B, 3, S, S) float32 RGB in [0, 1], in the model's own template.
-        landmarks: (B, 68, 2) float32 crop pixels, (x, y), x to the right, y down, pixel centres at
-            integers, iBUG-68 order; NaN for a face of which only the detector's five points are known.
-        rest: as ``landmarks``, where they would lie if the face were neutral; None = they lie there.
-    """
-
-    image: Tensor
-    landmarks: Tensor
-    rest: Tensor | None = None
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[FaceCrops]) -> FaceCrops:
-        """Return the crops of all parts as one batch; all parts have ``rest`` or none has."""
-        rests = [part.rest for part in parts if part.rest is not None]
-        return cls(
-            torch.cat([part.image for part in parts]),
-            torch.cat([part.landmarks for part in parts]),
-            torch.cat(rests) if rests else None,
-        )
+from sargan_core.faces.align import Alignment, align
+from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels, RestShape, Template
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,32 +46,9 @@ class Reference:
 
 
 Target: TypeAlias = ExpressionMix | Reference
+
+
 OneTarget = TypeVar("OneTarget", ExpressionMix, Reference)
-
-
-@dataclass(frozen=True)
-class EditedCrops:
-    """What a model answers.
-
-    Attributes:
-        image: (B, 3, S, S) float32 RGB; may leave [0, 1] a little, the paste clips.
-        flow: (B, 2, S, S) float32 crop pixels, channel 0 = x, 1 = y: the content of pixel ``p`` came from
-            ``p + flow(p)``, so that the photo's fine detail can follow. None = nothing moved.
-        keep: (B, 1, S, S) in [0, 1]: how much of the photo's own fine detail (what the crop is too small to
-            show) each pixel keeps. None = decided by the paste from the size of the change.
-    """
-
-    image: Tensor
-    flow: Tensor | None = None
-    keep: Tensor | None = None
-
-    def part(self, start: int, end: int) -> EditedCrops:
-        """Return the answers from ``start`` up to before ``end``."""
-        return EditedCrops(
-            self.image[start:end],
-            None if self.flow is None else self.flow[start:end],
-            None if self.keep is None else self.keep[start:end],
-        )
 
 
 class ExpressionModel(nn.Module, ABC):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -27,3 +32,185 @@ def keep_channels_last(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+EPSILON = 1e-5
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation with scale and shift.
+
+    The same in ``train()`` and ``eval()`` and independent of the rest of the batch. Group normalisation with
+    one channel a group is the same thing, and unlike the library's instance norm it keeps channels-last
+    tensors channels-last; only its backward pass is slow on CPUs, so training there has its own.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, H, W) ``x`` with each channel of each image at the learned mean and spread."""
+        if torch.is_grad_enabled() and x.device.type == "cpu":
+            normed: Tensor = _ChannelsLastNorm.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+            return normed
+        return functional.group_norm(x, x.shape[1], self.weight, self.bias, EPSILON)
+
+
+class _ChannelsLastNorm(Function):
+    """Group normalisation whose backward pass sums over pixels by matrix products on (B, pixels, C).
+
+    ``x`` may be float32, or bfloat16 as under autocast; statistics and the gradients of weight and bias are float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        x = x.contiguous(memory_format=torch.channels_last)
+        result, mean, inverse = torch.native_group_norm(
+            x, weight, bias, batch, channels, height * width, channels, EPSILON
+        )
+        ctx.save_for_backward(x, mean.float(), inverse.float(), weight)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, mean, inverse, weight = ctx.saved_tensors
+        batch, channels, height, width = x.shape
+        pixels = height * width
+        rows, g = (part.permute(0, 2, 3, 1).reshape(batch, pixels, channels) for part in (x, gradient))
+        mean, inverse = mean.view(batch, 1, channels), inverse.view(batch, 1, channels)
+        # With n = (x - mean) * inverse the gradient is scale * (g - mean(g) - n * mean(g * n)): linear in x and g,
+        # so two passes over the pixels make it.
+        g_mean = _mean(g)
+        along = (_mean(g * rows) - mean * g_mean) * inverse
+        scale = inverse * weight
+        slope = -scale * along * inverse
+        offset = -scale * g_mean - slope * mean
+        back = torch.addcmul(offset.to(x.dtype), rows, slope.to(x.dtype)).addcmul_(g, scale.to(x.dtype))
+        return (
+            back.view(batch, height, width, channels).permute(0, 3, 1, 2),
+            along.sum((0, 1)) * pixels,
+            g_mean.sum((0, 1)) * pixels,
+        )
+
+
+def _mean(rows: Tensor) -> Tensor:
+    """Return the mean over pixels of (B, P, C) as float32 (B, 1, C)."""
+    batch, pixels, _ = rows.shape
+    return torch.bmm(rows.new_ones(1, 1, 1).expand(batch, 1, pixels), rows).float() / pixels
+
+
+# Winograd's minimal filtering F(4x4, 3x3) (Lavin & Gray 2016): 36 products instead of 144 for a 4x4 tile.
+TILE, SPAN = 4, 6
+
+
+_INPUT = (
+    (4, 0, -5, 0, 1, 0),
+    (0, -4, -4, 1, 1, 0),
+    (0, 4, -4, -1, 1, 0),
+    (0, -2, -1, 2, 1, 0),
+    (0, 2, -1, -2, 1, 0),
+    (0, 4, 0, -5, 0, 1),
+)
+
+
+_KERNEL = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+
+
+_OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+
+
+# With fewer channels the transforms cost more than they save.
+WINOGRAD_CHANNELS = 128
+
+
+class WinogradConvolution(nn.Module):
+    """A 3x3 convolution of stride 1 with one pixel of reflection or zero padding, without bias.
+
+    Args:
+        convolution: the layer whose weights it takes over.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight = convolution.weight
+        self.mode = "reflect" if convolution.padding_mode == "reflect" else "constant"
+        kernel = torch.tensor(_KERNEL, dtype=torch.float32)
+        outputs, inputs = self.weight.shape[:2]
+        taps = self.weight.detach().permute(2, 3, 1, 0).reshape(9, -1)
+        transformed = (torch.kron(kernel, kernel) @ taps).view(SPAN * SPAN, inputs, outputs)
+        self.register_buffer("transformed", transformed, persistent=False)
+        # Both directions of a tile in one matrix product.
+        for name, rows in (("to_products", _INPUT), ("to_pixels", _OUTPUT)):
+            matrix = torch.tensor(rows, dtype=torch.float32)
+            self.register_buffer(name, torch.kron(matrix, matrix), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, outputs, H, W) for (B, inputs, H, W)."""
+        padded = functional.pad(x, (1, 1, 1, 1), mode=self.mode)
+        if not _plain_float(x) or x.shape[2] % TILE or x.shape[3] % TILE:
+            return functional.conv2d(padded, self.weight)
+        batch, channels, height, width = x.shape
+        rows, columns = height // TILE, width // TILE
+        pixels = padded.permute(0, 2, 3, 1).contiguous()
+        image, line, step, _ = pixels.stride()
+        # Overlapping 6x6 tiles, 4 apart, as a view.
+        tiles = pixels.as_strided(
+            (SPAN, SPAN, batch, rows, columns, channels),
+            (line, step, image, TILE * line, TILE * step, 1),
+        )
+        products = self._buffer("to_products") @ tiles.reshape(SPAN * SPAN, -1)
+        products = torch.bmm(products.view(SPAN * SPAN, -1, channels), self._buffer("transformed"))
+        outputs = products.shape[2]
+        result = self._buffer("to_pixels") @ products.view(SPAN * SPAN, -1)
+        result = result.view(TILE, TILE, batch, rows, columns, outputs).permute(2, 3, 0, 4, 1, 5)
+        return result.reshape(batch, height, width, outputs).permute(0, 3, 1, 2)
+
+    def _buffer(self, name: str) -> Tensor:
+        return self.get_buffer(name)
+
+
+class FewOutputsConvolution(nn.Conv2d):
+    """A KxK convolution of stride 1 with zero padding (K - 1) / 2 to very few channels, without bias.
+
+    Vectorised kernels compute 16 output channels at a time, so three waste most of the work. Here, on CPUs, the K rows
+    of the kernel become output channels of a 1xK convolution, and its shifted results are added. It serves training
+    and use, in float32 and under bf16 autocast (the sum is float32 then too).
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        side: K, odd.
+    """
+
+    def __init__(self, inputs: int, outputs: int, side: int) -> None:
+        super().__init__(inputs, outputs, side, padding=side // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, outputs, H, W) for (B, inputs, H, W)."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        outputs, inputs, side, _ = self.weight.shape
+        reach, height = side // 2, x.shape[2]
+        rows = self.weight.transpose(1, 2).transpose(0, 1).reshape(side * outputs, inputs, 1, side)
+        parts = functional.conv2d(x, rows, padding=(0, reach)).float()
+        parts = functional.pad(parts, (0, 0, reach, reach))
+        result = parts[:, :outputs, :height]
+        for row in range(1, side):
+            result = result + parts[:, row * outputs : (row + 1) * outputs, row : row + height]
+        return result
+
+
+def _plain_float(x: Tensor) -> bool:
+    kind = x.device.type
+    return kind == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled(kind)

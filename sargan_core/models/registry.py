@@ -8,14 +8,15 @@ import numpy as np
 from torch import Tensor
 
 from sargan_core.errors import WeightsError
-from sargan_core.faces.align import Template
-from sargan_core.models import aipgan_file, generator_file, pixel_file
+from sargan_core.faces.face import Template
+from sargan_core.models.aipgan import model as aipgan_file
 from sargan_core.models.base import ExpressionModel
-from sargan_core.models.judge import KIND as JUDGE
-from sargan_core.models.pixel import PixelModel
-from sargan_core.models.refiner import RefinedModel
-from sargan_core.models.sargan import SarganModel
-from sargan_core.models.weights import WeightsRecord, find_record, load_tensors, open_weights
+from sargan_core.models.judge.network import KIND as JUDGE
+from sargan_core.models.pixel import file as pixel_file
+from sargan_core.models.pixel.model import PixelModel
+from sargan_core.models.sargan import file as generator_file
+from sargan_core.models.sargan.model import RefinedModel, SarganModel
+from sargan_core.weights import WeightsRecord, find_record, load_tensors, open_weights
 
 # Sides of a crop and kinds of fit that an alignment may have.
 SIDES = range(16, 1025)

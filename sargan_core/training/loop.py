@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import time
@@ -10,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 
-from sargan_core.errors import TrainingError
+from sargan_core.errors import TrainingError, UsageError
 from sargan_core.training.run_folder import WEIGHTS, RunFolder
 
 
@@ -157,3 +159,52 @@ def _stop_requests() -> Iterator[threading.Event]:
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
+
+
+def descend(fabric: Fabric, optimiser: Any, loss: Tensor) -> None:
+    """Make one step of an optimiser down the gradient of ``loss``."""
+    optimiser.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    optimiser.step()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
+    """Move the running average of a network's weights towards them, by ``1 - decay`` of the way.
+
+    Its memory is short at first, so that it does not carry the untrained weights along.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
+
+
+def to_picture(made: Tensor) -> Tensor:
+    """Return pictures of the networks' range [-1, 1] as uint8 on the CPU."""
+    return ((made + 1) * 127.5).round().clamp(0, 255).byte().cpu()
+
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Return the Fabric of this process; under ``torchrun`` one of many.
+
+    Raises:
+        UsageError: the device is not on this machine.
+    """
+    kinds: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    try:
+        fabric = Fabric(
+            accelerator=device,
+            strategy="ddp" if world > 1 else "auto",
+            devices=local,
+            num_nodes=max(1, world // local),
+            precision=kinds[precision],
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"--device {device}: cannot be used ({error})") from error
+    return fabric

@@ -14,15 +14,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sargan_core.content import read_settings
 from sargan_core.errors import TrainingError, UsageError
-from sargan_core.files import replacing, write_atomically
-from sargan_core.lines import check_ours
+from sargan_core.photo.content import read_settings
+from sargan_core.photo.files import replacing, write_atomically
+from sargan_core.photo.lines import check_ours
+from sargan_core.weights import WeightsRecord
 
 OPTIONS = "options.json"
+
+
 METRICS = "metrics.jsonl"
+
+
 CHECKPOINT = "checkpoint.pt"
+
+
 WEIGHTS = "generator.safetensors"
+
 
 Options = TypeVar("Options")
 
@@ -141,3 +149,19 @@ def _step_of(line: bytes) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
         return math.inf
+
+
+def card_head(record: WeightsRecord, *training: str) -> list[str]:
+    """Return the first lines of a card as Markdown: what the weights are, from what, and how they were trained.
+
+    Args:
+        record: of the weights.
+        training: how, a point each.
+    """
+    points = [
+        f"data: {record.data}",
+        f"licence of the weights: {record.weights_licence}",
+        *training,
+        f"sha256 {record.sha256}, {record.bytes:,} bytes",
+    ]
+    return [f"# {record.name}", "", record.description, "", *(f"- {point}" for point in points)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sargan_core.faces.align import Template
+from sargan_core.faces.face import Template
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.faces.mouth import closed
 

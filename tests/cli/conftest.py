@@ -47,7 +47,7 @@ class FakeResult:
 
 
 def fake_face():
-    from sargan_core.faces.find import Face
+    from sargan_core.faces.face import Face
 
     points = np.array([[12, 12], [28, 12], [20, 20], [14, 28], [26, 28]], np.float32)
     return Face((8.0, 6.0, 24.0, 28.0), 0.9, points)

@@ -7,7 +7,7 @@ import pytest
 from conftest import PORTRAIT
 from PIL import Image, ImageDraw
 
-from sargan_core.batch.entry import Entry
+from sargan_core.batch.manifest import Entry
 
 
 def opened(picture, box, amount):
@@ -22,11 +22,11 @@ def opened(picture, box, amount):
 
 @pytest.fixture(scope="module")
 def face():
-    from sargan_core.faces.find import FaceFinder
+    from sargan_core.models.landmarks.network import face_finder
 
     picture = Image.open(PORTRAIT).convert("RGB")
     picture.thumbnail((320, 320))
-    found = FaceFinder("detector").find(np.asarray(picture))[0]
+    found = face_finder("detector").find(np.asarray(picture))[0]
     return picture, found
 
 

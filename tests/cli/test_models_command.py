@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sargan_core.models.weights import WeightsRecord, checksum, write_index
+from sargan_core.weights import WeightsRecord, checksum, write_index
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_without_an_index_the_code_is_3(call, tmp_path, monkeypatch):
 def test_import_turns_an_official_checkpoint_into_weights(call, tmp_path):
     import torch
 
-    from sargan_core.models.generator import Generator, preset
-    from sargan_core.models.weights import open_weights
+    from sargan_core.models.sargan.generator import Generator, preset
+    from sargan_core.weights import open_weights
 
     generator = Generator(preset("usgan"))
     checkpoint = tmp_path / "generator.ckpt"

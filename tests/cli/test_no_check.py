@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conftest import PORTRAIT
 
-from sargan_core.models.weights import weights_folder
+from sargan_core.weights import weights_folder
 
 
 def test_json_tells_the_check_of_every_face(sargan, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sargan_cli.outputs import STREAM, Task, check_free, plan_outputs
+from sargan_cli.files import STREAM, Task, check_free, plan_outputs
 from sargan_core.errors import OutputExistsError, UsageError
 
 

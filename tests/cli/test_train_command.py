@@ -8,14 +8,13 @@ import pytest
 import torch
 
 from sargan_cli.__main__ import main
-from sargan_core.models.aipgan import AipganSettings
-from sargan_core.models.refiner import mouth_window
+from sargan_core.models.aipgan.network import AipganSettings
+from sargan_core.models.aipgan.recipe import paired_recipe
+from sargan_core.models.aipgan.run import TransferOptions
 from sargan_core.models.registry import load_model
-from sargan_core.training.aipgan_recipe import paired_recipe
-from sargan_core.training.aipgan_run import TransferOptions
+from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template
+from sargan_core.models.sargan.model import mouth_window
 from sargan_core.training.loop import LoopSettings
-from sargan_core.training.pairs import CropPairs
-from sargan_core.training.prepare import face_mask, sargan_template
 
 SIZE = 64
 

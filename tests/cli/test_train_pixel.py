@@ -9,7 +9,7 @@ from PIL import Image
 
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.expressions import parse_mix
-from sargan_core.photo import Photo
+from sargan_core.photo.photo import Photo
 
 
 @pytest.fixture(scope="module")

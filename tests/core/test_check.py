@@ -6,14 +6,15 @@ import skimage.data
 import torch
 
 from sargan_core.check import EditChecker, face_check
-from sargan_core.edit_record import face_json, worst_face_json
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS, Expression, parse_mix
-from sargan_core.faces.find import FaceFinder
-from sargan_core.models.base import FaceCrops, Reference
-from sargan_core.models.weights import weights_folder
-from sargan_core.photo import Photo
+from sargan_core.faces.face import FaceCrops
+from sargan_core.models.base import Reference
+from sargan_core.models.landmarks.network import face_finder
+from sargan_core.outcome import face_json, worst_face_json
+from sargan_core.photo.photo import Photo
+from sargan_core.weights import weights_folder
 
 
 def certain(expression: str, share: float = 0.94) -> np.ndarray:
@@ -37,7 +38,7 @@ def checker():
 def two_faces():
     astronaut = skimage.data.astronaut()[:300, 60:360]
     pixels = np.ascontiguousarray(np.concatenate([astronaut, astronaut[:, ::-1]], 1))
-    return pixels, FaceFinder("auto", "cpu").find(pixels)
+    return pixels, face_finder("auto", "cpu").find(pixels)
 
 
 def test_an_edit_that_reached_its_expression_gives_no_warning():
@@ -101,7 +102,7 @@ def test_all_faces_at_once_are_as_one_by_one(checker, two_faces):
 
 def test_five_points_are_enough(checker, two_faces):
     pixels, _ = two_faces
-    faces = FaceFinder("detector", "cpu").find(pixels)
+    faces = face_finder("detector", "cpu").find(pixels)
     assert all(face.landmarks is None for face in faces)
     checks = checker.compare(checker.look(pixels, faces), pixels, parse_mix("happy"))
     assert [check.expression for check in checks] == ["happy", "happy"]

@@ -5,7 +5,7 @@ import skimage.data
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.errors import NoFaceError, UsageError
 from sargan_core.expressions import parse_mix
-from sargan_core.photo import Photo
+from sargan_core.photo.photo import Photo
 
 
 @pytest.fixture(scope="module")

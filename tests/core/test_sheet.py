@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sargan_core.expressions import Expression
-from sargan_core.formats.records import Metadata
-from sargan_core.photo import Photo
+from sargan_core.photo.kinds import Metadata
+from sargan_core.photo.photo import Photo
 from sargan_core.sheet import (
     CELL,
     GAP,

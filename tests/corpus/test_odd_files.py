@@ -16,8 +16,8 @@ import pytest
 from odd_case import DONE, Case, limit, portrait
 from odd_files import make_corpus
 
-from sargan_core.files import shown
-from sargan_core.photo import Photo, read_photo
+from sargan_core.photo.files import shown
+from sargan_core.photo.photo import Photo, read_photo
 
 # Peak of one process with torch and the networks loaded, and what small photos may add, in MB.
 LOADED = 900

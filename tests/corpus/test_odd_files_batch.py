@@ -15,7 +15,7 @@ from odd_case import DONE, SECONDS, UNREADABLE, Case, limit
 from odd_files import make_corpus
 
 from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
-from sargan_core.photo import read_photo
+from sargan_core.photo.photo import read_photo
 
 WAIT = 10 * SECONDS
 # A folder takes what is there, is a file, and is called a photo.

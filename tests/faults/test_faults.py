@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from sargan_core.errors import OutputExistsError, PhotoError
-from sargan_core.files import write_atomically
 from sargan_core.outcome import message, out_of_memory
-from sargan_core.photo import Photo, read_photo, write_photo
+from sargan_core.photo.files import write_atomically
+from sargan_core.photo.photo import Photo, read_photo, write_photo
 
 ROOT = Path(__file__).parents[2]
 PORTRAIT = ROOT / "examples" / "portrait.jpg"
@@ -42,7 +42,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
         "from pathlib import Path\n"
         "from sargan_core.errors import PhotoError\n"
-        "from sargan_core.files import write_atomically\n"
+        "from sargan_core.photo.files import write_atomically\n"
         "try:\n    write_atomically(Path(sys.argv[1]), bytes(100_000))\n"
         "except PhotoError as error:\n    print(error)\n"
     )

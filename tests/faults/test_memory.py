@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sargan_core.photo import encode_photo, read_photo
+from sargan_core.photo.photo import encode_photo, read_photo
 
 ROOT = Path(__file__).parents[2]
 SIDES = (700, 1200)

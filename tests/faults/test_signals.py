@@ -17,10 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sargan_core.models.weights import open_weights
-from sargan_core.training.pairs import CropPairs
-from sargan_core.training.prepare import face_mask, sargan_template
+from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template
 from sargan_core.training.run_folder import RunFolder
+from sargan_core.weights import open_weights
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes")
 
@@ -28,7 +27,7 @@ PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 # Loads everything once; every further line on stdin is a run in a forked process, which can be killed.
 SERVER = """
 import json, os, sys
-import sargan_core.training.session, sargan_core.editor, torch.utils.tensorboard
+import sargan_core.models.sargan.run, sargan_core.editor, torch.utils.tensorboard
 from sargan_cli.__main__ import run
 print("ready", flush=True)
 for line in sys.stdin:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-for folder in ("core", "fuzz"):
+for folder in ("core", "core/photo", "fuzz"):
     sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
 # A fork of a process whose threads have computed waits for threads that it does not have.

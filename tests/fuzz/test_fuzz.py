@@ -21,9 +21,9 @@ from sargan_core.data.sources import read_sources
 from sargan_core.data.split import read_split
 from sargan_core.errors import SarganError
 from sargan_core.evaluation.judges import read_judge
-from sargan_core.models.checkpoint_import import import_checkpoint
-from sargan_core.models.weights import read_index
-from sargan_core.training.session import read_options
+from sargan_core.models.sargan.file import import_checkpoint
+from sargan_core.models.sargan.run import read_options
+from sargan_core.weights import read_index
 
 FOUND = Path(__file__).with_name("found")
 FUZZING = Path(__file__).with_name("fuzzing.py")

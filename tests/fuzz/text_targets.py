@@ -99,9 +99,9 @@ def check_manifest(data: bytes, folder: Path) -> None:
 def run_files() -> list[bytes]:
     from dataclasses import asdict
 
+    from sargan_core.models.sargan.recipes import SarganTraining
+    from sargan_core.models.sargan.run import RunOptions
     from sargan_core.training.loop import LoopSettings
-    from sargan_core.training.recipes import SarganTraining
-    from sargan_core.training.session import RunOptions
 
     options = json.dumps(asdict(RunOptions(("photos",), SarganTraining(), LoopSettings())), default=str)
     split = {"format": "sargan-split", "version": 1, "train": ["a-1"], "test": ["a-2"], "test_fraction": 0.2}
@@ -111,7 +111,7 @@ def run_files() -> list[bytes]:
 def check_run_file(data: bytes, folder: Path) -> None:
     from sargan_core.data.split import read_split
     from sargan_core.errors import DataError, TrainingError
-    from sargan_core.training.session import read_options
+    from sargan_core.models.sargan.run import read_options
 
     for name in ("options.json", "split.json"):
         (folder / name).write_bytes(data)

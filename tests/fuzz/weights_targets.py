@@ -16,7 +16,7 @@ from mutation import mutated, mutated_json
 def weights() -> list[bytes]:
     from safetensors.torch import save
 
-    from sargan_core.models.weights import HEADER, find_record, load_tensors
+    from sargan_core.weights import HEADER, find_record, load_tensors
 
     found = []
     for name in ("pixel-plain", "pixel"):
@@ -31,9 +31,9 @@ def weights() -> list[bytes]:
 def _generator() -> bytes:
     from safetensors.torch import save
 
-    from sargan_core.faces.align import Template
-    from sargan_core.models.generator import Generator, GeneratorSettings
-    from sargan_core.models.weights import HEADER
+    from sargan_core.faces.face import Template
+    from sargan_core.models.sargan.generator import Generator, GeneratorSettings
+    from sargan_core.weights import HEADER
 
     settings = {"arch": "sargan", "width": 4, "downs": 1, "blocks": 1, "size": 32}
     tensors = Generator(GeneratorSettings(**settings)).state_dict()
@@ -62,7 +62,7 @@ def check_weights(data: bytes, folder: Path) -> None:
 
     from sargan_core.errors import UsageError, WeightsError
     from sargan_core.expressions import parse_mix
-    from sargan_core.models.base import FaceCrops
+    from sargan_core.faces.face import FaceCrops
     from sargan_core.models.registry import load_model
 
     path = folder / "w.safetensors"
@@ -83,14 +83,14 @@ def check_weights(data: bytes, folder: Path) -> None:
 
 @cache
 def indices() -> list[bytes]:
-    from sargan_core.models.weights import INDEX, weights_folder
+    from sargan_core.weights import INDEX, weights_folder
 
     return [(weights_folder() / INDEX).read_bytes()]
 
 
 def check_index(data: bytes, folder: Path) -> None:
     from sargan_core.errors import WeightsError
-    from sargan_core.models.weights import INDEX, read_index, verify
+    from sargan_core.weights import INDEX, read_index, verify
 
     (folder / INDEX).write_bytes(data)
     try:
@@ -108,7 +108,7 @@ def check_index(data: bytes, folder: Path) -> None:
 def checkpoints() -> list[bytes]:
     import torch
 
-    from sargan_core.models.generator import Generator, preset
+    from sargan_core.models.sargan.generator import Generator, preset
 
     file = io.BytesIO()
     torch.save(Generator(preset("usgan", width=4)).state_dict(), file)
@@ -117,7 +117,7 @@ def checkpoints() -> list[bytes]:
 
 def check_checkpoint(data: bytes, folder: Path) -> None:
     from sargan_core.errors import WeightsError
-    from sargan_core.models.checkpoint_import import import_checkpoint
+    from sargan_core.models.sargan.file import import_checkpoint
 
     path = folder / "c.ckpt"
     path.write_bytes(data)

@@ -19,13 +19,13 @@ from sargan_core.batch.manifest import Entry, ManifestWriter, read_manifest
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.errors import NoFaceError, UsageError
 from sargan_core.expressions import NAMES, Expression, ExpressionMix, parse_expression, parse_mix
-from sargan_core.faces.align import Template, align
-from sargan_core.faces.find import Face
-from sargan_core.files import shown
-from sargan_core.formats import xmp
-from sargan_core.formats.planes import eight_bits
-from sargan_core.photo import Photo, encode_photo, read_photo
-from sargan_core.provenance import Provenance, mark
+from sargan_core.faces.align import align
+from sargan_core.faces.face import Face, Template
+from sargan_core.photo import xmp
+from sargan_core.photo.files import shown
+from sargan_core.photo.photo import Photo, encode_photo, read_photo
+from sargan_core.photo.planes import eight_bits
+from sargan_core.photo.provenance import Provenance, mark
 
 LOSSLESS = ("PNG", "TIFF", "BMP", "WEBP")
 quick = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

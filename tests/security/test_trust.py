@@ -15,18 +15,11 @@ import numpy as np
 import pytest
 
 from sargan_core.errors import WeightsError
-from sargan_core.faces import fan
-from sargan_core.files import replacing
-from sargan_core.models.checkpoint_import import import_checkpoint
+from sargan_core.models.landmarks import fan
 from sargan_core.models.registry import load_model
-from sargan_core.models.weights import (
-    INDEX,
-    find_record,
-    load_tensors,
-    open_weights,
-    read_index,
-    save_weights,
-)
+from sargan_core.models.sargan.file import import_checkpoint
+from sargan_core.photo.files import replacing
+from sargan_core.weights import INDEX, find_record, load_tensors, open_weights, read_index, save_weights
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "sargan_core").rglob("*.py"), *(ROOT / "sargan_cli").rglob("*.py")])

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from sargan_core.batch.claim import claimed
 from sargan_core.batch.plan import Shard
+from sargan_core.batch.run import claimed
 from sargan_core.errors import PhotoError, UsageError
 
 HOLDER = """
 import sys, pathlib
-from sargan_core.batch.claim import claimed
+from sargan_core.batch.run import claimed
 from sargan_core.batch.plan import parse_shard
 with claimed(pathlib.Path(sys.argv[1]), parse_shard(sys.argv[2]) if sys.argv[2] else None) as claim:
     (claim.staging / "half-done.jpg").touch()

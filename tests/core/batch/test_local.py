@@ -15,8 +15,7 @@ from PIL import Image
 
 from sargan_core.batch.local import run_local
 from sargan_core.batch.manifest import read_manifest
-from sargan_core.batch.plan import Like
-from sargan_core.batch.planning import PlanRequest, make_plan
+from sargan_core.batch.plan import Like, PlanRequest, make_plan
 from sargan_core.batch.run import Policy, run_batch
 from sargan_core.errors import PhotoError, UsageError
 from sargan_core.expressions import parse_mix
@@ -205,7 +204,7 @@ def test_the_bytes_are_those_of_a_single_edit(tmp_path, monkeypatch):
     import torch
 
     from sargan_core.editor import Editor, EditSettings
-    from sargan_core.photo import encode_photo, read_photo
+    from sargan_core.photo.photo import encode_photo, read_photo
 
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()

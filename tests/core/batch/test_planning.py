@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from sargan_core.batch.plan import Like, Shard, parse_shard
-from sargan_core.batch.planning import PlanRequest, make_plan, make_variants, output_names
+from sargan_core.batch.plan import (
+    Like,
+    PlanRequest,
+    Shard,
+    make_plan,
+    make_variants,
+    output_names,
+    parse_shard,
+)
 from sargan_core.batch.sources import read_list
 from sargan_core.errors import UsageError
 from sargan_core.expressions import parse_mix

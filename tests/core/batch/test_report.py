@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sargan_core.batch.report import address, write_report
-from sargan_core.batch.thumbnails import THUMBNAILS
+from sargan_core.batch.report import THUMBNAILS, address, write_report
 from sargan_core.errors import PhotoError, UsageError
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -13,8 +13,8 @@ from sargan_core.data.crops import Cropper, face_from_landmarks, points_in_crop
 from sargan_core.data.samples import KnownLandmarks, Pair, Sample, pairs
 from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.expressions import Expression
-from sargan_core.faces.align import Template, align
-from sargan_core.faces.find import Face
+from sargan_core.faces.align import align
+from sargan_core.faces.face import Face, Template
 
 TEMPLATE = Template(64, "affine", (0.3, 0.4), (0.7, 0.4), (0.5, 0.75))
 MARKS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255))

@@ -1,6 +1,6 @@
 import pytest
 
-from sargan_core.data.file_names import NamedPhoto, Unwanted, parse_file_name
+from sargan_core.data.sets import NamedPhoto, Unwanted, parse_file_name
 from sargan_core.expressions import TABLE, Expression
 
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from sargan_core.data.registration import register
-from sargan_core.faces.align import Template
+from sargan_core.data.crops import register
+from sargan_core.faces.face import Template
 
 TEMPLATE = Template(128, "affine", (0.36, 0.42), (0.64, 0.42), (0.5, 0.72))
 

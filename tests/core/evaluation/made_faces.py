@@ -14,8 +14,8 @@ import skimage.data
 from PIL import Image
 
 from sargan_core.evaluation.judges import Verdicts
-from sargan_core.faces.find import FaceFinder
-from sargan_core.models.judge import TEMPLATE
+from sargan_core.models.judge.network import TEMPLATE
+from sargan_core.models.landmarks.network import face_finder
 
 
 def face_photo() -> np.ndarray:
@@ -35,7 +35,7 @@ def guises() -> dict[str, np.ndarray]:
 
 def with_expression(photo: np.ndarray, amount: float = 1.0) -> np.ndarray:
     """Another expression of the same photo: a dark mouth opening; everything else stays."""
-    finder = FaceFinder("builtin")
+    finder = face_finder("builtin")
     (face,) = finder.find(photo)[:1]
     mouth = face.landmarks[48:60].mean(0)
     reach = 0.22 * face.eye_distance * amount
@@ -50,7 +50,7 @@ def with_expression(photo: np.ndarray, amount: float = 1.0) -> np.ndarray:
 
 def make_still_set(folder: Path) -> Path:
     """A set whose pairs lie pixel on pixel, as the rendered one: neutral and two expressions of three people."""
-    finder = FaceFinder("builtin")
+    finder = face_finder("builtin")
     names, landmarks = [], []
     for person, photo in guises().items():
         for expression, picture in (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sargan_core.evaluation.cost import Cost
-from sargan_core.evaluation.kid import SetDistance
-from sargan_core.evaluation.records import Measure
+from sargan_core.evaluation.journal import Measure
+from sargan_core.evaluation.metrics import SetDistance
 from sargan_core.evaluation.results import Results
-from sargan_core.evaluation.sums import make_confusion, make_curves, make_rows, people_means
+from sargan_core.evaluation.summary import make_confusion, make_curves, make_rows, people_means
 
 MODELS = ("none", "pixel", "sargan", "truth")
 

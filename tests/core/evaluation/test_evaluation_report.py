@@ -11,9 +11,8 @@ from made_results import made_results
 from PIL import Image
 
 from sargan_core.evaluation.examples import Example, Gallery
-from sargan_core.evaluation.export import to_csv, to_markdown
-from sargan_core.evaluation.records import Measure
-from sargan_core.evaluation.report import render
+from sargan_core.evaluation.journal import Measure
+from sargan_core.evaluation.report import render, to_csv, to_markdown
 from sargan_core.evaluation.tables import cost_table, expression_table, summary_table
 
 HOSTILE = '<script>alert("x")</script>'

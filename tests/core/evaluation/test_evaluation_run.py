@@ -10,8 +10,8 @@ from PIL import Image
 
 from sargan_core.errors import DataError, UsageError, WeightsError, WorkerLostError
 from sargan_core.evaluation.examples import choose, make_gallery
+from sargan_core.evaluation.journal import Measure
 from sargan_core.evaluation.metrics import HIGHEST_PSNR
-from sargan_core.evaluation.records import Measure
 from sargan_core.evaluation.report import JSON, write_report
 from sargan_core.evaluation.results import read_results
 from sargan_core.evaluation.run import JOURNAL, evaluate

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sargan_core.evaluation.records import Entry, Journal, Measure
+from sargan_core.evaluation.journal import Entry, Journal, Measure
 
 
 def entry(key="k1"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sargan_core.errors import UsageError
-from sargan_core.evaluation.kid import FEWEST, inception_features, set_distance
+from sargan_core.evaluation.metrics import FEWEST, inception_features, set_distance
 
 
 def features(count, shift=0.0, seed=0):

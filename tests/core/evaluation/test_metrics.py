@@ -14,7 +14,8 @@ from sargan_core.evaluation.metrics import (
     compared,
     landmark_error,
 )
-from sargan_core.faces.align import Alignment, Template
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.face import Template
 
 
 def as_tensor(pixels):

@@ -5,18 +5,17 @@ import pytest
 from made_faces import MadeJudge, face_photo, with_expression
 from PIL import Image
 
-from sargan_core.batch.entry import Entry
+from sargan_core.batch.manifest import Entry
 from sargan_core.errors import DataError
-from sargan_core.evaluation.series import check_series
-from sargan_core.evaluation.series_report import JSON, write_series
-from sargan_core.faces.find import FaceFinder
+from sargan_core.evaluation.series import JSON, check_series, write_series
+from sargan_core.models.landmarks.network import face_finder
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
 @pytest.fixture(scope="module")
 def face():
-    found = FaceFinder("builtin").find(face_photo())[0]
+    found = face_finder("builtin").find(face_photo())[0]
     return {"number": 1, "box": list(found.box), "points": found.points.tolist(), "warnings": []}
 
 

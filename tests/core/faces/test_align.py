@@ -5,8 +5,8 @@ import skimage.transform
 import torch
 
 from sargan_core.errors import NoFaceError
-from sargan_core.faces.align import Template, align, anchors, apply_matrix, extract, similarity
-from sargan_core.faces.find import Face
+from sargan_core.faces.align import align, anchors, apply_matrix, extract, similarity
+from sargan_core.faces.face import Face, Template
 from sargan_core.faces.warp import invert, smallest_area
 
 POINTS = ((0.35, 0.33), (0.65, 0.33), (0.5, 0.66))

@@ -3,9 +3,9 @@ import pytest
 import skimage.data
 import torch
 
-from sargan_core.faces.align import Alignment, Template, extract
-from sargan_core.faces.blend import crop_mask, enlarged, paste
-from sargan_core.models.base import EditedCrops
+from sargan_core.faces.align import Alignment, extract
+from sargan_core.faces.face import EditedCrops, Template
+from sargan_core.faces.paste import crop_mask, enlarged, paste
 
 TEMPLATE = Template(64, "affine", (0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
 
@@ -88,7 +88,7 @@ def test_bands_do_not_show(monkeypatch, photo):
     crop = extract(photo, alignment)
     edited = EditedCrops(crop.flip(3), 2 * torch.ones(1, 2, 64, 64))
     whole = paste(photo, alignment, crop, edited).pixels
-    monkeypatch.setattr("sargan_core.faces.blend.BAND_PIXELS", 3000)
+    monkeypatch.setattr("sargan_core.faces.paste.BAND_PIXELS", 3000)
     banded = paste(photo, alignment, crop, edited).pixels
     # Positions are computed from each band's corner: a matter of rounding.
     assert np.abs(banded.astype(int) - whole).max() <= (1 if photo.dtype == np.uint8 else 8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sargan_core.faces.draw import BOX, POINTS, draw_faces
-from sargan_core.faces.find import Face
+from sargan_core.faces.face import Face
 
 
 def face(x: float, y: float, side: float, number: int = 1, landmarks=None) -> Face:

@@ -4,13 +4,15 @@ import pytest
 import skimage.data
 
 from sargan_core.errors import UsageError, WeightsError
-from sargan_core.faces.fan import FILE, FanLandmarks, weights_path
-from sargan_core.faces.find import MIN_EYE_DISTANCE, Face, FaceFinder, face_warnings, select_faces
+from sargan_core.faces.face import Face
+from sargan_core.faces.find import MIN_EYE_DISTANCE, face_warnings, select_faces
+from sargan_core.models.landmarks.fan import FILE, FanLandmarks, weights_path
+from sargan_core.models.landmarks.network import face_finder
 
 
 @pytest.fixture(scope="module")
 def finder():
-    return FaceFinder("builtin")
+    return face_finder("builtin")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_sixteen_bits_find_the_same(finder, astronaut):
 
 def test_unknown_landmarks_are_a_usage_error():
     with pytest.raises(UsageError, match="builtin"):
-        FaceFinder("dlib")
+        face_finder("dlib")
 
 
 def test_fan_without_weights_says_what_to_do(tmp_path, monkeypatch):
@@ -107,8 +109,10 @@ def test_fan_runs_through_face_alignment(tmp_path, monkeypatch, astronaut):
     path.parent.mkdir(parents=True)
     torch.manual_seed(0)
     torch.save(FAN(4).state_dict(), path)
-    monkeypatch.setattr("sargan_core.faces.fan.SHA256_PREFIX", "")  # these are not the weights that it names
-    (face,) = FaceFinder("detector").find(astronaut)
+    monkeypatch.setattr(
+        "sargan_core.models.landmarks.fan.SHA256_PREFIX", ""
+    )  # these are not the weights that it names
+    (face,) = face_finder("detector").find(astronaut)
     points = FanLandmarks().landmarks(astronaut, face)
     assert points.shape == (68, 2)
     assert np.isfinite(points).all()
@@ -128,13 +132,13 @@ def test_a_nose_beside_the_eyes_middle_is_a_profile(nose, turned):
 @pytest.mark.parametrize("side", [1200, 1900, 2600])
 def test_beside_a_large_face_a_small_one_that_can_be_edited_is_found(side):
     portrait = skimage.data.astronaut()[0:260, 90:350]
-    eyes = FaceFinder("detector").find(portrait)[0].eye_distance
+    eyes = face_finder("detector").find(portrait)[0].eye_distance
     photo = np.full((side, side, 3), 128, np.uint8)
     large = cv2.resize(portrait, (side // 2, side // 2), interpolation=cv2.INTER_CUBIC)
     width = round(260 * MIN_EYE_DISTANCE * 1.05 / eyes)
     small = cv2.resize(portrait, (width, width), interpolation=cv2.INTER_AREA)
     photo[: side // 2, : side // 2] = large
     photo[-width - 20 : -20, -width - 20 : -20] = small
-    faces = FaceFinder("detector").find(photo)
+    faces = face_finder("detector").find(photo)
     assert len(faces) == 2
     assert faces[1].eye_distance == pytest.approx(MIN_EYE_DISTANCE * 1.05, rel=0.15)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from sargan_core.faces.align import Template
+from sargan_core.faces.face import Template
 from sargan_core.faces.lip_line import with_sure_lips
 from sargan_core.faces.mouth import FACING, INNER_LIPS, opening
-from sargan_core.models.weights import find_record
+from sargan_core.weights import find_record
 
 SIZE = 256
 SKIN, LIP, CAVITY, TEETH = (190, 140, 120), (170, 90, 95), (30, 12, 12), (225, 220, 210)

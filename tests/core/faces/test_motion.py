@@ -1,12 +1,12 @@
 import numpy as np
 import torch
 
-from sargan_core.faces.align import Template
 from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
+from sargan_core.faces.face import Template
 from sargan_core.faces.motion import motion_field, sound, with_seen_lids
 from sargan_core.faces.mouth import opening
-from sargan_core.models.weights import find_record
+from sargan_core.weights import find_record
 
 SIZE = 128
 SHAPE = np.asarray(Template.from_json(find_record("pixel").template).shape) * SIZE - 0.5

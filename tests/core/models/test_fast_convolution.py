@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sargan_core.models.fast_convolution import FewOutputsConvolution, WinogradConvolution
+from sargan_core.models.layers import FewOutputsConvolution, WinogradConvolution
 
 
 @pytest.mark.parametrize("mode", ["reflect", "zeros"])

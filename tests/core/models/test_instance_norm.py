@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sargan_core.models.instance_norm import EPSILON, InstanceNorm
+from sargan_core.models.layers import EPSILON, InstanceNorm
 
 
 def made_norm() -> InstanceNorm:

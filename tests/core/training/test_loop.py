@@ -12,10 +12,10 @@ from PIL import Image
 from tiny_sargan import tiny_task, tiny_training
 
 from sargan_core.errors import TrainingError
-from sargan_core.models.generator_file import build_generator
-from sargan_core.models.weights import open_weights
+from sargan_core.models.sargan.file import build_generator
 from sargan_core.training.loop import LoopSettings, measure, step_random, train
 from sargan_core.training.run_folder import RunFolder
+from sargan_core.weights import open_weights
 
 OFTEN = {"log_every": 2, "sheet_every": 5, "checkpoint_every": 5}
 

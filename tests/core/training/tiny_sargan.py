@@ -6,12 +6,10 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from sargan_core.models.discriminator import DiscriminatorSettings
-from sargan_core.models.generator import GeneratorSettings
-from sargan_core.training.pairs import CropPairs
-from sargan_core.training.prepare import face_mask, sargan_template, sheet_samples
-from sargan_core.training.recipes import SarganTraining, paired_recipe, paper_recipe
-from sargan_core.training.sargan import SarganTask
+from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template, sheet_samples
+from sargan_core.models.sargan.generator import DiscriminatorSettings, GeneratorSettings
+from sargan_core.models.sargan.recipes import SarganTraining, paired_recipe, paper_recipe
+from sargan_core.models.sargan.task import SarganTask
 
 SIZE = 32
 SETTINGS = GeneratorSettings(width=4, downs=2, size=SIZE)

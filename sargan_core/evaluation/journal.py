@@ -1,0 +1,160 @@
+"""What was measured on one picture, and the journal that keeps it, so that a run goes on where it stopped."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sargan_core.errors import DataError
+from sargan_core.photo.lines import check_ours
+
+# Part of every key: raise it when a change of the code changes a figure.
+VERSION = 1
+
+
+# The pseudo-models: doing nothing, and the true pictures themselves.
+NOTHING = "none"
+
+
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One picture: a photo edited by a model, or a true picture.
+
+    Attributes:
+        part: ``in`` or ``ood``.
+        source: the data set of the photo; of the true picture for the model ``truth``.
+        person: who it is.
+        photo: path of the input; of the true picture for the model ``truth``.
+        model: name of the model, ``none`` or ``truth``.
+        expression: what was asked for.
+        strength: how much of it.
+        found: whether a face was found again; otherwise nothing that needs one was measured.
+        truth: ``exact`` or ``registered``: what the true pictures were; empty = none.
+        values: the figures by ``Metric.key``; those of further judges as ``recognised:NAME``.
+        predicted: the expression each judge sees, by the judge's name.
+        features: (D,) float32 embeddings by network, for distances between sets.
+    """
+
+    part: str
+    source: str
+    person: str
+    photo: str
+    model: str
+    expression: str
+    strength: float = 1.0
+    found: bool = True
+    truth: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    predicted: dict[str, str] = field(default_factory=dict)
+    features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the measure as plain values; features as base64 of float16."""
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "features": {
+                name: base64.b64encode(value.astype("<f2").tobytes()).decode("ascii")
+                for name, value in self.features.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Measure:
+        """Build a measure from what ``to_json`` returned; raises KeyError, TypeError or ValueError otherwise."""
+        features = {
+            str(name): np.frombuffer(base64.b64decode(text), "<f2").astype(np.float32)
+            for name, text in values["features"].items()
+        }
+        return cls(**{name: values[name] for name in _PLAIN}, features=features)
+
+
+_PLAIN = (
+    *("part", "source", "person", "photo", "model", "expression"),
+    *("strength", "found", "truth", "values", "predicted"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All measures of one photo with one model.
+
+    Attributes:
+        key: checksum of everything they depend on.
+        photo: path of the photo.
+        model: name of the model.
+        measures: one an expression and strength.
+        error: why there are none; empty if there are.
+    """
+
+    key: str
+    photo: str
+    model: str
+    measures: tuple[Measure, ...] = ()
+    error: str = ""
+
+
+class Journal:
+    """A file of entries, one JSON object a line, appended to as photos are done.
+
+    Lines that cannot be read (a torn last one) are measured again.
+
+    Args:
+        path: the file; its folder must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self) -> None:
+        """Raise UsageError if there is a file of that name and it is no journal; nothing is touched."""
+        check_ours(self.path, ("key", "photo", "model"), "journal of an evaluation")
+
+    def read(self) -> Iterator[Entry]:
+        """Yield the readable entries."""
+        if not self.path.is_file():
+            return
+        with self.path.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    values = json.loads(line)
+                    measures = tuple(Measure.from_json(item) for item in values["measures"])
+                    names = (str(values["key"]), str(values["photo"]), str(values["model"]))
+                    yield Entry(*names, measures, str(values["error"]))
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    continue
+
+    def append(self, entry: Entry) -> None:
+        """Write one entry.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        line = json.dumps(
+            {
+                "key": entry.key,
+                "photo": entry.photo,
+                "model": entry.model,
+                "measures": [measure.to_json() for measure in entry.measures],
+                "error": entry.error,
+            }
+        )
+        try:
+            with self.path.open("ab+") as stream:
+                if stream.tell() > 0:
+                    stream.seek(-1, 2)
+                    if stream.read(1) != b"\n":
+                        stream.write(b"\n")  # a torn line must not swallow this one
+                stream.write(line.encode() + b"\n")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(f"{self.path}: cannot be written ({reason}); choose another --out") from error

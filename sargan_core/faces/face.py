@@ -1,0 +1,157 @@
+"""What the parts of the program hand each other of a face: the face found, the template, crops and edited crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a photo; all coordinates in photo pixels, (x, y), pixel centres at integers.
+
+    Attributes:
+        box: x, y, width, height.
+        score: the detector's confidence in [0, 1].
+        points: (5, 2) float32: eye on the picture's left, eye on the right, nose tip, mouth corner on the left, on the
+            right.
+        landmarks: (68, 2) float32 in iBUG-68 order, or None.
+        number: 1, 2, … from left to right.
+        warnings: what is likely to spoil an edit: too small, profile view.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    points: npt.NDArray[np.float32]
+    landmarks: npt.NDArray[np.float32] | None = None
+    number: int = 1
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def eye_distance(self) -> float:
+        """Distance between the two eyes in photo pixels."""
+        return float(np.linalg.norm(self.points[1] - self.points[0]))
+
+
+@dataclass(frozen=True)
+class Template:
+    """Where the parts of a face lie in a model's crop.
+
+    Attributes:
+        size: side S of the square crop in pixels.
+        kind: ``similarity`` (least squares on eyes and mouth), ``affine`` (eyes and mouth centre exactly on the
+            template, so that the vertical scale is free) or ``spline`` (affine, then a thin-plate spline that
+            puts all 68 landmarks on ``shape``; falls back to affine without landmarks).
+        left_eye: (x, y) of the eye on the left of the picture, as fractions of S.
+        right_eye: (x, y) of the eye on the right of the picture, as fractions of S.
+        mouth: (x, y) of the mouth's centre, as fractions of S.
+        shape: 68 (x, y) points as fractions of S for ``spline``, else None.
+    """
+
+    size: int
+    kind: str
+    left_eye: tuple[float, float]
+    right_eye: tuple[float, float]
+    mouth: tuple[float, float]
+    shape: tuple[tuple[float, float], ...] | None = None
+
+    def pixels(self) -> npt.NDArray[np.float64]:
+        """Return left eye, right eye and mouth as (3, 2) crop pixels."""
+        return np.array([self.left_eye, self.right_eye, self.mouth]) * self.size - 0.5
+
+    def inset(self, left: int, top: int, size: int) -> Template:
+        """Return the template of a ``size`` x ``size`` part of this one's crops, whose corner lies at (left, top)."""
+
+        def moved(point: tuple[float, float]) -> tuple[float, float]:
+            return (point[0] * self.size - left) / size, (point[1] * self.size - top) / size
+
+        shape = tuple(moved(point) for point in self.shape) if self.shape else None
+        places = moved(self.left_eye), moved(self.right_eye), moved(self.mouth)
+        return Template(size, self.kind, *places, shape)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the template as plain values for a weights record."""
+        return {
+            "size": self.size,
+            "kind": self.kind,
+            "left_eye": list(self.left_eye),
+            "right_eye": list(self.right_eye),
+            "mouth": list(self.mouth),
+            "shape": [list(point) for point in self.shape] if self.shape else None,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Template:
+        """Build a template from what ``to_json`` returned."""
+        shape = values.get("shape")
+        return cls(
+            size=int(values["size"]),
+            kind=str(values["kind"]),
+            left_eye=(float(values["left_eye"][0]), float(values["left_eye"][1])),
+            right_eye=(float(values["right_eye"][0]), float(values["right_eye"][1])),
+            mouth=(float(values["mouth"][0]), float(values["mouth"][1])),
+            shape=tuple((float(x), float(y)) for x, y in shape) if shape else None,
+        )
+
+
+# Landmarks in crop pixels (68, 2) -> where they would lie on the neutral face.
+RestShape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class FaceCrops:
+    """Aligned crops as a model sees them.
+
+    Attributes:
+        image: (B, 3, S, S) float32 RGB in [0, 1], in the model's own template.
+        landmarks: (B, 68, 2) float32 crop pixels, (x, y), x to the right, y down, pixel centres at
+            integers, iBUG-68 order; NaN for a face of which only the detector's five points are known.
+        rest: as ``landmarks``, where they would lie if the face were neutral; None = they lie there.
+    """
+
+    image: Tensor
+    landmarks: Tensor
+    rest: Tensor | None = None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[FaceCrops]) -> FaceCrops:
+        """Return the crops of all parts as one batch; all parts have ``rest`` or none has."""
+        rests = [part.rest for part in parts if part.rest is not None]
+        return cls(
+            torch.cat([part.image for part in parts]),
+            torch.cat([part.landmarks for part in parts]),
+            torch.cat(rests) if rests else None,
+        )
+
+
+@dataclass(frozen=True)
+class EditedCrops:
+    """What a model answers.
+
+    Attributes:
+        image: (B, 3, S, S) float32 RGB; may leave [0, 1] a little, the paste clips.
+        flow: (B, 2, S, S) float32 crop pixels, channel 0 = x, 1 = y: the content of pixel ``p`` came from
+            ``p + flow(p)``, so that the photo's fine detail can follow. None = nothing moved.
+        keep: (B, 1, S, S) in [0, 1]: how much of the photo's own fine detail (what the crop is too small to
+            show) each pixel keeps. None = decided by the paste from the size of the change.
+    """
+
+    image: Tensor
+    flow: Tensor | None = None
+    keep: Tensor | None = None
+
+    def part(self, start: int, end: int) -> EditedCrops:
+        """Return the answers from ``start`` up to before ``end``."""
+        return EditedCrops(
+            self.image[start:end],
+            None if self.flow is None else self.flow[start:end],
+            None if self.keep is None else self.keep[start:end],
+        )

@@ -1,0 +1,248 @@
+"""Paste: bring the change of an edited crop to photo resolution and add it to the photo's own pixels.
+
+What the photo shows is split in two: what the crop can hold, and the fine detail above it. The edited crop replaces the
+first; the second is the photo's own, taken from where the edit moved it from, so skin and hair stay sharp at any size::
+
+    result(P) = edited(v) + keep(v) * (photo(P') - crop(v + flow(v))),    v = to_crop(P),  P' = to_photo(v + flow(v))
+
+and is mixed into the photo with a soft mask. Where nothing moved and nothing changed this is the photo itself.
+Conventions of coordinates: see ``faces/align.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.face import EditedCrops, Pixels
+from sargan_core.faces.warp import positions, sample
+
+# The photo is pasted in bands of about this many pixels, so memory does not grow with the photo: a band needs some
+# hundred bytes a pixel, and larger ones are no faster.
+BAND_PIXELS = 400_000
+
+
+# Share of the crop's side over which the mask fades to nothing.
+FEATHER = 0.14
+
+
+# Mean change (0..1) from which the photo's fine detail starts to give way, and from which none is kept.
+DETAIL_FADES = (0.06, 0.24)
+
+
+# Crops are enlarged this much before the photo's pixels are read from them with straight lines: bicubic at every pixel
+# of the photo would take four times as long and differ by less than a level.
+FINER = 4
+
+
+# Columns that are enlarged by one matrix product; in one of all columns nearly every factor would be 0.
+BLOCK = 64
+
+
+# Mask values that count as the mask's border in the seam figure.
+SEAM_BAND = (0.0, 0.08)
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """A photo with one face edited.
+
+    Attributes:
+        pixels: (H, W, 3), dtype of the photo.
+        seam: mean absolute change just inside the mask's border, in 8-bit levels: the step that an eye could see.
+        change: mean absolute change where the mask is more than half, 0..1.
+        region: x0, y0, x1, y1 photo pixels outside of which nothing was touched.
+    """
+
+    pixels: Pixels
+    seam: float
+    change: float
+    region: tuple[int, int, int, int]
+
+
+def crop_mask(size: int) -> Tensor:
+    """Return the soft mask of a crop: 1 on the face, 0 at the border, (1, 1, S, S) float32.
+
+    A rounded square in the template, where every face lies in the same place; room for a dropped jaw.
+    """
+    ticks = (torch.arange(size, dtype=torch.float32) + 0.5) / size * 2 - 1
+    reach = (ticks.abs()[:, None] ** 5 + ticks.abs()[None, :] ** 5) ** 0.2
+    ramp = ((1 - reach) / FEATHER).clamp(0, 1)
+    return (ramp * ramp * (3 - 2 * ramp))[None, None]
+
+
+def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
+    """Return how much fine detail stays where a model does not say: all of it where the change is small.
+
+    Both are (1, 3, S, S); the answer is (1, 1, S, S) in [0, 1].
+    """
+    change = (edited - crop).abs().mean(1, keepdim=True)
+    change = gaussian_blur2d(change, (9, 9), (2.0, 2.0))
+    low, high = DETAIL_FADES
+    ramp = ((change - low) / (high - low)).clamp(0, 1)
+    return 1 - ramp * ramp * (3 - 2 * ramp)
+
+
+def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops) -> Pasted:
+    """Return the photo with the change from ``crop`` to ``edited`` pasted in.
+
+    Args:
+        photo: (H, W, 3) uint8 or uint16 RGB; not changed.
+        alignment: the crop's place in the photo.
+        crop: (1, 3, S, S) float32 in [0, 1], as extracted.
+        edited: the model's answer for this crop (batch of one), on the same device.
+
+    Returns:
+        A new array that differs from ``photo`` only inside ``region``.
+    """
+    size = crop.shape[-1]
+    mask = crop_mask(size).to(crop)
+    keep = edited.keep if edited.keep is not None else kept_detail(crop, edited.image)
+    base = crop if edited.flow is None else sample(crop, positions(edited.flow))
+    parts = [edited.image - keep * base, keep, mask]
+    layers = torch.cat(parts if edited.flow is None else [*parts, edited.flow], dim=1)
+    if alignment.scale < 1:
+        # The photo is coarser than the crop: low-pass what will be sampled with gaps.
+        sigma = 0.5 / alignment.scale
+        window = 2 * int(2 * sigma) + 1
+        layers = gaussian_blur2d(layers, (window, window), (sigma, sigma))
+    layers = enlarged(layers, min(FINER, max(1, round(alignment.scale))))
+    x0, y0, x1, y1 = _region(photo, alignment, mask)
+    result = photo.copy()
+    totals = np.zeros(4)
+    rows = max(16, BAND_PIXELS // max(1, x1 - x0))
+    for top in range(y0, y1, rows):
+        bottom = min(top + rows, y1)
+        band, sums = _band(photo, alignment, layers, size, (x0, top, x1, bottom))
+        result[top:bottom, x0:x1] = band
+        totals += sums
+    seam = 255 * totals[0] / max(totals[1], 1.0)
+    return Pasted(result, float(seam), float(totals[2] / max(totals[3], 1.0)), (x0, y0, x1, y1))
+
+
+def _region(photo: Pixels, alignment: Alignment, mask: Tensor) -> tuple[int, int, int, int]:
+    """Return the photo rectangle that holds every pixel whose mask is not 0."""
+    size = mask.shape[-1]
+    where = alignment.to_photo(positions(mask.new_zeros(1, 2, size, size)))
+    touched = where[0, :, mask[0, 0] > 0]
+    height, width = photo.shape[:2]
+    low = torch.floor(touched.amin(1)).long().tolist()
+    high = (torch.ceil(touched.amax(1)).long() + 1).tolist()
+    x0, y0 = min(max(low[0], 0), width), min(max(low[1], 0), height)
+    return x0, y0, max(x0, min(high[0], width)), max(y0, min(high[1], height))
+
+
+def enlarged(layers: Tensor, factor: int) -> Tensor:
+    """Return (B, C, S, S) as (B, C, factor * (S - 1) + 1, ...): bicubic; pixel ``p`` becomes pixel ``factor * p``."""
+    if factor == 1:
+        return layers
+    # As matrix products: several times as fast as the library's own two-dimensional interpolation.
+    size = layers.shape[-1]
+    weights = _enlargement(size, factor).to(layers)
+    # A block's pixels, and those around it that they are made of.
+    blocks = [
+        (slice(factor * start, factor * (start + BLOCK)), slice(max(0, start - 1), start + BLOCK + 2))
+        for start in range(0, size, BLOCK)
+    ]
+    tall = torch.cat([weights[made, known] @ layers[..., known, :] for made, known in blocks], dim=-2)
+    return torch.cat([tall[..., known] @ weights[made, known].T for made, known in blocks], dim=-1)
+
+
+@lru_cache(maxsize=8)
+def _enlargement(size: int, factor: int) -> Tensor:
+    """Return the matrix (factor * (size - 1) + 1, size) that enlarges one axis."""
+    side = factor * (size - 1) + 1
+    unit = torch.eye(size)[None, None]
+    return torch.nn.functional.interpolate(unit, (side, size), mode="bicubic", align_corners=True)[0, 0]
+
+
+def _band(
+    photo: Pixels, alignment: Alignment, layers: Tensor, size: int, box: tuple[int, int, int, int]
+) -> tuple[Pixels, npt.NDArray[np.float64]]:
+    """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count).
+
+    ``layers`` are those of a crop of ``size`` pixels, enlarged.
+    """
+    x0, y0, x1, y1 = box
+    peak = float(np.iinfo(photo.dtype).max)
+    corner = layers.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
+    here = positions(layers.new_zeros(1, 2, y1 - y0, x1 - x0)) + corner
+    inside = alignment.to_crop(here)
+    values = sample(layers, inside * ((layers.shape[-1] - 1) / (size - 1)))
+    outside = ((inside < 0) | (inside > size - 1)).any(1, keepdim=True)
+    mask = values[:, 4:5].clamp(0, 1).masked_fill(outside, 0)
+    mask = mask.masked_fill(mask < 1e-3, 0)
+    keep, flow = values[:, 3:4].clamp(0, 1), values[:, 5:7]
+    own = moved = _to_tensor(photo[y0:y1, x0:x1], layers)
+    still = flow.abs().amax(1, keepdim=True) < 1e-3 if flow.shape[1] else None
+    if still is not None and not bool(still.all()):
+        moved = _sample_photo(photo, alignment.to_photo(inside + flow), layers)
+        if bool(still.any()):
+            # Where nothing moved the photo's own pixel is exact; elsewhere it is interpolated.
+            moved = torch.where(still, own, moved)
+    # In place: most of the time would go into fetching memory for what is used once.
+    wanted = values[:, 0:3].addcmul_(keep, moved).clamp_(0, 1)
+    change = wanted.sub_(own).mul_(mask)
+    sums = _figures(change, mask)
+    pixels = change.add_(own).mul_(peak).round_().clamp_(0, peak)
+    whole = pixels[0].to(torch.uint8 if photo.dtype == np.uint8 else torch.int32)
+    stacked = whole.permute(1, 2, 0).cpu().numpy()
+    return stacked if photo.dtype == np.uint8 else stacked.astype(np.uint16), sums
+
+
+def _sample_photo(photo: Pixels, source: Tensor, like: Tensor) -> Tensor:
+    """Return the photo at fractional positions (1, 2, H, W), bicubic, reading only the window that is needed."""
+    height, width = photo.shape[:2]
+    low, high = source.amin((0, 2, 3)).cpu().numpy(), source.amax((0, 2, 3)).cpu().numpy()
+    x0, y0 = np.clip(np.floor(low).astype(int) - 2, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(np.ceil(high).astype(int) + 3, [x0 + 1, y0 + 1], [width, height])
+    window = _to_tensor(photo[y0:y1, x0:x1], like)
+    corner = source.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
+    return sample(window, source - corner, "bicubic")
+
+
+def _to_tensor(pixels: Pixels, like: Tensor) -> Tensor:
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).to(like.device)
+    # Laid out like the layers: arithmetic on two layouts takes several times as long.
+    planes = image.permute(2, 0, 1)[None].contiguous().to(like.dtype)
+    return planes.div_(float(np.iinfo(pixels.dtype).max))
+
+
+def _figures(change: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
+    size = change.abs().mean(1, keepdim=True)
+    border = ((mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1])).to(size.dtype)
+    centre = (mask > 0.5).to(size.dtype)
+    sums = torch.stack([(size * border).sum(), border.sum(), (size * centre).sum(), centre.sum()])
+    figures: npt.NDArray[np.float64] = sums.double().cpu().numpy()
+    return figures
+
+
+# Height of the forehead above the brows, and the width over which changes fade towards the face's outline, as
+# fractions of the crop's side.
+FOREHEAD = 0.14
+
+
+FACE_FEATHER = 0.05
+
+
+def face_mask(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
+    """Return where coefficients may change a pixel: 1 on the face, fading to 0 at its outline, (1, S, S) float64.
+
+    The hull of the landmarks with the forehead above the brows, and nothing beyond it: what the pairs say about hair,
+    neck and background is chance.
+    """
+    forehead = landmarks[17:27] - [0.0, FOREHEAD * size]
+    hull = cv2.convexHull(np.concatenate([landmarks, forehead]).astype(np.float32))
+    canvas = np.zeros((size, size), np.float32)
+    cv2.fillConvexPoly(canvas, np.round(hull * 16).astype(np.int32), 1.0, shift=4)
+    distance = cv2.distanceTransform(canvas.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    ramp = np.clip(distance / (FACE_FEATHER * size), 0, 1).astype(np.float64)
+    return torch.from_numpy(ramp * ramp * (3 - 2 * ramp))[None] * crop_mask(size)[0].double()

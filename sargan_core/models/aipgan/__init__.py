@@ -1,0 +1,1 @@
+"""Expression transfer after AIP-GAN: network, parts, file, training."""

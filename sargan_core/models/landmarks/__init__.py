@@ -1,0 +1,1 @@
+"""68 landmarks: network, face-alignment, training."""

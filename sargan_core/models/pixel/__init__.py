@@ -1,0 +1,1 @@
+"""The pixel model: its network, its file, its fit."""

@@ -1,0 +1,306 @@
+"""The pixel model: each output pixel is a linear function of one input pixel (Pixel-RR, Akram & Khan 2020).
+
+Forms:
+    plain: ``y(p) = w(p) x(p) + b(p)``, the paper's.
+    kernel: ``y(p) = curve_p(x(p))``, a 256-entry curve per pixel, from kernel ridge regression; the paper's own
+        kernel variant is not known, so this one is ours.
+    displaced: ``y(p) = w(p) x(p + d(p)) + b(p)``, ours: still one input pixel per output pixel, but a displaced one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.errors import UsageError
+from sargan_core.expressions import LABELS, Expression, ExpressionMix
+from sargan_core.faces.eyes import eye_regions, eye_white
+from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
+from sargan_core.faces.mouth import (
+    ALL_POINTS,
+    WITHOUT_LOWER_LIP,
+    WITHOUT_UPPER_LIP,
+    below_lip_line,
+    closed,
+    hide_inside,
+    inside_mouth,
+    opening,
+    widened,
+)
+from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
+from sargan_core.models.base import ExpressionModel, Target
+
+FORMS = ("plain", "kernel", "displaced")
+
+
+CHANNELS = ("shared", "separate")
+
+
+SCALINGS = ("product", "fidelity")
+
+
+CURVE = 256
+
+
+# Below this strength what lies between the lips fades in, above it the opening alone decides how much is seen.
+FADE_IN = 0.25
+
+
+# How much darker or brighter than in training the inside of a mouth may be lit.
+LIGHT_RANGE = (0.35, 1.25)
+
+
+# Distance between own and neutral landmarks, as a fraction of the crop's side, from which a face is not neutral.
+MOVED = 0.004
+
+
+# Gap between the lips, as a fraction of the crop's side, from which a mouth is taken for open.
+OPEN_FROM = 0.012
+
+
+# Fixed-point iterations that find where an edit of strength s takes its coefficients from.
+PULL_STEPS = 24
+
+
+@dataclass(frozen=True)
+class PixelSettings:
+    """What kind of pixel model a weights file holds.
+
+    Attributes:
+        form: ``plain``, ``kernel`` or ``displaced``.
+        channels: ``shared`` = one weight and one bias for R, G and B; ``separate`` = three of each.
+        scaling: ``product`` = the crop's own range, clipped; ``fidelity`` = every crop stretched to [0, 1] before and
+            after, as the published code of the follow-up papers does.
+        expressions: the targets that were fitted, by name.
+    """
+
+    form: str = "displaced"
+    channels: str = "shared"
+    scaling: str = "product"
+    expressions: tuple[str, ...] = tuple(expression.value for expression in LABELS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain values for a weights record."""
+        return {**asdict(self), "expressions": list(self.expressions)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> PixelSettings:
+        """Build settings from what ``to_json`` returned."""
+        return cls(**{**values, "expressions": tuple(values["expressions"])})
+
+
+class PixelModel(ExpressionModel):
+    """Applies fitted coefficients to aligned crops.
+
+    Args:
+        settings: form, channels, scaling, fitted expressions.
+        template: the crop's alignment; ``spline`` for the displaced form.
+        tensors: by name, E = fitted expressions, C = 1 (shared) or 3 (separate), S = crop side:
+            ``weight``, ``bias`` (E, C, S, S) for plain and displaced, where bias always has three channels: what
+            is seen between the lips has a colour; ``curves`` (E, C, 256, S, S) for kernel;
+            ``flow`` (E, 2, L, L) backward displacement in crop pixels on a coarse lattice, ``inside`` (E, 1, S, S)
+            where the mouth's inside is seen, ``goals`` (E, 68, 2) where the landmarks of a face lie after the edit,
+            as fractions of S, ``eye_white`` (3,) mean colour of the eyes' whites in training,
+            ``rest`` (137, 136) and ``rest_noise`` () for displaced: regression from
+            landmarks to the neutral face's, and how far it moves landmarks of neutral faces.
+    """
+
+    name = "pixel"
+
+    def __init__(self, settings: PixelSettings, template: Template, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.template = template
+        self._rows = {Expression(name): row for row, name in enumerate(settings.expressions)}
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor.float(), persistent=False)
+        if settings.form == "displaced":
+            lattice = self._tensor("flow")
+            size = (template.size, template.size)
+            dense = torch.nn.functional.interpolate(lattice, size, mode="bicubic", align_corners=True)
+            self.register_buffer("dense_flow", dense, persistent=False)
+
+    def rest_shape(self) -> RestShape | None:
+        """Return the regression from landmarks to those of the neutral face, None for forms that do not move."""
+        if self.settings.form != "displaced":
+            return None
+        rest = self._tensor("rest").cpu().double().numpy()
+        noise = float(self._tensor("rest_noise"))
+        size = self.template.size
+
+        def estimate(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            known = np.concatenate([(landmarks / size).ravel(), [1.0]])
+            move = (known @ rest).reshape(-1, 2) * size
+            # A face that is already neutral must not be touched by the regression's own error.
+            excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
+            share = np.clip((excess - 2.0) / 3.0, 0.0, 1.0)
+            return landmarks + share * move
+
+        return estimate
+
+    def goal(self, expression: Expression) -> npt.NDArray[np.float64]:
+        """Return where the 68 landmarks of any face lie after an edit of full strength, (68, 2) crop pixels.
+
+        Raises:
+            UsageError: the form moves nothing, or a target that the weights were not fitted for.
+        """
+        if self.settings.form != "displaced":
+            raise UsageError(f"the {self.settings.form} form moves no landmarks; use a displaced pixel model")
+        fractions = self._tensor("goals")[self._row(expression)].cpu().double().numpy()
+        return np.asarray(fractions * self.template.size - 0.5)
+
+    def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
+        """Return each crop with its target expression; see ``ExpressionModel.edit``.
+
+        A mix adds the parts' displacements and changes, to first order.
+
+        Raises:
+            UsageError: a target that the weights were not fitted for, or a reference.
+        """
+        edited = [self._edit_one(crops, index, mix) for index, mix in enumerate(self.mixes(targets))]
+        moved = self.settings.form == "displaced"
+        return EditedCrops(
+            image=torch.cat([one.image for one in edited]),
+            flow=torch.cat([one.flow for one in edited if one.flow is not None]) if moved else None,
+            keep=torch.cat([one.keep for one in edited if one.keep is not None]) if moved else None,
+        )
+
+    def _edit_one(self, crops: FaceCrops, index: int, target: ExpressionMix) -> EditedCrops:
+        image = crops.image[index : index + 1]
+        parts = [(self._row(expression), weight) for expression, weight in target.parts if weight > 0]
+        if self.settings.form == "displaced":
+            rest = None if crops.rest is None else crops.rest[index]
+            return self._displace(image, crops.landmarks[index], rest, parts)
+        low, high = image.amin(), image.amax()
+        stretched = self.settings.scaling == "fidelity"
+        x = (image - low) / (high - low).clamp_min(1e-6) if stretched else image
+        change = torch.zeros_like(x)
+        for row, weight in parts:
+            change = change + weight * (self._predict(x, row) - x)
+        if not parts:
+            return EditedCrops(image)
+        y = x + change
+        if stretched:
+            y = (y - y.amin()) / (y.amax() - y.amin()).clamp_min(1e-6)
+        return EditedCrops(y)
+
+    def _predict(self, x: Tensor, row: int) -> Tensor:
+        """Return the full-strength prediction for an (1, 3, S, S) crop in [0, 1]."""
+        if self.settings.form == "plain":
+            return self._tensor("weight")[row] * x + self._tensor("bias")[row]
+        curves = self._tensor("curves")[row].expand(3, -1, -1, -1)
+        entry = x[0].clamp(0, 1) * (CURVE - 1)
+        below = entry.floor().clamp(max=CURVE - 2)
+        first = curves.gather(1, below.long()[:, None])[:, 0]
+        second = curves.gather(1, below.long()[:, None] + 1)[:, 0]
+        return torch.lerp(first, second, entry - below)[None]
+
+    def _displace(
+        self, image: Tensor, landmarks: Tensor, rest: Tensor | None, parts: Sequence[tuple[int, float]]
+    ) -> EditedCrops:
+        still = torch.zeros_like(image[:, :2])
+        everything = torch.ones_like(image[:, :1])
+        if not parts:
+            return EditedCrops(image, still, everything)
+        flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
+        light = self._light(image[0], landmarks)
+        for row, strength in parts:
+            full = self._tensor("dense_flow")[row : row + 1]
+            pull = _pull(full, strength)
+            where = positions(pull)
+            flow = flow + pull + sample(full, where)
+            inside = sample(self._tensor("inside")[row : row + 1], where)
+            amount = torch.lerp(
+                torch.full_like(inside, strength),
+                torch.full_like(inside, min(1.0, strength / FADE_IN)),
+                inside,
+            )
+            gain = gain + amount * (sample(self._tensor("weight")[row : row + 1], where) - 1)
+            bias = sample(self._tensor("bias")[row : row + 1], where)
+            offset = offset + amount * bias * torch.lerp(torch.ones_like(light), light, inside)
+        kept = gain.mean(1, keepdim=True).clamp(0, 1)
+        if rest is not None and bool(((landmarks - rest).abs() > MOVED * image.shape[-1]).any()):
+            # The face's own expression goes to the extent that the new one comes.
+            strength = min(1.0, sum(weight for _, weight in parts))
+            flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
+            image, seen = self._close_mouth(image, landmarks, strength)
+            kept = kept * sample(seen, positions(flow))
+        edited = gain * sample(image, positions(flow)) + offset
+        return EditedCrops(edited, flow, kept)
+
+    def _light(self, image: Tensor, landmarks: Tensor) -> Tensor:
+        """Return the light on this face relative to the training faces, (1, 3, 1, 1), told by the eyes' whites."""
+        size = self.template.size
+        shape = np.asarray(self.template.shape, dtype=np.float64) * size - 0.5
+        own = landmarks.detach().cpu().double().numpy()
+        points = own if np.isfinite(own).all() else shape
+        white = eye_white(image, eye_regions(points, size))
+        ratio = white / self._tensor("eye_white").clamp_min(0.05)
+        return ratio.clamp(*LIGHT_RANGE).view(1, 3, 1, 1)
+
+    def _own_expression(self, landmarks: Tensor, rest: Tensor, strength: float) -> Tensor:
+        """Return the backward field (1, 2, S, S) that takes the face's own expression away, in crop pixels.
+
+        With strength 1 the neutral landmarks show what lies at the face's own; with less, points in between do.
+        Each lip has a field of its own, because where an open mouth closes the two move towards each other.
+        """
+        size = self.template.size
+        own = closed(landmarks.detach().cpu().double().numpy())
+        neutral = closed(rest.detach().cpu().double().numpy())
+        goal = closed(neutral + (1 - strength) * (own - neutral))
+        layers = [
+            spline_field(goal[list(points)], (own - goal)[list(points)], size, smoothing=0.3)
+            for points in (ALL_POINTS, WITHOUT_LOWER_LIP, WITHOUT_UPPER_LIP)
+        ]
+        between, above, below = torch.from_numpy(np.stack(layers)).to(landmarks).split(1)
+        inside = inside_mouth(goal, size).to(landmarks)[None]
+        field = torch.lerp(above, below, below_lip_line(goal, size).to(landmarks)[None])
+        return torch.lerp(field, between, inside)
+
+    def _close_mouth(self, image: Tensor, landmarks: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """Return the crop with an open mouth painted over, and where its own detail may still be seen.
+
+        Lips that come together would otherwise squeeze the teeth into a bright line.
+        """
+        own = closed(landmarks.detach().cpu().double().numpy())
+        inside = widened(inside_mouth(own, self.template.size).to(image)[None])
+        # A gap that is no wider than the landmarks' own error is a closed mouth.
+        gap = opening(own) / self.template.size
+        certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)
+        hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
+        return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
+
+    def _row(self, expression: Expression) -> int:
+        if expression not in self._rows:
+            known = ", ".join(self.settings.expressions)
+            raise UsageError(f"these weights were not trained for '{expression}'; they know: {known}")
+        return self._rows[expression]
+
+    def _tensor(self, name: str) -> Tensor:
+        return self.get_buffer(name)
+
+
+def _pull(full: Tensor, strength: float) -> Tensor:
+    """Return where an edit of some strength takes its content's place in the full edit from.
+
+    A full backward field ``d`` shows at ``q`` what lies at ``q + d(q)``. At strength s the same content is seen at
+    ``p = q + (1 - s) d(q)``. The answer is the field ``q - p``, by fixed-point iteration, (1, 2, S, S).
+    """
+    pull = torch.zeros_like(full)
+    if strength == 1.0:
+        return pull
+    for _ in range(PULL_STEPS):
+        pull = torch.lerp(pull, -(1 - strength) * sample(full, positions(pull)), 0.6)
+    return pull
+
+
+def coarse(field: Tensor) -> Tensor:
+    """Return an (E, 2, S, S) displacement field on the lattice that ``flow`` is stored on."""
+    count = field.shape[-1] // LATTICE_STEP + 1
+    return torch.nn.functional.interpolate(field, (count, count), mode="bilinear", align_corners=True)

@@ -1,0 +1,1 @@
+"""SARGAN and its peers: generator, discriminator, refiner, file, training."""

@@ -1,0 +1,358 @@
+"""Training data as arrays: aligned crops, who and what they show, and which of them form pairs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crops import Cropper
+from sargan_core.data.samples import STILL, SYNTH, Pair, Sample, Skipped, pairs
+from sargan_core.data.sources import read_sources
+from sargan_core.data.split import split_by_person
+from sargan_core.errors import DataError
+from sargan_core.expressions import Expression
+from sargan_core.faces.face import Template
+from sargan_core.progress import Progress
+from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees.
+
+    Attributes:
+        source: (B, 3, S, S) float32 RGB in [0, 1].
+        target: (B, 3, S, S) float32 RGB in [0, 1]: the same person with the wanted expression.
+        source_label: (B,) int64.
+        target_label: (B,) int64.
+        trust: (B,) float32 in (0, 1], how much the pair's pixels count.
+    """
+
+    source: Tensor
+    target: Tensor
+    source_label: Tensor
+    target_label: Tensor
+    trust: Tensor
+
+
+@dataclass(frozen=True)
+class CropPairs:
+    """Aligned crops of labelled people and the pairs among them; a pair shares one alignment.
+
+    Attributes:
+        crops: (N, 3, S, S) uint8 RGB.
+        persons: who each crop shows, N names.
+        labels: (N,) int64, index into ``expressions.LABELS``.
+        pairs: (P, 2) int64, crop indices of source and target.
+        odds: (P,) float32, how often a pair is drawn, relative to the others.
+        trust: (P,) float32 in (0, 1]: 1 for pairs that differ in nothing but the expression, less where the
+            head moved or the light changed.
+        mask: (S, S) float32 in [0, 1], where a pair with trust below 1 is compared.
+        template: the alignment of the crops.
+        held_out: the people who are not trained on.
+    """
+
+    crops: Tensor
+    persons: tuple[str, ...]
+    labels: Tensor
+    pairs: Tensor
+    odds: Tensor
+    trust: Tensor
+    mask: Tensor
+    template: Template
+    held_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count, size = len(self.persons), self.template.size
+        expected = {
+            "crops": (self.crops, (count, 3, size, size), torch.uint8),
+            "labels": (self.labels, (count,), torch.int64),
+            "pairs": (self.pairs, (len(self.pairs), 2), torch.int64),
+            "odds": (self.odds, (len(self.pairs),), torch.float32),
+            "trust": (self.trust, (len(self.pairs),), torch.float32),
+            "mask": (self.mask, (size, size), torch.float32),
+        }
+        for name, (tensor, shape, dtype) in expected.items():
+            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+                raise DataError(
+                    f"training data: {name} is {tuple(tensor.shape)} {tensor.dtype}, expected {shape} {dtype}"
+                )
+        if len(self.pairs) and int(self.pairs.max()) >= count:
+            raise DataError(f"training data: a pair names crop {int(self.pairs.max())}, there are {count}")
+
+    @property
+    def size(self) -> int:
+        """Side of the crops in pixels."""
+        return self.template.size
+
+    def select(self, persons: frozenset[str]) -> CropPairs:
+        """Return the crops and pairs of ``persons`` only."""
+        kept = [index for index, person in enumerate(self.persons) if person in persons]
+        place = torch.full((len(self.persons),), -1, dtype=torch.int64)
+        place[kept] = torch.arange(len(kept))
+        pairs = place[self.pairs]
+        whole = (pairs >= 0).all(1)
+        return CropPairs(
+            self.crops[kept],
+            tuple(self.persons[index] for index in kept),
+            self.labels[kept],
+            pairs[whole],
+            self.odds[whole],
+            self.trust[whole],
+            self.mask,
+            self.template,
+            self.held_out,
+        )
+
+    def only(self, rows: Sequence[int]) -> CropPairs:
+        """Return the pairs ``rows`` alone, in this order, with their crops."""
+        chosen = self.pairs[list(rows)]
+        kept, pairs = torch.unique(chosen, return_inverse=True)
+        return CropPairs(
+            self.crops[kept],
+            tuple(self.persons[index] for index in kept.tolist()),
+            self.labels[kept],
+            pairs,
+            self.odds[list(rows)],
+            self.trust[list(rows)],
+            self.mask,
+            self.template,
+            self.held_out,
+        )
+
+    def training(self) -> CropPairs:
+        """Return the part to train on."""
+        return self.select(frozenset(self.persons) - frozenset(self.held_out))
+
+    def test(self) -> CropPairs:
+        """Return the part of the people held out."""
+        return self.select(frozenset(self.held_out))
+
+    def draw(self, count: int, random: torch.Generator) -> Batch:
+        """Return ``count`` pairs drawn with replacement, on the CPU."""
+        chosen = torch.multinomial(self.odds, count, replacement=True, generator=random)
+        source, target = self.pairs[chosen].unbind(1)
+        return Batch(
+            self.crops[source].float() / 255,
+            self.crops[target].float() / 255,
+            self.labels[source],
+            self.labels[target],
+            self.trust[chosen],
+        )
+
+    def draw_single(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return ``count`` crops (B, 3, S, S) float32 in [0, 1] and their labels, drawn uniformly."""
+        chosen = torch.randint(len(self.persons), (count,), generator=random)
+        return self.crops[chosen].float() / 255, self.labels[chosen]
+
+    def save(self, path: Path) -> None:
+        """Write everything as one file."""
+        names = ("crops", "labels", "pairs", "odds", "trust", "mask")
+        described = {
+            "persons": self.persons,
+            "held_out": self.held_out,
+            "template": self.template.to_json(),
+        }
+        write_pack(path, {name: getattr(self, name) for name in names}, described)
+
+    @classmethod
+    def load(cls, path: Path) -> CropPairs:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: the file cannot be read or holds something else.
+        """
+        try:
+            tensors, described = read_pack(path)
+            return cls(
+                persons=tuple(described["persons"]),
+                template=Template.from_json(described["template"]),
+                held_out=tuple(described["held_out"]),
+                **tensors,
+            )
+        except UNREADABLE as error:
+            raise DataError(f"{path}: not a packed training set ({error})") from error
+
+
+# Eyes and mouth as fractions of the side: room above for raised brows and below for a dropped jaw.
+EYES_AND_MOUTH = ((0.335, 0.345), (0.665, 0.345), (0.5, 0.712))
+
+
+# Of the many pairs between two expressions that are not neutral, one in this many is used.
+CROSS_SHARE = 8
+
+
+# How much a pair of real photos counts, whose head and light are not quite still.
+LOOSE_TRUST = 0.25
+
+
+# How often each direction is drawn for one person, all its pairs together; and one face as input and truth.
+FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME = 6.0, 2.4, 0.9, 0.45
+
+
+# Rendered people are many and look alike: each is drawn less often than a real one.
+SYNTH_SHARE = 0.22
+
+
+def sargan_template(size: int) -> Template:
+    """Return the alignment of the generators' crops: a similarity transform on eyes and mouth."""
+    return Template(size, "similarity", *EYES_AND_MOUTH)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of a training, and how they become crops.
+
+    Attributes:
+        folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
+        test_fraction: part of the people that is held out; a packed file brings its own.
+        landmarks: what finds landmarks, see ``FaceFinder``.
+        cache: the crop cache; None = the user's.
+        progress: called with (done, total) while cropping.
+    """
+
+    folders: Sequence[Path]
+    test_fraction: float = 0.2
+    landmarks: str = "auto"
+    cache: Path | None = None
+    progress: Progress = lambda done, total: None
+
+    def packed(self) -> CropPairs | None:
+        """Return the crops of a packed file; None where folders are given.
+
+        Raises:
+            DataError: the file cannot be read or holds something else.
+        """
+        packed = len(self.folders) == 1 and self.folders[0].suffix == ".safetensors"
+        return CropPairs.load(self.folders[0]) if packed else None
+
+
+def prepare(photos: Photos, template: Template) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Read, split, crop and pair photos; return the data and what was left out and why.
+
+    Args:
+        photos: what to read.
+        template: the alignment of the crops; with a packed file it must be the file's.
+
+    Raises:
+        DataError: no usable photo, or a packed file of another crop size.
+    """
+    data = photos.packed()
+    if data is not None:
+        if data.template != template:
+            raise DataError(
+                f"{photos.folders[0]}: packed with crops of {data.size} px in its own alignment; "
+                f"use --size {data.size} or pack again"
+            )
+        return data, ()
+    sources = read_sources(photos.folders)
+    split = split_by_person(sources.samples, photos.test_fraction)
+    cropper = Cropper(template, landmarks=photos.landmarks, cache=photos.cache)
+    crops, missed = make_crop_set(sources.samples, _chosen(sources.samples), cropper, photos.progress)
+    data = replace(crop_pairs(crops), held_out=split.test)
+    if not len(crops.pairs):
+        raise DataError(
+            f"{photos.folders[0]}: no two photos of one person with different expressions; training needs such pairs"
+        )
+    return data, (*sources.skipped, *missed)
+
+
+def crop_pairs(crops: CropSet) -> CropPairs:
+    """Return a crop set with the odds and trust of its pairs, and every own crop paired with itself."""
+    labels = torch.from_numpy(crops.labels)
+    own = np.flatnonzero(crops.own)
+    table = np.concatenate([crops.pairs, np.stack([own, own], 1)])
+    neutral = crops.labels[table] == Expression.NEUTRAL.label
+    same = table[:, 0] == table[:, 1]
+    kinds = np.select(
+        [same, neutral[:, 0], neutral[:, 1]], [3, 0, 1], default=2
+    )  # the order of the totals below
+    totals = np.array([FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME])
+    odds = pair_odds(kinds, totals, crops.persons[table[:, 0]], crops.sources[table[:, 0]] == SYNTH)
+    still = np.isin(crops.sources[table], list(STILL)).any(1) | same
+    return CropPairs(
+        crops=torch.from_numpy(crops.images),
+        persons=tuple(str(person) for person in crops.persons),
+        labels=labels,
+        pairs=torch.from_numpy(table),
+        odds=torch.from_numpy(odds).float(),
+        trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
+        mask=face_mask(crops.template.size),
+        template=crops.template,
+    )
+
+
+def pair_odds(
+    kinds: npt.NDArray[np.int64],
+    totals: npt.NDArray[np.float64],
+    persons: npt.NDArray[np.str_],
+    rendered: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """Return how often each pair is drawn, so that all pairs of one person and kind add up to the kind's total.
+
+    Args:
+        kinds: (P,) index into ``totals``.
+        totals: how often each kind is drawn for one person.
+        persons: (P,) whose pair it is.
+        rendered: (P,) whether the person is a rendered one.
+    """
+    _, numbers = np.unique(persons, return_inverse=True)
+    groups = numbers * len(totals) + kinds
+    odds: npt.NDArray[np.float64] = totals[kinds] / np.bincount(groups)[groups]
+    return odds * np.where(rendered, SYNTH_SHARE, 1.0)
+
+
+def face_mask(size: int) -> torch.Tensor:
+    """Return where loosely aligned pairs are compared: 1 on the face, 0 on hair and background, (S, S)."""
+    ticks = (torch.arange(size) + 0.5) / size
+    distance = (((ticks[None] - 0.5) / 0.4) ** 2 + ((ticks[:, None] - 0.55) / 0.47) ** 2).sqrt()
+    return ((1 - distance) / 0.15).clamp(0, 1)
+
+
+def sheet_samples(data: CropPairs, count: int) -> CropPairs:
+    """Return ``count`` crops for the sample sheets: neutral faces of several people, the last two smiling."""
+    chosen: list[int] = []
+    for label, share in ((Expression.NEUTRAL.label, count - 2), (Expression.HAPPY.label, 2)):
+        first = {
+            person: index
+            for index, person in reversed(list(enumerate(data.persons)))
+            if int(data.labels[index]) == label
+        }
+        people = sorted(first)
+        step = max(1, len(people) // max(1, share))
+        chosen += [first[person] for person in people[::step][:share]]
+    empty = torch.zeros(0)
+    return CropPairs(
+        data.crops[chosen],
+        tuple(data.persons[index] for index in chosen),
+        data.labels[chosen],
+        torch.zeros(0, 2, dtype=torch.int64),
+        empty,
+        empty,
+        data.mask,
+        data.template,
+    )
+
+
+def _chosen(samples: Sequence[Sample]) -> list[Pair]:
+    """Return the pairs to cut: all with a neutral face, a fixed share of the others."""
+    return [
+        pair
+        for pair in pairs(samples)
+        if Expression.NEUTRAL in (pair.source.expression, pair.target.expression)
+        or pair_number(pair) % CROSS_SHARE == 0
+    ]
+
+
+def pair_number(pair: Pair) -> int:
+    """Return a number of 0 to 2 ** 32 - 1 by content, not at random: the same photos give the same choice."""
+    text = f"{pair.source.person}/{pair.source.path.name}/{pair.target.expression}/{pair.target.path.name}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

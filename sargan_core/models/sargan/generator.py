@@ -1,0 +1,287 @@
+"""The generator of SARGAN and of its peers US-GAN and StarGAN: one network whose settings give all three."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sargan_core.errors import UsageError
+from sargan_core.models.layers import FewOutputsConvolution, InstanceNorm
+
+STEM_KERNEL = 7
+
+
+# Of a label plane's constant, instance norm leaves only what the border makes of it, about a tenth; so label
+# weights start larger than the others, or the targets look alike to the network for a long time.
+LABEL_START = 3.0
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """Settings of a generator.
+
+    Attributes:
+        arch: ``sargan``, ``usgan`` or ``stargan``; a name for people, the other settings decide.
+        width: channels of the stem; every down-sampling doubles them.
+        downs: number of down-samplings (and of up-samplings).
+        blocks: number of residual blocks at the lowest resolution.
+        attention: True: the blocks carry the spatial attention unit (SARB); False: plain residual blocks.
+        skip: True: the input image is added at the end.
+        labels: number of target classes.
+        size: side of the square crops it is trained for, in pixels.
+    """
+
+    arch: str = "sargan"
+    width: int = 64
+    downs: int = 2
+    blocks: int = 1
+    attention: bool = True
+    skip: bool = True
+    labels: int = 7
+    size: int = 128
+
+
+PRESETS: dict[str, GeneratorSettings] = {
+    "sargan": GeneratorSettings("sargan"),
+    "usgan": GeneratorSettings("usgan", attention=False),
+    "stargan": GeneratorSettings("stargan", blocks=6, attention=False, skip=False),
+}
+
+
+def preset(arch: str, **changes: Any) -> GeneratorSettings:
+    """Return the published settings of ``sargan``, ``usgan`` or ``stargan``, with ``changes`` applied.
+
+    Raises:
+        UsageError: unknown architecture.
+    """
+    if arch not in PRESETS:
+        raise UsageError(f"unknown architecture '{arch}'; known: {', '.join(PRESETS)}")
+    return replace(PRESETS[arch], **changes)
+
+
+def _reflecting(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Return 3x3 convolution with reflection padding, instance norm."""
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode="reflect")
+    return nn.Sequential(convolution, InstanceNorm(outputs))
+
+
+class AttentionUnit(nn.Module):
+    """The attention unit (AU): a small encoder-decoder over two scales that ends in one map in (0, 1).
+
+    Source: docs/papers.md 1.2.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 4
+        self.skip_full = _reflecting(channels, inner)
+        self.down_half = _reflecting(channels, inner, stride=2)
+        self.skip_half = _reflecting(inner, inner)
+        self.down_quarter = _reflecting(inner, inner, stride=2)
+        self.middle = _reflecting(inner, inner)
+        self.up_half = _reflecting(inner, inner)
+        self.up_full = _reflecting(inner, inner)
+        self.out = nn.Conv2d(inner, 1, 3, 1, 1, padding_mode="reflect")
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (B, 1, H, W) attention for (B, C, H, W) features; H and W at least 5."""
+        full = relu(self.skip_full(features))
+        half = relu(self.down_half(features))
+        quarter = relu(self.middle(relu(self.down_quarter(half))))
+        up = functional.interpolate(quarter, size=half.shape[2:], mode="nearest")
+        half = relu(self.skip_half(half)) + relu(self.up_half(up))
+        up = functional.interpolate(half, size=full.shape[2:], mode="nearest")
+        return torch.sigmoid(self.out(full + relu(self.up_full(up))))
+
+
+class ResidualBlock(nn.Module):
+    """``x + f * attention(f)`` with reflection padding (SARB), or plain ``x + f`` with zero padding.
+
+    ``f`` is convolution, norm, ReLU, convolution, norm. Source: docs/papers.md 1.2 and 4.1.
+    """
+
+    def __init__(self, channels: int, attention: bool) -> None:
+        super().__init__()
+        mode: Literal["reflect", "zeros"] = "reflect" if attention else "zeros"
+        self.feature = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False, padding_mode=mode),
+            InstanceNorm(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False, padding_mode=mode),
+            InstanceNorm(channels),
+        )
+        self.attention = AttentionUnit(channels) if attention else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, H, W) features of the same shape."""
+        feature: Tensor = self.feature(x)
+        if self.attention is not None:
+            feature = feature * self.attention(feature)
+        return x + feature
+
+
+class Generator(nn.Module):
+    """Image and target label to image, both in the network's range [-1, 1].
+
+    Source: docs/papers.md 1.2 (sargan), 4.1 (usgan), 4.2 (stargan).
+    """
+
+    def __init__(self, settings: GeneratorSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        width = settings.width
+        # Its padding must stay zero: a constant label plane reaches the features only through the border,
+        # because instance norm cancels constant shifts.
+        self.stem = nn.Conv2d(3 + settings.labels, width, STEM_KERNEL, 1, 3, bias=False)
+        self.stem_norm = InstanceNorm(width)
+        downs: list[nn.Module] = []
+        for _ in range(settings.downs):
+            downs.append(
+                nn.Sequential(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), InstanceNorm(2 * width))
+            )
+            width *= 2
+        self.downs = nn.ModuleList(downs)
+        self.blocks = nn.ModuleList(
+            [ResidualBlock(width, settings.attention) for _ in range(settings.blocks)]
+        )
+        ups: list[nn.Module] = []
+        for _ in range(settings.downs):
+            layer = nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)
+            ups.append(nn.Sequential(layer, InstanceNorm(width // 2)))
+            width //= 2
+        self.ups = nn.ModuleList(ups)
+        self.head = FewOutputsConvolution(width, 3, STEM_KERNEL)
+        with torch.no_grad():
+            self.stem.weight[:, 3:].mul_(LABEL_START)
+
+    def forward(self, images: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
+        """Return the images with the expressions of ``labels``.
+
+        Args:
+            images: (N, 3, S, S) in [-1, 1], S a multiple of 2 ** downs and at least 20 * 2 ** downs / 4.
+            labels: (B, labels) one-hot rows.
+            owner: (B,) int64, which image each row edits; several expressions of one image share its stem.
+                None = row i edits image i (B = N).
+
+        Returns:
+            (B, 3, S, S); with ``skip`` unclamped, so within [-2, 2].
+        """
+        x = functional.conv2d(images, self.stem.weight[:, :3], padding=STEM_KERNEL // 2)
+        if owner is not None:
+            x, images = x[owner], images[owner]
+        if torch.is_grad_enabled():
+            x = x + self.label_map(labels, images.shape[2], images.shape[3])
+        else:
+            self._add_label_borders(x, labels)
+        x = relu(self.stem_norm(x))
+        for layer in self.downs:
+            x = relu(layer(x))
+        for block in self.blocks:
+            x = block(x)
+        for layer in self.ups:
+            x = relu(layer(x))
+        x = torch.tanh(self.head(x))
+        return x + images if self.settings.skip else x
+
+    def label_map(self, labels: Tensor, height: int, width: int) -> Tensor:
+        """Return what the label planes add to the stem's output: (B, C, height, width).
+
+        A plane of ones seen through a zero-padded 7x7 kernel is constant but for three pixels at each border,
+        so it is worked out on a 7x7 plane and stretched; exact for sides of at least 7.
+        """
+        return _stretch(_stretch(self._label_table(labels), 2, height), 3, width)
+
+    def _label_table(self, labels: Tensor) -> Tensor:
+        """Return the label map of a 7x7 plane, (B, C, 7, 7): row and column 3 hold what the inside gets."""
+        side = STEM_KERNEL
+        weight = self.stem.weight[:, 3:]
+        plane = torch.ones(1, 1, side, side, dtype=weight.dtype, device=weight.device)
+        table = functional.conv2d(plane, weight.reshape(-1, 1, side, side), padding=side // 2)
+        return torch.einsum(
+            "bl,clhw->bchw", labels.to(weight.dtype), table.view(*weight.shape[:2], side, side)
+        )
+
+    def _add_label_borders(self, x: Tensor, labels: Tensor) -> None:
+        """Add to ``x`` in place the label map less its inside, which the norm that follows cancels."""
+        border = STEM_KERNEL // 2
+        table = self._label_table(labels).to(x.dtype)
+        table = table - table[:, :, border, border, None, None]
+        across = _stretch(table, 3, x.shape[3])
+        x[:, :, :border] += across[:, :, :border]
+        x[:, :, -border:] += across[:, :, -border:]
+        x[:, :, border:-border, :border] += table[:, :, border, None, :border]
+        x[:, :, border:-border, -border:] += table[:, :, border, None, -border:]
+
+
+def _stretch(table: Tensor, dim: int, length: int) -> Tensor:
+    """Repeat the middle of 7 entries along ``dim`` until there are ``length`` >= 7."""
+    border = STEM_KERNEL // 2
+    first, middle, last = torch.split(table, [border, 1, border], dim)
+    shape = list(middle.shape)
+    shape[dim] = length - 2 * border
+    return torch.cat([first, middle.expand(shape), last], dim)
+
+
+def relu(x: Tensor) -> Tensor:
+    """Return ``max(x, 0)``, written over ``x`` where no gradient needs it."""
+    return functional.relu(x, inplace=not torch.is_grad_enabled())
+
+
+def one_hot(labels: Sequence[int] | Tensor, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return (B, count) float32 one-hot rows for B label indices."""
+    return functional.one_hot(torch.as_tensor(labels, device=device), count).float()
+
+
+@dataclass(frozen=True)
+class DiscriminatorSettings:
+    """Settings of a discriminator; the defaults are the published ones (44,778,432 parameters).
+
+    Attributes:
+        width: channels of the first layer; every layer doubles them.
+        layers: number of strided convolutions; the real/made map is ``size / 2 ** layers`` wide.
+        labels: number of classes.
+        size: side of the square crops in pixels, a multiple of 2 ** layers.
+    """
+
+    width: int = 64
+    layers: int = 6
+    labels: int = 7
+    size: int = 128
+
+
+class Discriminator(nn.Module):
+    """Strided convolutions with bias and leaky ReLU, no normalisation, and two heads.
+
+    Source: docs/papers.md 1.3.
+    """
+
+    def __init__(self, settings: DiscriminatorSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        inputs, outputs = 3, settings.width
+        layers: list[nn.Module] = []
+        for _ in range(settings.layers):
+            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1))
+            inputs, outputs = outputs, 2 * outputs
+        self.layers = nn.ModuleList(layers)
+        self.real = nn.Conv2d(inputs, 1, 3, 1, 1, bias=False)
+        self.kind = nn.Conv2d(inputs, settings.labels, settings.size >> settings.layers, bias=False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Judge (B, 3, S, S) images in [-1, 1].
+
+        Returns:
+            realness (B, 1, s, s) without sigmoid, high = real; class logits (B, labels); the features of
+            every layer, for feature matching.
+        """
+        features = []
+        x = images
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x), 0.01)
+            features.append(x)
+        return self.real(x), self.kind(x).flatten(1), tuple(features)

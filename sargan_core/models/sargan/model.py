@@ -1,0 +1,199 @@
+"""A generator as an expression model: SARGAN, US-GAN and StarGAN in use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sargan_core.expressions import LABELS
+from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
+from sargan_core.faces.paste import crop_mask, face_mask
+from sargan_core.models.base import ExpressionModel, Target
+from sargan_core.models.layers import WINOGRAD_CHANNELS, WinogradConvolution, keep_channels_last
+from sargan_core.models.pixel.model import PixelModel
+from sargan_core.models.sargan.generator import Generator, ResidualBlock, one_hot
+
+
+class SarganModel(ExpressionModel):
+    """A generator as an expression model: crops in [0, 1], mixes and strengths.
+
+    Args:
+        generator: the network; it is used as it is, so load its weights before.
+        template: the alignment that its training crops had.
+        precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the processor or the GPU computes in it.
+    """
+
+    name = "sargan"
+
+    def __init__(self, generator: Generator, template: Template, precision: str = "auto") -> None:
+        super().__init__()
+        self.generator = generator.requires_grad_(False)
+        keep_channels_last(self.generator)
+        _accelerate(self.generator)
+        self.template = template
+        self.precision = precision
+
+    def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
+        """Return each crop with its target expression; see ``ExpressionModel.edit``.
+
+        A mix adds the weighted changes of its parts: ``crop + sum of weight * (G(crop, part) - crop)``. All
+        parts of all crops go through the network as one batch, and the stem sees each crop once.
+        """
+        rows = [
+            (index, expression.label, weight)
+            for index, target in enumerate(self.mixes(targets))
+            for expression, weight in target.parts
+            if weight != 0
+        ]
+        image = crops.image.clone()
+        if not rows:
+            return EditedCrops(image)
+        device = image.device
+        indices = [row[0] for row in rows]
+        owner = torch.tensor(indices, device=device)
+        labels = one_hot([row[1] for row in rows], self.generator.settings.labels, device)
+        weights = torch.tensor([row[2] for row in rows], device=device).view(-1, 1, 1, 1)
+        # One expression a crop, the usual case, needs no copies of the shared stem.
+        shared = None if indices == list(range(len(targets))) else owner
+        change = self.change(image, labels, shared)
+        image.index_add_(0, owner, weights * change)
+        return EditedCrops(image)
+
+    def change(self, image: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
+        """Return ``G(x, c) - x`` on the scale of [0, 1] for each row.
+
+        Args:
+            image: (N, 3, S, S) in [0, 1].
+            labels: (B, labels) one-hot rows.
+            owner: (B,) int64, see ``Generator.forward``.
+        """
+        x = (image * 2 - 1).contiguous(memory_format=torch.channels_last)
+        reduced = self.precision == "bf16" or (self.precision == "auto" and _computes_bf16(image.device))
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=reduced):
+            made: Tensor = self.generator(x, labels, owner).float()
+        if reduced and not bool(torch.isfinite(made).all()):
+            made = self.generator(x, labels, owner)
+        return (made - (x if owner is None else x[owner])) / 2
+
+
+def _accelerate(generator: Generator) -> None:
+    """Put the layers that matter most on a processor in their faster form."""
+    for block in generator.blocks:
+        assert isinstance(block, ResidualBlock)
+        for place in (0, 3):
+            layer = block.feature[place]
+            if isinstance(layer, nn.Conv2d) and layer.in_channels >= WINOGRAD_CHANNELS:
+                block.feature[place] = WinogradConvolution(layer)
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether bf16 is computed rather than emulated (which is slower than float32)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and _cpu_computes_bf16()
+
+
+@cache
+def _cpu_computes_bf16() -> bool:
+    # PyTorch's list of instruction sets, where it gives one. Its question whether oneDNN supports bf16 is no
+    # help: the answer is yes wherever AVX-512 can emulate it.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+# How far below the mouth of the template the middle of the window lies, as a fraction of the crop's side.
+DROP = 0.02
+
+
+class RefinedModel(ExpressionModel):
+    """The pixel model's edit with the change that a generator adds to it.
+
+    Args:
+        base: the displaced pixel model that the generator was trained on, fitted for all seven expressions.
+        generator: the network; it sees a part of ``settings.size`` pixels of the base's crop, see ``mouth_window``.
+        precision: see ``SarganModel``.
+    """
+
+    name = "sargan"
+
+    def __init__(self, base: PixelModel, generator: Generator, precision: str = "auto") -> None:
+        super().__init__()
+        self.base = base
+        self.template = base.template
+        self.window = mouth_window(base.template, generator.settings.size)
+        self.network = SarganModel(generator, self.window.template(base.template), precision)
+        self.register_buffer("mask", face_masks(base, self.window), persistent=False)
+
+    def rest_shape(self) -> RestShape | None:
+        """Return the base's estimate of neutral landmarks."""
+        return self.base.rest_shape()
+
+    def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
+        """Return each crop with its target expression; see ``ExpressionModel.edit``.
+
+        The added change goes with the strength up to 1, as wrinkles end where they are fully there; of a mix each
+        part adds its share.
+        """
+        edited = self.base.edit(crops, targets)
+        rows = [
+            (index, expression.label, weight / max(1.0, sum(share for _, share in target.parts)))
+            for index, target in enumerate(self.mixes(targets))
+            for expression, weight in target.parts
+            if weight != 0
+        ]
+        if not rows:
+            return edited
+        image = edited.image.clone()
+        part = self.window.cut(image)
+        owner = torch.tensor([row[0] for row in rows], device=image.device)
+        kinds = torch.tensor([row[1] for row in rows], device=image.device)
+        weights = torch.tensor([row[2] for row in rows], device=image.device).view(-1, 1, 1, 1)
+        labels = one_hot(kinds, len(LABELS), image.device)
+        change = self.network.change(part.clamp(0, 1), labels, owner)
+        part.index_add_(0, owner, weights * self.get_buffer("mask")[kinds] * change)
+        return EditedCrops(image, edited.flow, edited.keep)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square part of a crop.
+
+    Attributes:
+        left: column of its first pixel.
+        top: row of its first pixel.
+        size: its side in pixels.
+    """
+
+    left: int
+    top: int
+    size: int
+
+    def cut(self, crops: Tensor) -> Tensor:
+        """Return the part of (..., S, S), as a view."""
+        return crops[..., self.top : self.top + self.size, self.left : self.left + self.size]
+
+    def template(self, whole: Template) -> Template:
+        """Return the template of the part."""
+        return whole.inset(self.left, self.top, self.size)
+
+
+def mouth_window(template: Template, size: int) -> Window:
+    """Return the part of the crop that a refiner sees: round the mouth, with room for a dropped jaw."""
+    x, y = template.mouth[0] * template.size, (template.mouth[1] + DROP) * template.size
+    most = template.size - size
+    left, top = (min(max(round(centre - size / 2), 0), most) for centre in (x, y))
+    return Window(left, top, size)
+
+
+def face_masks(base: PixelModel, window: Window) -> Tensor:
+    """Return where the refiner may change each expression of ``base``: on the face, fading to the window's border.
+
+    (7, 1, size, size) float32 in [0, 1], in label order.
+    """
+    masks = [face_mask(base.goal(expression), base.template.size) for expression in LABELS]
+    return window.cut(torch.stack(masks).float()) * crop_mask(window.size)

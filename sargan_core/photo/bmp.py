@@ -1,0 +1,46 @@
+"""BMP files; they hold the picture, its resolution and nothing else."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+from PIL.BmpImagePlugin import BmpImageFile
+
+from sargan_core.photo.kinds import Decoded, Defect, Encoding, Metadata
+from sargan_core.photo.planes import Picture, check_size, from_pillow, to_pillow
+
+_EMBEDDED_PROFILE = b"DEBM"
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decode a BMP; see ``Decoded`` for shapes.
+
+    Raises:
+        Defect: too large.
+    """
+    image = BmpImageFile(io.BytesIO(data))
+    check_size(*image.size, max_pixels)
+    image.load()
+    pixels, alpha, grey = from_pillow(image, 1)
+    notes = ("the colour profile in the BMP cannot be kept",) if data[70:74] == _EMBEDDED_PROFILE else ()
+    return Decoded(pixels, alpha, Encoding(grey=grey), Metadata(dpi=image.info.get("dpi")), notes)
+
+
+def encode(picture: Picture, metadata: Metadata) -> bytes:
+    """Return the picture as a BMP; with alpha the resolution is lost, because only OpenCV writes that
+    variant.
+
+    Raises:
+        Defect: the encoder gave up.
+    """
+    if picture.alpha is None:
+        file = io.BytesIO()
+        to_pillow(picture).save(file, "BMP", **({"dpi": metadata.dpi} if metadata.dpi else {}))
+        return file.getvalue()
+    bgra = cv2.cvtColor(picture.colours, cv2.COLOR_GRAY2BGRA if picture.grey else cv2.COLOR_RGB2BGRA)
+    bgra[..., 3] = picture.alpha
+    done, buffer = cv2.imencode(".bmp", bgra)
+    if not done:
+        raise Defect("the picture cannot be written as a BMP", "write PNG instead")
+    return bytes(buffer.tobytes())

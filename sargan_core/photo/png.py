@@ -1,0 +1,324 @@
+"""PNG files.
+
+The decoders see only the chunks that make the picture; everything else is taken from and put into the file
+here, so that gamma, text and profiles survive as they are. Pillow reads 16-bit colour as 8 bits, so OpenCV
+does that part.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import cv2
+import numpy as np
+from PIL.PngImagePlugin import PngImageFile
+
+from sargan_core.photo.containers import PNG_SIGNATURE, inflate, insert_png_chunks, png_chunk, png_chunks
+from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
+from sargan_core.photo.metadata import tidy
+from sargan_core.photo.planes import (
+    Picture,
+    check_size,
+    from_array,
+    from_pillow,
+    is_linear,
+    linear_light,
+    to_pillow,
+)
+
+_COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+
+
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+
+
+_XMP_KEY = b"XML:com.adobe.xmp"
+
+
+_INFLATED = {_XMP_KEY, b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"}
+
+
+_GREY, _RGB, _PALETTE, _GREY_ALPHA = 0, 2, 3, 4
+
+
+_INCH = 0.0254  # metres
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decode a PNG of 1 to 16 bits a channel; see ``Decoded`` for shapes.
+
+    Palettes and transparent colours become RGB and alpha. Of an animation, the picture that still viewers
+    show is read.
+
+    Raises:
+        Defect: cut off, damaged, too large, or linear light.
+    """
+    header = data[16:29]
+    if len(header) < 13:
+        raise cut_off("PNG")
+    if data[8:16] != b"\0\0\0\x0dIHDR":
+        raise damaged("PNG", "no header where it must be")
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    check_size(width, height, max_pixels)
+    chunks: dict[bytes, list[bytes]] = {}
+    for kind, content in png_chunks(data):
+        chunks.setdefault(kind, []).append(content)
+    # Decoders believe the last header; the first one was checked.
+    if len(chunks[b"IHDR"]) > 1:
+        raise damaged("PNG", "two headers")
+    if b"IDAT" not in chunks:
+        raise damaged("PNG", "no picture in it")
+    bits, colour_type = header[8], header[9]
+    profile = _profile(chunks)
+    # gAMA holds 100000 divided by the exponent; a profile or an sRGB chunk outranks it.
+    gamma = int.from_bytes(chunks.get(b"gAMA", [b""])[0], "big")
+    if is_linear(profile) or (profile is None and b"sRGB" not in chunks and 95000 < gamma < 105000):
+        raise linear_light()
+    texts, exif, xmp = _texts(chunks)
+    kept = tidy(exif, xmp, credentials=b"caBX" in chunks)
+    notes = list(kept.notes)
+    if b"acTL" in chunks:
+        notes.append("the file is an animation; only its first picture is kept")
+
+    of_palette = [b"PLTE", b"tRNS"] if colour_type == _PALETTE else []
+    shown = [b"IHDR", *of_palette, b"IDAT", b"IEND"]
+    bare = PNG_SIGNATURE + b"".join(png_chunk(kind, part) for kind in shown for part in chunks.get(kind, []))
+    if bits == 16 and colour_type != _GREY:
+        check_samples(header, chunks[b"IDAT"])
+        pixels, alpha = _decode_deep(bare, colour_type, kept.orientation)
+        grey = colour_type == _GREY_ALPHA
+    else:
+        image = PngImageFile(io.BytesIO(bare))
+        if image.mode.startswith("I"):
+            pixels, alpha = from_array(np.asarray(image).astype(np.uint16, copy=False), kept.orientation)
+            grey = True
+        else:
+            pixels, alpha, grey = from_pillow(image, kept.orientation)
+    if colour_type in (_GREY, _RGB) and b"tRNS" in chunks:
+        alpha = _keyed(pixels, chunks[b"tRNS"][0], bits, colour_type)
+    metadata = Metadata(
+        icc_profile=profile,
+        exif=kept.exif,
+        xmp=kept.xmp,
+        dpi=_resolution(chunks),
+        colour_chunks=tuple((kind, chunks[kind][0]) for kind in _COLOUR_CHUNKS if kind in chunks),
+        text_chunks=texts,
+    )
+    return Decoded(pixels, alpha, Encoding(grey=grey), metadata, tuple(notes))
+
+
+def _decode_deep(bare: bytes, colour_type: int, orientation: int) -> tuple[Array, Array | None]:
+    stored = cv2.imdecode(np.frombuffer(bare, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.dtype != np.uint16:
+        raise damaged("PNG")
+    if colour_type == _GREY_ALPHA:
+        stored = stored[..., 2:]
+    return from_array(stored, orientation, bgr=True)
+
+
+def _keyed(pixels: Array, key: bytes, bits: int, colour_type: int) -> Array:
+    """Return alpha (H, W): transparent where the pixels have the file's transparent colour, else opaque."""
+    samples = np.frombuffer(key[: 6 if colour_type == _RGB else 2], ">u2").astype(np.uint16)
+    if bits < 8:
+        samples = samples * np.uint16(255 // (2**bits - 1))
+    alpha = np.full(pixels.shape[:2], np.iinfo(pixels.dtype).max, pixels.dtype)
+    key_colour = np.broadcast_to(samples, 3)
+    alpha[np.all(pixels == key_colour, axis=2)] = 0
+    return alpha
+
+
+def _profile(chunks: dict[bytes, list[bytes]]) -> bytes | None:
+    if b"iCCP" not in chunks:
+        return None
+    return inflate(chunks[b"iCCP"][0].partition(b"\0")[2][1:])
+
+
+def _resolution(chunks: dict[bytes, list[bytes]]) -> tuple[float, float] | None:
+    content = chunks.get(b"pHYs", [b""])[0]
+    if len(content) != 9 or content[8] != 1:
+        return None
+    return int.from_bytes(content[:4], "big") * _INCH, int.from_bytes(content[4:8], "big") * _INCH
+
+
+def _texts(
+    chunks: dict[bytes, list[bytes]],
+) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None, bytes | None]:
+    """Return the text chunks to keep, the EXIF block and the XMP packet, wherever the file has the latter."""
+    kept: list[tuple[bytes, bytes]] = []
+    exif = chunks.get(b"eXIf", [None])[0]
+    xmp: bytes | None = None
+    seen: set[bytes] = set()
+    for kind in _TEXT_CHUNKS:
+        for content in chunks.get(kind, []):
+            key = content.partition(b"\0")[0]
+            # Of several the first counts; inflating a thousand would take as long as their author likes.
+            if key in _INFLATED and key in seen:
+                continue
+            seen.add(key)
+            if key == _XMP_KEY:
+                xmp = xmp or _text(kind, content)
+            elif key in _INFLATED:
+                # ImageMagick's form of EXIF and XMP: kept once, in the standard place.
+                raw = _raw_profile(_text(kind, content))
+                if key.endswith(b"xmp"):
+                    xmp = xmp or raw
+                elif raw is not None and raw.startswith(b"Exif\0\0"):
+                    exif = exif or raw
+            else:
+                kept.append((kind, content))
+    return tuple(kept), exif, xmp
+
+
+def _text(kind: bytes, content: bytes) -> bytes | None:
+    rest = content.partition(b"\0")[2]
+    if kind == b"tEXt":
+        return rest
+    if kind == b"zTXt":
+        return inflate(rest[1:])
+    parts = rest[2:].split(b"\0", 2)
+    if len(parts) != 3:
+        return None
+    return inflate(parts[2]) if rest[0] else parts[2]
+
+
+def _raw_profile(text: bytes | None) -> bytes | None:
+    # A line with the name, a line with the length, then hexadecimal digits.
+    parts = (text or b"").split(maxsplit=2)
+    try:
+        return bytes.fromhex(parts[2].decode("ascii")) if len(parts) == 3 else None
+    except (ValueError, UnicodeDecodeError):
+        return None
+
+
+def encode(picture: Picture, metadata: Metadata) -> bytes:
+    """Return the picture as a PNG.
+
+    Raises:
+        Defect: the encoder gave up.
+    """
+    if picture.colours.dtype == np.uint16 and picture.grey and picture.alpha is not None:
+        data = _encode_deep_grey(np.dstack([picture.colours, picture.alpha]))
+    elif picture.colours.dtype == np.uint16 and not picture.grey:
+        data = _encode_deep(picture)
+    else:
+        file = io.BytesIO()
+        to_pillow(picture).save(file, "PNG")
+        data = file.getvalue()
+    return insert_png_chunks(data, list(_chunks(metadata)))
+
+
+def _encode_deep(picture: Picture) -> bytes:
+    if picture.alpha is None:
+        bgr = cv2.cvtColor(picture.colours, cv2.COLOR_RGB2BGR)
+    else:
+        bgr = cv2.cvtColor(picture.colours, cv2.COLOR_RGB2BGRA)
+        bgr[..., 3] = picture.alpha
+    done, buffer = cv2.imencode(".png", bgr)
+    if not done:
+        raise Defect("the picture cannot be written as a 16-bit PNG", "write TIFF instead")
+    return bytes(buffer.tobytes())
+
+
+def _encode_deep_grey(samples: Array) -> bytes:
+    """Return 16-bit grey and alpha (H, W, 2) as a PNG, which neither Pillow nor OpenCV writes."""
+    height, width = samples.shape[:2]
+    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # filter 2: difference to the row above
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 16, _GREY_ALPHA, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.data)), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(png_chunk(kind, content) for kind, content in chunks)
+
+
+def _chunks(metadata: Metadata) -> Iterable[tuple[bytes, bytes]]:
+    for kind, content in metadata.colour_chunks:
+        # A file must not hold both an sRGB chunk and a profile.
+        if not (kind == b"sRGB" and metadata.icc_profile):
+            yield kind, content
+    if metadata.icc_profile:
+        yield b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile)
+    if metadata.dpi is not None:
+        across, down = (max(1, round(value / _INCH)) for value in metadata.dpi)
+        yield b"pHYs", across.to_bytes(4, "big") + down.to_bytes(4, "big") + b"\x01"
+    if metadata.exif:
+        yield b"eXIf", metadata.exif
+    if metadata.xmp:
+        yield b"iTXt", _XMP_KEY + b"\0\0\0\0\0" + metadata.xmp
+    yield from metadata.text_chunks
+
+
+_BLOCK = 2**20
+
+
+_FILTERS = 5
+
+
+# Adam7: first column, first row, step across and step down of each pass.
+_PASSES = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+)  # fmt: skip
+
+
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+def check_samples(header: bytes, parts: Sequence[bytes]) -> None:
+    """Check that the IDAT chunks inflate to exactly the rows that the header announces, without keeping them.
+
+    Args:
+        header: content of the IHDR chunk.
+        parts: content of the IDAT chunks.
+
+    Raises:
+        Defect: not a PNG's header; too few or too many samples; an unknown row filter; broken compression.
+    """
+    rows = _rows(header)
+    wanted = sum(count * stride for count, stride in rows)
+    at = 0
+    for block in _inflated(parts):
+        samples, start = np.frombuffer(block, np.uint8), 0
+        if at + len(block) > wanted:
+            raise damaged("PNG", "more samples than pixels")
+        for count, stride in rows:
+            # The first byte of each row names its filter.
+            first = max(0, -(-(at - start) // stride))
+            filters = samples[start + first * stride - at : max(0, start + count * stride - at) : stride]
+            if first < count and filters.size and filters.max() >= _FILTERS:
+                raise damaged("PNG", "unknown row filter")
+            start += count * stride
+        at += len(block)
+    if at < wanted:
+        raise cut_off("PNG")
+
+
+def _rows(header: bytes) -> list[tuple[int, int]]:
+    """Return (rows, bytes a row with its filter byte) of each pass."""
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    bits, colour_type, compression, filtering, interlaced = header[8:13]
+    if colour_type not in _CHANNELS or compression or filtering or interlaced > 1:
+        raise damaged("PNG", "unknown kind of samples")
+    rows = []
+    for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, lines = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and lines > 0:
+            rows.append((lines, 1 + -(-columns * bits * _CHANNELS[colour_type] // 8)))
+    return rows
+
+
+def _inflated(parts: Sequence[bytes]) -> Iterator[bytes]:
+    engine = zlib.decompressobj()
+    try:
+        for part in parts:
+            while part:
+                yield engine.decompress(part, _BLOCK)
+                part = engine.unconsumed_tail
+        while rest := engine.decompress(b"", _BLOCK):
+            yield rest
+    except zlib.error as error:
+        raise damaged("PNG") from error
+    if not engine.eof:
+        raise cut_off("PNG")

@@ -1,0 +1,329 @@
+"""TIFF files.
+
+tifffile reads and writes the samples exactly as stored. Compressions it has no codec for go through Pillow
+(8 bits and less) or OpenCV (16 bits), both built on libtiff.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import logging
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+
+from sargan_core.photo.containers import inflates_to
+from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
+from sargan_core.photo.metadata import EXIF_IFD, GPS_IFD, Block, tidy, without_pictures
+from sargan_core.photo.planes import (
+    Picture,
+    check_size,
+    cmyk_to_srgb,
+    from_array,
+    from_pillow,
+    is_linear,
+    linear_light,
+    srgb_profile,
+)
+
+
+def silence() -> None:
+    """Take libtiff's printing of errors and warnings away (``TIFFSetErrorHandler(3TIFF)``).
+
+    Where Pillow is linked in another way (Windows), nothing is changed.
+    """
+    extension = find_spec("PIL._imaging")
+    if extension is None or extension.origin is None:
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(extension.origin)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            switch = getattr(library, name)
+            switch.argtypes, switch.restype = [ctypes.c_void_p], ctypes.c_void_p
+            switch(None)
+
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+
+
+_GREYS = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+
+
+_CFA, _LINEAR_RAW = 32803, 34892
+
+
+_NONE, _DEFLATES = 1, (8, 32946)
+
+
+_NEW_SUBFILE, _ORIENTATION, _XMP, _IPTC, _RESOURCES, _ICC = 254, 274, 700, 33723, 34377, 34675
+
+
+_CREDENTIALS, _DNG_VERSION, _INTEROPERABILITY = 52545, 50706, 40965
+
+
+# What describes the stored samples and not the picture; written anew.
+_STRUCTURE = {
+    *range(254, 267), 273, *range(277, 282), 282, 283, 284, 290, 291, 292, 293, 296, 297, 301, 317, 318, 319,
+    320, *range(321, 348), 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, _IPTC,
+    _RESOURCES, _ICC, _CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
+}  # fmt: skip
+
+
+# tifffile logs what it finds odd; without a handler that would go to the standard error stream.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+silence()
+
+
+_SPARE = 64 * 2**20  # bytes that a strip may hold beyond its samples before it counts as damaged
+
+
+_STEP = "convert it to an 8- or 16-bit RGB or grey TIFF first"
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decode the first page of a TIFF of 1 to 16 bits a channel; see ``Decoded`` for shapes.
+
+    Raises:
+        Defect: cut off, damaged, too large, camera raw, floating point, CMYK without profile, or another
+            colour model.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            pages = len(file.pages)
+            return _decode_page(data, page, pages, max_pixels)
+    except (tifffile.TiffFileError, IndexError) as error:
+        raise damaged("TIFF", "or cut off before its end") from error
+
+
+def _decode_page(data: bytes, page: Any, pages: int, max_pixels: int) -> Decoded:
+    check_size(page.imagewidth, page.imagelength, max_pixels)
+    if page.imagedepth != 1:
+        raise Defect("a TIFF of a volume is not supported", "save one of its slices")
+    _check_kind(page)
+    if any(
+        start + count > len(data) for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+    ):
+        raise cut_off("TIFF")
+    values = {code: page.tags[code].value for code in (_XMP, _RESOURCES, _ICC) if code in page.tags}
+    profile: bytes | None = _as_bytes(values.get(_ICC))
+    if is_linear(profile):
+        raise linear_light()
+    orientation = int(page.tags[_ORIENTATION].value) if _ORIENTATION in page.tags else 1
+    kept = tidy(
+        _exif(data),
+        _as_bytes(values.get(_XMP)),
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        credentials=_CREDENTIALS in page.tags,
+    )
+    notes = list(kept.notes)
+    if pages > 1:
+        notes.append(f"the file has {pages} pages; only the first is kept")
+    photometric = int(page.photometric)
+    encoding = Encoding(grey=photometric in _GREYS, compressed=int(page.compression) != _NONE)
+    alpha: Array | None
+    if photometric == _CMYK:
+        pixels, alpha, _ = from_pillow(cmyk_to_srgb(_through_pillow(data), profile), 1)
+        profile = srgb_profile()
+        notes.append("the file is CMYK; it is converted to sRGB")
+    elif (stored := _samples(data, page)) is not None:
+        pixels, alpha = from_array(stored, kept.orientation)
+        if photometric == _WHITE_IS_ZERO:
+            np.subtract(np.iinfo(pixels.dtype).max, pixels, out=pixels)
+        encoding = replace(encoding, premultiplied=1 in [int(kind) for kind in page.extrasamples])
+    else:
+        pixels, alpha, _ = from_pillow(_through_pillow(data), 1)
+    resources = _as_bytes(values.get(_RESOURCES))
+    metadata = Metadata(
+        icc_profile=profile,
+        exif=kept.exif,
+        xmp=kept.xmp,
+        dpi=_resolution(page),
+        iptc=without_pictures(resources) if resources else None,
+    )
+    return Decoded(pixels, alpha, encoding, metadata, tuple(notes))
+
+
+def _check_kind(page: Any) -> None:
+    photometric = int(page.photometric)
+    if _DNG_VERSION in page.tags or photometric in (_CFA, _LINEAR_RAW) or page.subfiletype & 1:
+        raise Defect("a camera raw file is not supported", "develop it to TIFF or JPEG first")
+    if photometric not in (*_GREYS, _RGB, _PALETTE, _CMYK, _YCBCR):
+        raise Defect(f"a TIFF of the colour model {page.photometric.name} is not supported", _STEP)
+    if page.dtype is None or page.dtype.kind not in "ub" or page.bitspersample > 16:
+        described = page.dtype.name if page.dtype is not None else f"{page.bitspersample}-bit"
+        hint = " (often linear light)" if described.startswith("float") else ""
+        raise Defect(f"a TIFF with {described} samples{hint} is not supported", _STEP)
+    if page.bitspersample in range(9, 16) or (
+        page.bitspersample == 16 and photometric in (_CMYK, _PALETTE, _YCBCR)
+    ):
+        model = "CMYK" if photometric == _CMYK else page.photometric.name
+        raise Defect(f"a TIFF of {page.bitspersample}-bit {model} is not supported", _STEP)
+    colours = 3 if photometric == _RGB else 1
+    if photometric in (*_GREYS, _RGB) and page.samplesperpixel not in (
+        colours,
+        colours + 1,
+    ):
+        raise Defect(f"a TIFF of {page.samplesperpixel} channels is not supported", _STEP)
+
+
+def _samples(data: bytes, page: Any) -> Array | None:
+    """Return the stored samples (h, w) or (h, w, C) in RGB order, or None if Pillow has to read the file."""
+    if page.bitspersample not in (8, 16) or int(page.photometric) not in (*_GREYS, _RGB):
+        return None
+    if int(page.compression) == _NONE or int(page.compression) in _DEFLATES:
+        if int(page.compression) in _DEFLATES:
+            _check_inflation(data, page)
+        stored: Array = page.asarray()
+        if int(page.planarconfig) == 2 and stored.ndim == 3:
+            stored = np.moveaxis(stored, 0, -1)
+        return stored.reshape(page.imagelength, page.imagewidth, -1)
+    if page.bitspersample == 8:
+        return None
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    channels = page.samplesperpixel
+    if (
+        decoded is None
+        or decoded.dtype != np.uint16
+        or decoded.size != page.imagewidth * page.imagelength * channels
+    ):
+        name = page.compression.name
+        raise Defect(
+            f"the 16-bit TIFF (compression {name}) is damaged or of a kind that cannot be read", _STEP
+        )
+    if channels < 3:
+        return np.asarray(decoded)
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGRA2RGBA if channels == 4 else cv2.COLOR_BGR2RGB))
+
+
+def _check_inflation(data: bytes, page: Any) -> None:
+    """Refuse strips and tiles that inflate to far more than they show: tifffile would keep all of it."""
+    most = int(np.prod(page.chunks)) * page.dtype.itemsize + _SPARE
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if not inflates_to(data[start : start + count], most):
+            raise damaged("TIFF", "more samples than pixels")
+
+
+def _through_pillow(data: bytes) -> Image.Image:
+    """Return what Pillow reads: upright already, alpha not premultiplied."""
+    image = TiffImageFile(io.BytesIO(data))
+    try:
+        image.load()
+    except Image.DecompressionBombError as error:
+        raise Defect("the compressed TIFF is too large", "save it uncompressed or as PNG first") from error
+    return image
+
+
+def _as_bytes(value: Any) -> bytes | None:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    return bytes(value) if isinstance(value, bytes | tuple | list | np.ndarray) and len(value) else None
+
+
+def _resolution(page: Any) -> tuple[float, float] | None:
+    unit = int(page.resolutionunit)
+    if unit not in (2, 3) or 282 not in page.tags or 283 not in page.tags:
+        return None
+    across, down = page.resolution
+    scale = 2.54 if unit == 3 else 1.0
+    return (across * scale, down * scale) if across > 0 and down > 0 else None
+
+
+def _exif(data: bytes) -> bytes | None:
+    """Return what the file says about the picture (camera, dates, EXIF, GPS) as an EXIF block."""
+    exif = Image.Exif()
+    try:
+        exif.load(data)
+        for tag in list(exif):
+            if tag in _STRUCTURE:
+                del exif[tag]
+        if not len(exif):
+            return None
+        return exif.tobytes().removeprefix(b"Exif\0\0")
+    except Exception:  # anything can be in a tag, and metadata must never fail a photo
+        return None
+
+
+def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
+    """Return the picture as a TIFF with 8 or 16 bits a channel, deflated if the source was compressed."""
+    samples = picture.colours
+    if picture.alpha is not None:
+        samples = np.dstack([samples, picture.alpha])
+    tags: list[tuple[int, str, int, Any, bool]] = [(_ORIENTATION, "H", 1, 1, True)]
+    for code, content in ((_XMP, metadata.xmp), (_RESOURCES, metadata.iptc)):
+        if content:
+            tags.append((code, "B", len(content), content, True))
+    exif = Image.Exif()
+    if metadata.exif:
+        exif.load(metadata.exif)
+        tags += _plain_tags(exif)
+    directories = {tag: exif.get_ifd(tag) for tag in (EXIF_IFD, GPS_IFD) if exif.get_ifd(tag)}
+    # Placeholders one below the real tag, which tifffile would not write; they get tag and offset below.
+    tags += [(tag - 1, "I", 1, 0, True) for tag in directories]
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file,
+        samples,
+        photometric="minisblack" if picture.grey else "rgb",
+        planarconfig=None if samples.ndim == 2 else "contig",
+        extrasamples=None
+        if picture.alpha is None
+        else ["assocalpha" if encoding.premultiplied else "unassalpha"],
+        compression="zlib" if encoding.compressed else None,
+        predictor=encoding.compressed or None,
+        iccprofile=metadata.icc_profile,
+        resolution=metadata.dpi,
+        resolutionunit=None if metadata.dpi is None else 2,
+        extratags=tags,
+        metadata=None,
+        software=False,
+    )
+    return _with_directories(file.getvalue(), directories, exif) if directories else file.getvalue()
+
+
+def _plain_tags(exif: Image.Exif) -> list[tuple[int, str, int, Any, bool]]:
+    tags: list[tuple[int, str, int, Any, bool]] = []
+    for tag, value in exif.items():
+        if tag in _STRUCTURE or tag in (EXIF_IFD, GPS_IFD, _ORIENTATION):
+            continue
+        if isinstance(value, str):
+            tags.append((tag, "s", 0, value.encode("utf-8", "surrogateescape"), True))
+        elif isinstance(value, bytes) and value:
+            tags.append((tag, "B", len(value), value, True))
+        elif isinstance(value, int) and 0 <= value < 2**32:
+            tags.append((tag, "H" if value < 65536 else "I", 1, value, True))
+    return tags
+
+
+def _with_directories(data: bytes, directories: dict[int, dict[int, Any]], exif: Image.Exif) -> bytes:
+    """Return the TIFF with EXIF and GPS directories put at its end and linked from their placeholders."""
+    out = Block(data)
+    first = out.unpack("I", 4)
+    for tag, content in directories.items():
+        if tag == EXIF_IFD and _INTEROPERABILITY in content:
+            content = {**content, _INTEROPERABILITY: exif.get_ifd(_INTEROPERABILITY)}
+        directory = ImageFileDirectory_v2(prefix=b"II")
+        for key, value in content.items():
+            directory[key] = value
+        out.data += bytes(len(out.data) % 2)
+        entry = out.find(first, tag - 1)
+        if entry is None:
+            continue
+        out.set_value(entry, len(out.data))
+        out.set_tag(entry, tag)
+        out.data += directory.tobytes(len(out.data))
+    return bytes(out.data)

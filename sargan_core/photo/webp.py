@@ -1,0 +1,80 @@
+"""WebP files; lossless ones stay lossless, and alpha is always written without loss."""
+
+from __future__ import annotations
+
+import io
+
+from PIL.WebPImagePlugin import WebPImageFile
+
+from sargan_core.photo.containers import riff_chunks
+from sargan_core.photo.kinds import Decoded, Encoding, Metadata
+from sargan_core.photo.metadata import tidy
+from sargan_core.photo.planes import Picture, check_size, from_pillow, is_linear, linear_light, to_pillow
+
+_QUALITY = 90  # a WebP does not tell the quality it was written with
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decode a WebP, of an animation the first frame; see ``Decoded`` for shapes.
+
+    Raises:
+        Defect: cut off, too large, or linear light.
+    """
+    chunks = riff_chunks(data)
+    for kind, content in chunks:
+        if (size := _size(kind, content)) is not None:
+            check_size(*size, max_pixels)
+    fields: dict[bytes, bytes] = {}
+    for kind, content in chunks:
+        fields.setdefault(kind, content)
+    profile = fields.get(b"ICCP")
+    if is_linear(profile):
+        raise linear_light()
+    kept = tidy(fields.get(b"EXIF"), fields.get(b"XMP "), credentials=b"C2PA" in fields)
+    notes = list(kept.notes)
+    # A frame of an animation is: position, size and duration in 16 bytes, then the chunks of a picture.
+    frame = fields.get(b"ANMF", b"")[16:]
+    if sum(kind == b"ANMF" for kind, _ in chunks) > 1:
+        notes.append("the file is an animation; only its first frame is kept")
+    image = WebPImageFile(io.BytesIO(data))
+    check_size(*image.size, max_pixels)
+    image.load()
+    pixels, alpha, _ = from_pillow(image, kept.orientation)
+    lossless = b"VP8L" in fields or frame[:4] == b"VP8L"
+    metadata = Metadata(icc_profile=profile, exif=kept.exif, xmp=kept.xmp)
+    return Decoded(pixels, alpha, Encoding(lossless=lossless), metadata, tuple(notes))
+
+
+def _size(kind: bytes, content: bytes) -> tuple[int, int] | None:
+    """Return width and height that a chunk announces, None for chunks that announce none.
+
+    Source: WebP container specification; RFC 6386 section 9.1 (VP8); WebP lossless specification (VP8L).
+    """
+    if kind == b"VP8X" and len(content) >= 10:
+        return 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
+    if kind == b"VP8 " and len(content) >= 10:
+        return int.from_bytes(content[6:8], "little") & 0x3FFF, int.from_bytes(
+            content[8:10], "little"
+        ) & 0x3FFF
+    if kind == b"VP8L" and len(content) >= 5:
+        bits = int.from_bytes(content[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return None
+
+
+def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
+    """Return the picture as a WebP."""
+    file = io.BytesIO()
+    to_pillow(picture).save(
+        file,
+        "WEBP",
+        lossless=encoding.lossless,
+        quality=_QUALITY,
+        alpha_quality=100,
+        # Colours under full transparency are kept as well.
+        exact=True,
+        icc_profile=metadata.icc_profile or b"",
+        exif=metadata.exif or b"",
+        xmp=metadata.xmp or b"",
+    )
+    return file.getvalue()

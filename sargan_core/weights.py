@@ -1,0 +1,340 @@
+"""Weights files: safetensors, each with one typed record, found, verified and loaded strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sargan_core
+from sargan_core.errors import WeightsError
+from sargan_core.photo.content import read_settings
+from sargan_core.photo.files import shown, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sargan_core.faces.face import Template
+
+
+# safetensors' torch part is imported inside the functions: listing the records needs no torch.
+
+INDEX = "index.json"
+
+
+# Key of the safetensors header under which a file carries its own record, so that it can travel alone.
+HEADER = "sargan"
+
+
+# Settings describe networks; with larger numbers or more of them a file could only ask for endless memory.
+LARGEST_SETTING = 4096
+
+
+LONGEST_TEXT = 10_000
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """What is known of one weights file.
+
+    Attributes:
+        name: the name on the command line, e.g. ``pixel``.
+        file: file name inside the weights folder.
+        kind: the architecture that loads it: ``pixel``, ``generator``, ``landmarks``, …
+        sha256: checksum of the file.
+        bytes: size of the file.
+        description: one line for people.
+        template: the alignment (``Template.to_json``), None for networks that are not expression models.
+        settings: constructor settings of the architecture.
+        code_licence: licence of the code that runs it.
+        weights_licence: licence of the numbers in the file.
+        data: what it was trained on, with licence and attribution.
+    """
+
+    name: str
+    file: str
+    kind: str
+    sha256: str
+    bytes: int
+    description: str
+    template: dict[str, Any] | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    code_licence: str = "MIT"
+    weights_licence: str = "CC BY 4.0"
+    data: str = ""
+
+
+def weights_folder() -> Path:
+    """Return the folder of the shipped weights: ``SARGAN_HOME``, the checkout's, or the installed package's.
+
+    Raises:
+        WeightsError: none of them holds ``index.json``.
+    """
+    package = Path(sargan_core.__file__).parent
+    looked = [package.parent / "weights", package / "_weights"]
+    if home := os.environ.get("SARGAN_HOME"):
+        looked.insert(0, Path(home) / "weights")
+    for folder in looked:
+        if (folder / INDEX).is_file():
+            return folder
+    listed = ", ".join(str(folder) for folder in looked)
+    raise WeightsError(f"no weights index found (looked for {INDEX} in {listed}); reinstall sargan")
+
+
+def read_index(folder: Path | None = None) -> tuple[WeightsRecord, ...]:
+    """Return the records of ``index.json`` in ``folder`` (default: the shipped weights), in file order."""
+    path = (folder or weights_folder()) / INDEX
+    try:
+        return tuple(record_from(entry) for entry in json.loads(read_settings(path)))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(f"{path}: not a readable weights index ({error}); reinstall sargan") from error
+
+
+def record_from(values: Mapping[str, Any]) -> WeightsRecord:
+    """Return the record with these values, which may come from anybody.
+
+    Raises:
+        ValueError: a member of another type, a name or text that cannot be shown, a file outside the record's folder,
+            or settings of a size that no network has.
+        TypeError: members missing or unknown.
+    """
+    record = WeightsRecord(**values)
+    for member, value in asdict(record).items():
+        wanted = {"bytes": int, "settings": dict, "template": dict | None}.get(member, str)
+        if not isinstance(value, wanted):
+            raise ValueError(f"{member} is {type(value).__name__}")
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            raise ValueError(f"{member} has {len(value)} characters")
+    if not record.name or shown(record.name) != record.name:
+        raise ValueError("the name cannot be shown")
+    if record.file in ("", "..") or record.file != Path(record.file).name:
+        raise ValueError("the file lies in another folder")
+    _check_settings([record.settings, record.template])
+    return record
+
+
+def _check_settings(value: object) -> None:
+    if isinstance(value, dict | list | tuple):
+        if len(value) > LARGEST_SETTING:
+            raise ValueError(f"{len(value)} settings")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_settings(item)
+    elif isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ValueError("a setting is too long")
+    elif not (value is None or (isinstance(value, int | float) and abs(value) <= LARGEST_SETTING)):
+        raise ValueError(f"the setting {value} is out of bounds")
+
+
+def write_index(folder: Path, records: tuple[WeightsRecord, ...]) -> None:
+    """Write ``records`` as ``folder/index.json``."""
+    text = json.dumps([asdict(record) for record in records], indent=2, ensure_ascii=False)
+    (folder / INDEX).write_text(text + "\n", encoding="utf-8")
+
+
+def find_record(name: str, folder: Path | None = None) -> WeightsRecord:
+    """Return the record called ``name``.
+
+    Raises:
+        WeightsError: there is none; the message lists the names.
+    """
+    records = read_index(folder)
+    for record in records:
+        if record.name == name:
+            return record
+    listed = ", ".join(record.name for record in records)
+    raise WeightsError(f"no weights called '{name}'; known: {listed}")
+
+
+def checksum(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal text."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(record: WeightsRecord, folder: Path | None = None) -> Path:
+    """Return the path of a record's file after checking its size and checksum.
+
+    Raises:
+        WeightsError: missing, of another size, or of another checksum.
+    """
+    path = (folder or weights_folder()) / record.file
+    _content(record, path)
+    return path
+
+
+def _content(record: WeightsRecord, path: Path) -> bytes:
+    if not path.is_file():
+        raise WeightsError(f"{path}: weights file is missing; reinstall sargan or pass --weights FILE")
+    try:
+        data = read_content(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: damaged weights ({error}); reinstall sargan") from error
+    found = hashlib.sha256(data).hexdigest()
+    if (len(data), found) != (record.bytes, record.sha256):
+        raise WeightsError(
+            f"{path}: damaged weights, expected {record.bytes} bytes with sha256 {record.sha256[:12]}…, "
+            f"got {len(data)} bytes with sha256 {found[:12]}…; reinstall sargan"
+        )
+    return data
+
+
+def load_tensors(record: WeightsRecord, folder: Path | None = None) -> dict[str, Tensor]:
+    """Return the tensors of a shipped weights file by name, on the CPU, in the precision of the file.
+
+    Raises:
+        WeightsError: missing, damaged, or not safetensors.
+    """
+    path = (folder or weights_folder()) / record.file
+    try:
+        return tensors_in(_content(record, path))
+    except ValueError as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error}); reinstall sargan") from error
+
+
+def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
+    """Return the record and the tensors of a weights file of the user's own, as written by ``save_weights``.
+
+    Raises:
+        WeightsError: missing, not safetensors, or without a record in its header.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such weights file; see sargan models list, or train one with sargan train"
+        )
+    try:
+        data = read_content(path)
+        tensors = tensors_in(data)
+        header = text_in(data, HEADER)
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: not a safetensors file ({error}); give a file made by sargan train"
+        ) from error
+    if header is None:
+        raise WeightsError(
+            f"{path}: no sargan record in the file; give a file made by sargan train or models import"
+        )
+    try:
+        values = json.loads(header)
+        # A name that cannot be shown is no fault of the weights: it came from the file's.
+        values["name"] = shown(str(values.get("name", path.stem)))
+        own = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        record = record_from({**values, **own})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise WeightsError(
+            f"{path}: its record is not readable ({error}); train or import it again"
+        ) from error
+    return record, tensors
+
+
+def save_weights(
+    path: Path,
+    tensors: dict[str, Tensor],
+    *,
+    kind: str,
+    description: str,
+    name: str = "",
+    template: Template | None = None,
+    settings: Mapping[str, Any] | None = None,
+    data: str = "",
+    weights_licence: str = "CC BY 4.0",
+) -> WeightsRecord:
+    """Write tensors with their record in the header; return the record for the index.
+
+    The file is written under a temporary name and renamed, so that it is never half there.
+
+    Args:
+        path: a ``.safetensors`` file.
+        tensors: by name.
+        name: name on the command line; empty = the file's name.
+        kind, description, template, settings, data, weights_licence: as of ``WeightsRecord``.
+    """
+    import safetensors.torch
+
+    record = WeightsRecord(
+        name=name or path.stem,
+        file=path.name,
+        kind=kind,
+        sha256="",
+        bytes=0,
+        description=description,
+        template=None if template is None else template.to_json(),
+        settings=dict(settings or {}),
+        weights_licence=weights_licence,
+        data=data,
+    )
+    values = asdict(record)
+    # What only the written file can tell.
+    for own in ("file", "sha256", "bytes"):
+        values.pop(own)
+    content = safetensors.torch.save(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        metadata={HEADER: json.dumps(values, ensure_ascii=False)},
+    )
+    write_atomically(path, content, overwrite=True)
+    return replace(record, sha256=checksum(path), bytes=path.stat().st_size)
+
+
+def add_to_index(folder: Path, record: WeightsRecord) -> None:
+    """Write ``record`` into ``folder/index.json`` in place of the one with its name, or at the end."""
+    known = list(read_index(folder)) if (folder / INDEX).is_file() else []
+    names = [other.name for other in known]
+    if record.name in names:
+        known[names.index(record.name)] = record
+    else:
+        known.append(record)
+    write_index(folder, tuple(known))
+
+
+# No network of this project comes near it; a larger file is not read.
+LARGEST_FILE = 2**30
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        ValueError: larger than ``LARGEST_FILE``.
+        OSError: not readable.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise ValueError(f"larger than {LARGEST_FILE} bytes")
+    return data
+
+
+def tensors_in(data: bytes) -> dict[str, Tensor]:
+    """Return the tensors by name, in the order of the names, on the CPU, in the precision of the file.
+
+    Raises:
+        ValueError: not safetensors, or numbers that are not finite.
+    """
+    import safetensors.torch
+
+    try:
+        tensors = safetensors.torch.load(data)
+        endless = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    except (
+        safetensors.SafetensorError,
+        RuntimeError,
+        KeyError,
+    ) as error:  # also types of number without arithmetic
+        raise ValueError(str(error)) from error
+    if endless:
+        raise ValueError(f"'{shown(endless[0])}' holds numbers that are not finite")
+    return {name: tensors[name] for name in sorted(tensors)}
+
+
+def text_in(data: bytes, key: str) -> str | None:
+    """Return a text of the header of content that ``tensors_in`` could read."""
+    length = int.from_bytes(data[:8], "little")
+    found = (json.loads(data[8 : 8 + length]).get("__metadata__") or {}).get(key)
+    return found if isinstance(found, str) else None
