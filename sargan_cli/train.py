@@ -150,6 +150,13 @@ def train(
             "may change.",
         ),
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace an earlier run in --out once the new one is whole, or the file of --pack.",
+        ),
+    ] = False,
     adversarial_from: Annotated[
         int | None,
         typer.Option(
@@ -181,7 +188,11 @@ def train(
         int, typer.Option("--sheet-every", min=1, help="Steps between two sample sheets.")
     ] = 250,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and the expected time, and stop.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the plan and the expected time of the steps, and stop; nothing is written.",
+        ),
     ] = False,
     pack: Annotated[
         Path | None,
@@ -197,6 +208,7 @@ def train(
         typer.Option("--cache", metavar="FOLDER", help="Where crops are kept.", show_default=False),
     ] = None,
     landmarks: options.Landmarks = "auto",
+    max_pixels: options.MaxPixels = None,
     device: options.Device = "auto",
     precision: Annotated[
         Literal["fp32", "bf16"], typer.Option("--precision", help="Number format of the networks.")
@@ -211,6 +223,8 @@ def train(
     """
     if form == "painted" and model != "aipgan":
         raise UsageError("--form painted: only aipgan has it; see --model")
+    if pack is not None and model != "sargan":
+        raise UsageError("--pack: only the crops of --model sargan can be packed")
     request = TrainRequest(
         data=tuple(data or ()),
         out=out or Path("runs", model),
@@ -229,6 +243,7 @@ def train(
         scaling=scaling,
         penalty=penalty,
         resume=resume,
+        overwrite=overwrite,
         adversarial_from=adversarial_from,
         start=start,
         seed=seed,
@@ -239,6 +254,7 @@ def train(
         pack=pack,
         cache=cache,
         landmarks=landmarks,
+        max_pixels=max_pixels,
         device=device,
         precision=precision,
     )

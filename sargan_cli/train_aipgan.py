@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sargan_cli.console import Console, print_path
-from sargan_cli.train_request import STEPS, TrainRequest, say_skipped, step_teller
+from sargan_cli.train_request import STEPS, TrainRequest, run_place, say_plan, say_skipped, step_teller
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
     from sargan_core.models.aipgan.network import AipganSettings
-    from sargan_core.models.aipgan.run import TransferOptions, TransferSession
+    from sargan_core.models.aipgan.run import TransferOptions
 
 FORMS = ("displaced", "painted")
 IDEAS = ("attention", "intrinsic", "bilinear")
@@ -27,14 +27,16 @@ def train_aipgan(request: TrainRequest, console: Console) -> None:
     from sargan_core.training.run_folder import WEIGHTS
 
     options = _options(request)
-    with console.counting("preparing") as progress:
-        session = TransferSession(options, request.out, request.cache, progress)
-    say_skipped(session.skipped, console)
     if request.dry_run:
-        for line in _plan_lines(session):
-            console.note(line)
+        from sargan_core.training.plans import plan_aipgan
+
+        say_plan(plan_aipgan(options, request.run_folder()), request, console)
         return
-    session.run(step_teller(options.loop, console))
+    with run_place(request, console) as folder:
+        with console.counting("preparing") as progress:
+            session = TransferSession(options, folder, request.cache, progress)
+        say_skipped(session.skipped, console)
+        session.run(step_teller(options.loop, console))
     if session.fabric.is_global_zero:
         print_path(request.out / WEIGHTS)
 
@@ -46,7 +48,7 @@ def _options(request: TrainRequest) -> TransferOptions:
     from sargan_core.training.loop import LoopSettings
 
     if request.resume:
-        options = read_transfer_options(request.out)
+        options = read_transfer_options(request.run_folder())
         loop = replace(options.loop, resume=True, steps=request.steps or options.loop.steps)
         data = tuple(map(str, request.data)) or options.data
         return replace(options, loop=loop, device=request.device, data=data)
@@ -64,6 +66,7 @@ def _options(request: TrainRequest) -> TransferOptions:
         landmarks=request.landmarks,
         device=request.device,
         start=str(request.start or ""),
+        max_pixels=request.pixel_limit(),
     )
 
 
@@ -91,17 +94,3 @@ def _changes(request: TrainRequest) -> dict[str, Any]:
         "squared_until": None if request.start is None else 0,
     }
     return {name: value for name, value in changes.items() if value is not None}
-
-
-def _plan_lines(session: TransferSession) -> list[str]:
-    from sargan_core.training.loop import measure
-
-    options, task = session.options, session.task
-    seconds = measure(task, options.loop.steps)
-    parameters = sum(value.numel() for value in task.network.inference_parameters())
-    minutes = options.loop.steps * seconds / 60
-    return [
-        f"network: {parameters:,} parameters in use, {options.training.network.size} px",
-        f"triples: {len(session.bank.triples):,} of {session.bank.people} people",
-        f"steps: {options.loop.steps:,}, measured {seconds:.2f} s each, so about {minutes:.0f} min",
-    ]

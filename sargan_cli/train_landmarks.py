@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from sargan_cli.console import Console, print_path
-from sargan_cli.train_request import TrainRequest, say_skipped
+from sargan_cli.train_request import TrainRequest, check_no_resume, run_place, say_plan, say_skipped
 
 
 def train_landmarks(request: TrainRequest, console: Console) -> None:
-    """Train a landmark network and print the path of its weights."""
-    from sargan_core.models.landmarks.run import train_landmarks_run
+    """Train a landmark network and print the path of its weights; or only say the plan."""
+    from sargan_core.models.landmarks.run import WEIGHTS, train_landmarks_run
 
     data = request.photos()
-    with console.counting("training") as progress:
-        path, skipped = train_landmarks_run(data, request.out, test_fraction=request.test, progress=progress)
+    check_no_resume(request, "the landmark network")
+    if request.dry_run:
+        from sargan_core.training.plans import plan_landmarks
+
+        say_plan(plan_landmarks(data, request.test), request, console)
+        return
+    with (
+        run_place(request, console, at_once=True) as folder,
+        console.counting("training") as progress,
+    ):
+        _, skipped = train_landmarks_run(
+            data,
+            folder,
+            test_fraction=request.test,
+            progress=progress,
+            max_pixels=request.pixel_limit(),
+        )
     say_skipped(skipped, console)
-    print_path(path)
+    print_path(request.out / WEIGHTS)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sargan_cli.console import Console, print_path
-from sargan_cli.train_request import STEPS, TrainRequest, say_skipped, step_teller
+from sargan_cli.train_request import STEPS, TrainRequest, run_place, say_plan, say_skipped, step_teller
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
     from sargan_core.models.sargan.recipes import SarganTraining
-    from sargan_core.models.sargan.run import RunOptions, TrainingPlan
+    from sargan_core.models.sargan.run import RunOptions
 
 
 def train_sargan(request: TrainRequest, console: Console) -> None:
@@ -21,17 +21,19 @@ def train_sargan(request: TrainRequest, console: Console) -> None:
     from sargan_core.training.run_folder import WEIGHTS
 
     options = _options(request)
-    if request.pack is not None:
-        _pack(options, request.pack, request.cache, console)
-        return
-    with console.counting("cropping") as progress:
-        session = TrainingSession(options, request.out, request.cache, progress)
-    say_skipped(session.skipped, console)
     if request.dry_run:
-        for line in plan_lines(session.plan(), options):
-            console.note(line)
+        from sargan_core.training.plans import plan_sargan
+
+        say_plan(plan_sargan(options, request.run_folder()), request, console)
         return
-    session.run(step_teller(options.loop, console))
+    if request.pack is not None:
+        _pack(options, request, request.pack, console)
+        return
+    with run_place(request, console) as folder:
+        with console.counting("cropping") as progress:
+            session = TrainingSession(options, folder, request.cache, progress)
+        say_skipped(session.skipped, console)
+        session.run(step_teller(options.loop, console))
     if session.fabric.is_global_zero:
         print_path(request.out / WEIGHTS)
 
@@ -42,7 +44,7 @@ def _options(request: TrainRequest) -> RunOptions:
     from sargan_core.training.loop import LoopSettings
 
     if request.resume:
-        options = read_options(request.out)
+        options = read_options(request.run_folder())
         loop = replace(options.loop, resume=True, steps=request.steps or options.loop.steps)
         data = tuple(map(str, request.data)) or options.data
         return replace(options, loop=loop, device=request.device, data=data)
@@ -60,6 +62,7 @@ def _options(request: TrainRequest) -> RunOptions:
         precision=request.precision,
         start=str(request.start or ""),
         refine=request.refine or "",
+        max_pixels=request.pixel_limit(),
     )
 
 
@@ -82,31 +85,12 @@ def _recipe(request: TrainRequest) -> SarganTraining:
     return training
 
 
-def _pack(options: RunOptions, file: Path, cache: Path | None, console: Console) -> None:
+def _pack(options: RunOptions, request: TrainRequest, file: Path, console: Console) -> None:
     from sargan_core.models.sargan.run import pack
 
     if file.suffix != ".safetensors":
         raise UsageError(f"--pack {file}: give a name that ends in .safetensors")
     with console.counting("cropping") as progress:
-        skipped = pack(options, file, cache, progress)
+        skipped = pack(options, file, request.cache, progress, overwrite=request.overwrite)
     say_skipped(skipped, console)
     print_path(file)
-
-
-def plan_lines(plan: TrainingPlan, options: RunOptions) -> list[str]:
-    """Return the plan of a run as lines for people."""
-    training = options.training
-    minutes = plan.seconds / 60
-    pairs = [f"  {name}: {count}" for name, count in plan.pairs.items()]
-    networks = ", ".join(f"{name} {count:,} parameters" for name, count in plan.parameters.items())
-    return [
-        f"people: {plan.people} to train on, {plan.held_out} held out",
-        f"crops to train on: {plan.crops:,} of {training.generator.size} px",
-        f"pairs to train on: {sum(plan.pairs.values()):,}",
-        *pairs,
-        f"networks: {training.generator.arch}, {networks}"
-        + (f", refines {options.refine}" if options.refine else ""),
-        f"recipe: {training.recipe}, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
-        f"steps to make: {plan.steps:,}, measured {plan.step_seconds:.2f} s each, so about "
-        f"{minutes / 60:.1f} h" + (f" ({minutes:.0f} min)" if minutes < 120 else ""),
-    ]

@@ -25,7 +25,7 @@ from sargan_core.errors import NoFaceError, PhotoError, WeightsError
 from sargan_core.faces.align import Alignment, align, extract, similarity, to_square
 from sargan_core.faces.face import Face, RestShape, Template
 from sargan_core.models.landmarks.network import face_finder
-from sargan_core.photo.photo import read_photo
+from sargan_core.photo.photo import MAX_PIXELS, read_photo
 from sargan_core.weights import find_record
 
 # Part of every cache key: raise it when a change below changes what a crop looks like.
@@ -72,6 +72,7 @@ class Cropper:
         finder: what finds faces, instead of ``FaceFinder(landmarks)``; its finds are cached under its class's
             name and ``landmarks``.
         rest: estimates the neutral face's landmarks for ``spline`` templates, see ``align``.
+        max_pixels: refuse photos of more pixels.
 
     Raises:
         WeightsError: the landmark network's weights are missing (when the first face is looked for).
@@ -86,12 +87,14 @@ class Cropper:
         cache: Path | None = None,
         finder: Finder | None = None,
         rest: RestShape | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.template = template
         self._kind = landmarks
         self._known_first = known_first
         self._finder = finder
         self._rest = rest
+        self._max_pixels = max_pixels
         self._finder_key = _finder_key(landmarks, finder)
         self._cache = ArrayCache(cache or default_cache())
         self._checksums: dict[Path, str] = {}
@@ -218,7 +221,7 @@ class Cropper:
     def _pixels(self, path: Path) -> Pixels:
         # A photo is looked at several times in a row: for its face, its own crop, its partner's crop.
         if self._last is None or self._last[0] != path:
-            self._last = path, read_photo(path).pixels
+            self._last = path, read_photo(path, max_pixels=self._max_pixels).pixels
         return self._last[1]
 
 

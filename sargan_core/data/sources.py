@@ -100,9 +100,11 @@ def read_sources(folders: Sequence[Path | str], *, every_view: bool = False) -> 
 def _read(root: Path, name: str, every_view: bool) -> Iterator[Sample | Skipped]:
     if root.is_file():
         if root.suffix.lower() != ".csv":
-            raise DataError(f"{root}: neither a folder nor a CSV file; accepted: {LAYOUTS}")
+            raise _no_source(root)
         yield from read_csv_list(root, name)
         return
+    if not root.is_dir():
+        raise _no_source(root)
     lists = [file for file in sorted(root.glob("*.csv")) if is_csv_list(file)]
     if lists:
         for table in lists:
@@ -124,6 +126,10 @@ def _read(root: Path, name: str, every_view: bool) -> Iterator[Sample | Skipped]
             yield Skipped(file, "not an image file")
         else:
             yield _read_image(file, root, name, every_view)
+
+
+def _no_source(root: Path) -> DataError:
+    return DataError(f"{root}: neither a folder nor a CSV file; accepted: {LAYOUTS}")
 
 
 def _read_shared(file: Path, home: Path, known: SharedSet) -> Sample | Skipped:

@@ -12,6 +12,7 @@ from typing import Any
 from sargan_core.data.samples import Sample
 from sargan_core.errors import DataError
 from sargan_core.photo.content import read_settings
+from sargan_core.photo.files import write_text
 
 # Name of the file in a run folder.
 SPLIT = "split.json"
@@ -99,7 +100,7 @@ def _share(group: list[str], fraction: float) -> list[str]:
 
 
 def write_split(split: Split, path: Path) -> None:
-    """Write ``split`` as JSON."""
+    """Write ``split`` as JSON, over an earlier one; PhotoError if it cannot be written."""
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -107,7 +108,7 @@ def write_split(split: Split, path: Path) -> None:
         "train": list(split.train),
         "test": list(split.test),
     }
-    path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_split(path: Path) -> Split:

@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sargan_core.errors import OutputExistsError, PhotoError
@@ -111,6 +111,30 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> Non
     """Write bytes to a file that appears whole or not at all; errors as for ``replacing``."""
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
         file.write(data)
+
+
+def check_writable(path: Path, *, overwrite: bool = False) -> None:
+    """Raise at once what ``replacing`` would raise for ``path`` before its block."""
+    with suppress(_Checked), replacing(path, overwrite=overwrite):
+        raise _Checked
+
+
+class _Checked(Exception):
+    """Ends a block of ``replacing`` without a file."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8 text, over an earlier one; PhotoError as for ``replacing``."""
+    write_atomically(path, text.encode("utf-8", "surrogateescape"), overwrite=True)
+
+
+@contextmanager
+def explaining(path: Path) -> Iterator[None]:
+    """Say in one line why ``path`` cannot be written, whatever the system calls it; PhotoError as for ``replacing``."""
+    try:
+        yield
+    except OSError as error:
+        raise _explained(error, path) from error
 
 
 def _exists(path: Path) -> OutputExistsError:

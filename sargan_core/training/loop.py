@@ -17,8 +17,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from sargan_core.errors import TrainingError, UsageError
-from sargan_core.training.run_folder import WEIGHTS, RunFolder
+from sargan_core.errors import PhotoError, TrainingError, UsageError
+from sargan_core.training.checks import check_counts
+from sargan_core.training.run_folder import CHECKPOINT, WEIGHTS, RunFolder, damaged
 
 
 class TrainingTask(Protocol):
@@ -61,6 +62,16 @@ class LoopSettings:
     checkpoint_every: int = 100
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        check_counts(
+            {
+                "--steps": self.steps,
+                "log_every": self.log_every,
+                "--sheet-every": self.sheet_every,
+                "--checkpoint-every": self.checkpoint_every,
+            }
+        )
+
 
 def step_random(seed: int, step: int, rank: int = 0) -> torch.Generator:
     """Return the CPU generator of one step of one process.
@@ -91,7 +102,8 @@ def train(
         The number of the last step made.
 
     Raises:
-        TrainingError: a loss is not finite (the last checkpoint stays), or there is nothing to resume.
+        TrainingError: a loss is not finite or a file cannot be written (the last checkpoint stays), or there is
+            nothing to resume.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the checkpoint of the finished step is written before.
     """
     step = _resume(task, folder) if settings.resume else 0
@@ -102,47 +114,63 @@ def train(
             losses = {name: float(value) for name, value in task.step(step).items()}
             for name, value in losses.items():
                 if not math.isfinite(value):
-                    raise TrainingError(
-                        f"step {step}: {name} is {value}; resume from {folder.path} with a lower --rate"
-                    )
+                    raise TrainingError(f"step {step}: {name} is {value}; start again with a lower --rate")
                 collected.setdefault(name, []).append(value)
             if on_step is not None:
                 on_step(step, losses)
             last = step == settings.steps or stop.is_set()
-            if step % settings.log_every == 0 or last:
-                folder.write_metrics(step, {name: sum(v) / len(v) for name, v in collected.items()})
-                collected.clear()
-            if step % settings.sheet_every == 0 or last:
-                folder.write_sheet(step, task.sheet())
-            if step % settings.checkpoint_every == 0 or last:
-                folder.write_checkpoint({"step": step, "task": task.state(), "random": torch.get_rng_state()})
-                task.export(folder.path / weights)
+            with _written(step, folder):
+                if step % settings.log_every == 0 or last:
+                    folder.write_metrics(step, {name: sum(v) / len(v) for name, v in collected.items()})
+                    collected.clear()
+                if step % settings.sheet_every == 0 or last:
+                    folder.write_sheet(step, task.sheet())
+                if step % settings.checkpoint_every == 0 or last:
+                    state = {"step": step, "task": task.state(), "random": torch.get_rng_state()}
+                    folder.write_checkpoint(state)
+                    task.export(folder.path / weights)
     folder.close()
     if stop.is_set():
         raise KeyboardInterrupt
     return step
 
 
-def measure(task: TrainingTask, last: int) -> float:
+def measure(task: TrainingTask, last: int, most: float = 5.0) -> float:
     """Return the mean seconds of five steps up to step ``last``, after one to warm up; it spends the task.
 
     The late steps count, because losses that start later make them dearer; five, because a recipe may do more
-    in every fifth.
+    in every fifth. Where they are slow, fewer are made: none begins after ``most`` seconds.
     """
     first = max(1, last - 4)
+    began = time.perf_counter()
     task.step(first)
     start = time.perf_counter()
-    for step in range(first, first + 5):
-        task.step(step)
-    return (time.perf_counter() - start) / 5
+    made = 0
+    while made < 5 and time.perf_counter() - began < most:
+        task.step(first + made)
+        made += 1
+    return (time.perf_counter() - start) / made if made else start - began
 
 
 def _resume(task: TrainingTask, folder: RunFolder) -> int:
     state = folder.read_checkpoint()
-    task.load_state(state["task"])
-    torch.set_rng_state(state["random"])
+    try:
+        task.load_state(state["task"])
+        torch.set_rng_state(state["random"])
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise damaged(folder.path / CHECKPOINT, error) from error
     folder.cut_metrics(int(state["step"]))
     return int(state["step"])
+
+
+@contextmanager
+def _written(step: int, folder: RunFolder) -> Iterator[None]:
+    """Say of a file that cannot be written at which step that was, and that the run can go on later."""
+    try:
+        yield
+    except PhotoError as error:
+        later = "; --resume goes on from the last checkpoint" if (folder.path / CHECKPOINT).is_file() else ""
+        raise TrainingError(f"step {step}: {error}{later}") from error
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,37 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sargan_core.photo.files import replacing
+
 # What reading a file raises, and building something of its content, where it is no such file.
 UNREADABLE = (OSError, KeyError, TypeError, ValueError, IndexError, RecursionError, SafetensorError)
 
 
-def write_pack(path: Path, tensors: Mapping[str, Tensor], described: Mapping[str, Any]) -> None:
-    """Write tensors, and plain values that describe them, as one file."""
+def write_pack(
+    path: Path, tensors: Mapping[str, Tensor], described: Mapping[str, Any], *, overwrite: bool = True
+) -> None:
+    """Write tensors, and plain values that describe them, as one file that appears whole or not at all.
+
+    Raises:
+        OutputExistsError: the file exists and ``overwrite`` is false.
+        PhotoError: it cannot be written.
+    """
     # Copies, because tensors that share memory are refused.
     copies = {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    save_file(copies, path, {name: json.dumps(value) for name, value in described.items()})
+    with replacing(path, overwrite=overwrite) as temporary:
+        try:
+            save_file(copies, temporary, {name: json.dumps(value) for name, value in described.items()})
+        except SafetensorError as error:
+            # The number of the system's error is the last thing it says.
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
 
 
 def read_pack(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the values of a file that ``write_pack`` wrote; raises one of ``UNREADABLE``."""
+    if not path.is_file():
+        # Opening a named pipe would wait for a writer.
+        raise OSError("no such file" if not path.exists() else "not a regular file")
     with safe_open(path, framework="pt") as stream:
         described = {name: json.loads(value) for name, value in (stream.metadata() or {}).items()}
         return {name: stream.get_tensor(name) for name in stream.keys()}, described  # noqa: SIM118

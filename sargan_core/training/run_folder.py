@@ -8,17 +8,22 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sargan_core.errors import TrainingError, UsageError
+from sargan_core.errors import DataError, TrainingError, UsageError
 from sargan_core.photo.content import read_settings
-from sargan_core.photo.files import replacing, write_atomically
+from sargan_core.photo.files import explaining, replacing, write_atomically
 from sargan_core.photo.lines import check_ours
+from sargan_core.training.checks import check_types
 from sargan_core.weights import WeightsRecord
+
+if TYPE_CHECKING:
+    from sargan_core.training.events import EventFile
+
 
 OPTIONS = "options.json"
 
@@ -35,16 +40,8 @@ WEIGHTS = "generator.safetensors"
 Options = TypeVar("Options")
 
 
-def check_unused(path: Path) -> None:
-    """Raise what keeps a new run out of a folder.
-
-    Raises:
-        UsageError: another run lies there.
-    """
-    if (path / OPTIONS).is_file():
-        raise UsageError(
-            f"{path}: already holds a run; go on with --resume, or name another folder with --out"
-        )
+# What building settings of a damaged file raises.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -> Options:
@@ -54,12 +51,35 @@ def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -
         TrainingError: there are none, or they are not readable.
     """
     path = folder / OPTIONS
+    if not path.is_file():
+        raise TrainingError(f"{path}: no options of a run to resume; check --out, or start without --resume")
     try:
-        return build(json.loads(read_settings(path)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        options = build(json.loads(read_settings(path)))
+        check_types(options)
+    except (*_UNREADABLE, OSError, DataError, UsageError) as error:
         raise TrainingError(
-            f"{path}: no readable options of a run ({error}); start without --resume"
+            f"{path}: no readable options of a run ({_cause(error)}); start without --resume"
         ) from error
+    return options
+
+
+def finished_steps(folder: Path, steps: int) -> int:
+    """Return how many steps the run of a folder has made, before anything is prepared to go on with it.
+
+    Args:
+        folder: the run folder.
+        steps: number of the last step that is wanted.
+
+    Raises:
+        TrainingError: there is no checkpoint, or it is damaged.
+        UsageError: the run has gone further than that.
+    """
+    done = int(RunFolder(folder, False).read_checkpoint()["step"])
+    if done > steps:
+        raise UsageError(
+            f"--steps {steps}: {folder} has made {done} steps already; name a later one to go on"
+        )
+    return done
 
 
 class RunFolder:
@@ -76,10 +96,11 @@ class RunFolder:
     def __init__(self, path: Path, writes: bool = True) -> None:
         self.path = path
         self._writes = writes
-        self._events: Any = None
+        self._events: EventFile | None = None
         if writes:
             check_ours(path / METRICS, ("step",), "metrics of a training run")
-            path.mkdir(parents=True, exist_ok=True)
+            with explaining(path):
+                path.mkdir(parents=True, exist_ok=True)
 
     def write_options(self, options: Any) -> None:
         """Write a settings dataclass as ``options.json``."""
@@ -99,15 +120,15 @@ class RunFolder:
         """Append one line to ``metrics.jsonl`` and the same values to the TensorBoard events."""
         if not self._writes:
             return
-        with (self.path / METRICS).open("a", encoding="utf-8") as stream:
+        path = self.path / METRICS
+        with explaining(path), path.open("a", encoding="utf-8") as stream:
             values = {name: round(value, 6) for name, value in metrics.items()}
             stream.write(json.dumps({"step": step, **values}) + "\n")
         if self._events is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from sargan_core.training.events import EventFile
 
-            self._events = SummaryWriter(str(self.path), purge_step=step)
-        for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+            self._events = EventFile(self.path, step)
+        self._events.write(step, metrics)
 
     def write_sheet(self, step: int, sheet: Tensor) -> None:
         """Write a (3, H, W) uint8 sheet as ``sheet-STEP.png``."""
@@ -119,8 +140,10 @@ class RunFolder:
     def write_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace ``checkpoint.pt``; an interruption leaves the old one whole."""
         if self._writes:
-            with replacing(self.path / CHECKPOINT, overwrite=True) as temporary:
-                torch.save(state, temporary)
+            path = self.path / CHECKPOINT
+            # Through a stream, because for a name torch says of a full disk only that a position is unexpected.
+            with replacing(path, overwrite=True) as temporary, temporary.open("wb") as stream:
+                torch.save(state, stream)
 
     def read_checkpoint(self) -> dict[str, Any]:
         """Return the state that ``write_checkpoint`` saved, on the CPU.
@@ -133,14 +156,31 @@ class RunFolder:
             raise TrainingError(f"{path}: no checkpoint to resume from; start without --resume")
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state["step"], int) or state["step"] < 1:
+                raise ValueError(f"step {state['step']!r}")
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise TrainingError(f"{path}: cannot be read ({error}); start the run again") from error
+            raise damaged(path, error) from error
         return state
 
     def close(self) -> None:
-        """Write out what the event writer still holds."""
+        """Close the file of events."""
         if self._events is not None:
             self._events.close()
+            self._events = None
+
+
+def damaged(checkpoint: Path, error: Exception) -> TrainingError:
+    """Return the error that says of a checkpoint that it cannot be gone on with."""
+    return TrainingError(
+        f"{checkpoint}: cannot be read ({_cause(error)}); start the run again with --overwrite"
+    )
+
+
+def _cause(error: Exception) -> str:
+    """Return the beginning of what a library says of a file, which may be pages."""
+    said = str(error) if isinstance(error, OSError | ValueError | UsageError | DataError) else repr(error)
+    first = said.strip().splitlines()[0] if said.strip() else type(error).__name__
+    return first if len(first) <= 160 else f"{first[:160]}…"
 
 
 def _step_of(line: bytes) -> float:

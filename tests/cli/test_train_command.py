@@ -6,45 +6,29 @@ from pathlib import Path
 
 import pytest
 import torch
+from train_samples import SIZE, arguments, write_pack
 
 from sargan_cli.__main__ import main
 from sargan_core.models.aipgan.network import AipganSettings
 from sargan_core.models.aipgan.recipe import paired_recipe
 from sargan_core.models.aipgan.run import TransferOptions
 from sargan_core.models.registry import load_model
-from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template
+from sargan_core.models.sargan.data import CropPairs
 from sargan_core.models.sargan.model import mouth_window
 from sargan_core.training.loop import LoopSettings
-
-SIZE = 64
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    random = torch.Generator().manual_seed(5)
-    crops = torch.randint(0, 256, (21, 3, SIZE, SIZE), generator=random, dtype=torch.uint8)
-    persons = tuple(f"p{index // 7}" for index in range(21))
-    pairs = torch.tensor([(7 * p + 4, 7 * p + label) for p in range(3) for label in range(7)])
-    ones = torch.ones(len(pairs))
-    labels = torch.arange(7).repeat(3)
-    data = CropPairs(
-        crops, persons, labels, pairs, ones, ones, face_mask(SIZE), sargan_template(SIZE), held_out=("p0",)
-    )
-    file = tmp_path_factory.mktemp("data") / "pack.safetensors"
-    data.save(file)
-    return file
-
-
-def arguments(packed: Path, out: Path, *more: str) -> list[str]:
-    small = ["--size", str(SIZE), "--width", "4", "--batch", "2", "--device", "cpu"]
-    return ["train", "--data", str(packed), "--out", str(out), *small, *more]
+    return write_pack(tmp_path_factory.mktemp("data") / "pack.safetensors")
 
 
 def test_dry_run_prints_the_plan_and_leaves_nothing(packed: Path, tmp_path: Path, capsys):
     assert main(arguments(packed, tmp_path / "run", "--steps", "20", "--dry-run")) == 0
     plan = capsys.readouterr().err
     assert "2 to train on, 1 held out" in plan
-    assert "14 of 64 px" in plan
+    assert "pictures to train on: 14: angry 2, disgusted 2" in plan
+    assert "crops of 64 px" in plan
     assert "steps to make: 20" in plan
     assert not (tmp_path / "run").exists()
 
@@ -116,6 +100,7 @@ def test_what_cannot_be_refined_is_said(name: str, packed: Path, tmp_path: Path,
 def test_a_transfer_goes_on_where_the_call_says(tmp_path: Path, capsys):
     options = TransferOptions(("photos",), paired_recipe(AipganSettings()), LoopSettings(), device="cpu")
     (tmp_path / "options.json").write_text(json.dumps(asdict(options)))
+    torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     again = ["train", "--model", "aipgan", "--resume", "--out", str(tmp_path)]
     assert main([*again, "--device", "mps"]) == 2
     assert "mps" in capsys.readouterr().err

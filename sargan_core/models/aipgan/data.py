@@ -17,7 +17,7 @@ from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, points_in_crop
 from sargan_core.data.samples import SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sets import LONDON
-from sargan_core.errors import DataError
+from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.faces.face import Template
 from sargan_core.progress import Progress
@@ -112,7 +112,10 @@ def shape_template(size: int, samples: Sequence[Sample], cropper: Callable[[Temp
     neutral = [sample for sample in samples if sample.expression is Expression.NEUTRAL]
     photographs = [sample for sample in neutral if sample.source != SYNTH]
     for sample in photographs or neutral:
-        landmarks = finder.align(sample).landmarks
+        try:
+            landmarks = finder.align(sample).landmarks
+        except (PhotoError, NoFaceError):
+            continue  # left out again, and said, when the photos are cut
         if landmarks is not None:
             shapes.append(landmarks.astype(np.float64))
     if not shapes:
@@ -186,7 +189,10 @@ def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
         DataError: only one person.
     """
     if len(set(crops.persons.tolist())) < 2:
-        raise DataError("only one person; an expression is carried from one person to another")
+        raise DataError(
+            "only one person with a usable neutral photo and another one; an expression is carried from one person to "
+            "another, so add people"
+        )
     rng = np.random.default_rng(seed)
     motions = (crops.motions[:, INNER] / crops.template.size).reshape(len(crops), -1)
     rendered = np.asarray(crops.sources == SYNTH)

@@ -8,6 +8,7 @@ from typing import Any
 from sargan_core.models.aipgan.network import AipganSettings
 from sargan_core.models.sargan.generator import DiscriminatorSettings
 from sargan_core.training.augment import NONE, AugmentSettings
+from sargan_core.training.checks import check_counts, check_rate, check_seed
 
 # What a reference and a target go through, each by its own draw; where they lie in the crop must stay.
 COLOURS = AugmentSettings(
@@ -75,6 +76,11 @@ class AipganTraining:
     self_share: float = 0.1
     augment: AugmentSettings = NONE
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+        check_seed(self.seed)
+        check_counts({"--batch": self.batch, "--adversarial-from": self.adversarial_from})
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AipganTraining:

@@ -15,10 +15,10 @@ from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
-from sargan_core.errors import NoFaceError, PhotoError, UsageError
+from sargan_core.errors import NoFaceError, PhotoError, UsageError, WeightsError
 from sargan_core.models.aipgan.bank import TransferBank, make_bank
 from sargan_core.models.aipgan.data import draw_triples, expression_crops, shape_template
-from sargan_core.models.aipgan.model import AipganModel, TransferSettings, build_aipgan, save_aipgan
+from sargan_core.models.aipgan.model import KIND, AipganModel, TransferSettings, build_aipgan, save_aipgan
 from sargan_core.models.aipgan.network import AipganNetwork
 from sargan_core.models.aipgan.recipe import AipganTraining
 from sargan_core.models.aipgan.task import AipganTask
@@ -31,9 +31,11 @@ from sargan_core.models.aipgan.train_parts import (
     train_lids,
     train_neutral,
 )
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
+from sargan_core.training.checks import check_aipgan, check_test_fraction
 from sargan_core.training.loop import LoopSettings, make_fabric, train
-from sargan_core.training.run_folder import RunFolder, check_unused, read_run_options
+from sargan_core.training.run_folder import RunFolder, finished_steps, read_run_options
 from sargan_core.weights import open_weights
 
 # What is prepared once for a run and read again by it: neutral network and shading, triples of both sides.
@@ -42,6 +44,10 @@ PARTS, BANK, HELD_OUT = "parts.safetensors", "bank.safetensors", "held-out.safet
 
 # Side of the crops in use; the network sees them reduced to its own size.
 CROP = 256
+
+
+# Least side of the crops that are prepared.
+LEAST_SIZE = 128
 
 
 # Triples of people left out.
@@ -62,6 +68,7 @@ class TransferOptions:
         landmarks: what finds landmarks where the data bring none.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         start: a weights file whose network to start from, of any crop size; empty = none.
+        max_pixels: photos of more pixels are left out.
     """
 
     data: tuple[str, ...]
@@ -73,6 +80,7 @@ class TransferOptions:
     landmarks: str = "auto"
     device: str = "auto"
     start: str = ""
+    max_pixels: int = MAX_PIXELS
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TransferOptions:
@@ -109,7 +117,9 @@ class TransferSession:
 
     Raises:
         DataError: the data does not hold what training needs.
-        UsageError: the run folder is in use by another run, or the weights to start from do not fit.
+        TrainingError: there is nothing to resume.
+        UsageError: the sizes do not fit the network, the device is not there, the weights to start from do not fit, or
+            the run to resume has gone further than asked.
         WeightsError: the weights to start from cannot be read.
     """
 
@@ -123,9 +133,11 @@ class TransferSession:
         self.options = options
         self.out = out
         self.skipped: tuple[Skipped, ...] = ()
+        check_options(options)
         self.fabric = make_fabric(options.device, "fp32")
-        if self.fabric.is_global_zero and not options.loop.resume:
-            check_unused(out)
+        if options.loop.resume:
+            finished_steps(out, options.loop.steps)
+        start = load_start(options)
         out.mkdir(parents=True, exist_ok=True)
         if not (out / HELD_OUT).is_file():
             self.skipped = tuple(self._prepare(cache, progress))
@@ -137,7 +149,7 @@ class TransferSession:
             TransferBank.load(out / HELD_OUT),
             self.fabric,
             self._export,
-            self._start(),
+            start,
         )
 
     def _prepare(self, cache: Path | None, progress: Progress) -> list[Skipped]:
@@ -148,9 +160,15 @@ class TransferSession:
         train_samples, test_samples = split.apply(sources.samples)
 
         def cropper_of(template: Any) -> Cropper:
-            return Cropper(template, landmarks=options.landmarks, known_first=True, cache=cache)
+            return Cropper(
+                template,
+                landmarks=options.landmarks,
+                known_first=True,
+                cache=cache,
+                max_pixels=options.max_pixels,
+            )
 
-        template = shape_template(max(128, options.training.network.size), train_samples, cropper_of)
+        template = shape_template(max(LEAST_SIZE, options.training.network.size), train_samples, cropper_of)
         crops, skipped = expression_crops(train_samples, cropper_of(template), progress)
         finder = cropper_of(template)
 
@@ -160,7 +178,7 @@ class TransferSession:
             except (PhotoError, NoFaceError):
                 return None
 
-        known, missed = neutral_crops(train_samples, find)
+        known, missed = neutral_crops(train_samples, find, options.max_pixels)
         neutral = train_neutral(
             known, options.neutral, start_neutral(), lambda step, _: progress(step, options.neutral.steps)
         )
@@ -183,20 +201,6 @@ class TransferSession:
         held_out.save(self.out / HELD_OUT)
         return [*sources.skipped, *skipped, *missed]
 
-    def _start(self) -> dict[str, Tensor] | None:
-        options = self.options
-        if not options.start or options.loop.resume:
-            return None
-        record, tensors = open_weights(Path(options.start))
-        other, own = TransferSettings.from_json(record.settings).network, options.training.network
-        if other is None or replace(other, size=own.size) != own:
-            raise UsageError(f"--start {options.start}: holds {other}, asked for is {own}")
-        state = AipganNetwork(own).state_dict()
-        for name, tensor in tensors.items():
-            if name.startswith("network."):
-                state[name.removeprefix("network.")] = tensor.float()
-        return state
-
     def _export(self, network: AipganNetwork, path: Path) -> None:
         form = "displaced" if network.settings.residual else "painted"
         parts = self.parts
@@ -211,3 +215,35 @@ class TransferSession:
         folder = RunFolder(self.out, self.fabric.is_global_zero)
         folder.write_options(replace(self.options, loop=replace(self.options.loop, resume=False)))
         return train(self.task, self.options.loop, folder, on_step)
+
+
+def check_options(options: TransferOptions) -> None:
+    """Raise UsageError for options that cannot be trained with, before any photo is read."""
+    check_aipgan(options.training.network)
+    check_test_fraction(options.test_fraction)
+
+
+def load_start(options: TransferOptions) -> dict[str, Tensor] | None:
+    """Return the weights to start from, None where they are random or those of a checkpoint.
+
+    Raises:
+        WeightsError: they cannot be read, or are no transfer network's.
+        UsageError: they are of another network.
+    """
+    if not options.start or options.loop.resume:
+        return None
+    record, tensors = open_weights(Path(options.start))
+    if record.kind != KIND:
+        raise WeightsError(
+            f"{options.start}: holds a {record.kind}, not a transfer network; see sargan models list"
+        )
+    build_aipgan(record, tensors)
+    other, own = TransferSettings.from_json(record.settings).network, options.training.network
+    if other is None or replace(other, size=own.size) != own:
+        raise UsageError(f"--start {options.start}: holds {other}, asked for is {own}")
+    # What only training reads is not in the file and starts anew.
+    state = AipganNetwork(own).state_dict()
+    for name, tensor in tensors.items():
+        if name.startswith("network."):
+            state[name.removeprefix("network.")] = tensor.float()
+    return state

@@ -32,6 +32,7 @@ from sargan_core.models.aipgan.parts import (
 )
 from sargan_core.models.landmarks.network import SIZE
 from sargan_core.models.landmarks.task import MARGIN, augment, training_crop
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
 
 Points = npt.NDArray[np.float64]
@@ -106,12 +107,15 @@ def neutral_points(sample: Sample, neutral: Sample, find: Find | None = None) ->
     return own, apply_matrix(similarity(rest[list(STABLE)], own[list(STABLE)]), rest)
 
 
-def neutral_crops(samples: Sequence[Sample], find: Find | None = None) -> tuple[NeutralCrops, list[Skipped]]:
+def neutral_crops(
+    samples: Sequence[Sample], find: Find | None = None, max_pixels: int = MAX_PIXELS
+) -> tuple[NeutralCrops, list[Skipped]]:
     """Cut the photos of people whose neutral face is known.
 
     Args:
         samples: photos of people.
         find: finds the landmarks of photos that came without; None = leave them out.
+        max_pixels: photos of more pixels are left out.
 
     Raises:
         DataError: there are none.
@@ -131,7 +135,7 @@ def neutral_crops(samples: Sequence[Sample], find: Find | None = None) -> tuple[
         own, rest = points
         face = face_from_landmarks(own.astype(np.float32))
         try:
-            image, matrix = training_crop(sample.path, anchors(face))
+            image, matrix = training_crop(sample.path, anchors(face), max_pixels)
         except PhotoError as error:
             skipped.append(Skipped(sample.path, str(error)))
             continue

@@ -19,14 +19,18 @@ from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
 from sargan_core.data.sources import read_sources
-from sargan_core.data.split import SPLIT, split_by_person, write_split
+from sargan_core.data.split import SPLIT, read_split, split_by_person, write_split
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge.network import TEMPLATE, Judge
 from sargan_core.models.judge.task import JudgeTask, JudgeTraining, judge_data, moved_pairs
+from sargan_core.photo.files import write_text
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
+from sargan_core.training.augment import AugmentSettings
+from sargan_core.training.checks import check_test_fraction
 from sargan_core.training.loop import LoopSettings, train
-from sargan_core.training.run_folder import RunFolder, card_head, check_unused
+from sargan_core.training.run_folder import RunFolder, card_head, finished_steps, read_run_options
 from sargan_core.weights import WeightsRecord, open_weights
 
 WEIGHTS = "judge.safetensors"
@@ -48,6 +52,13 @@ LIMITS = (
 )
 
 
+def read_judge_training(folder: Path) -> JudgeTraining:
+    """Return how the judge of a run folder is trained; TrainingError if that cannot be read."""
+    return read_run_options(
+        folder, lambda values: JudgeTraining(**{**values, "augment": AugmentSettings(**values["augment"])})
+    )
+
+
 def train_judge(
     folders: Sequence[Path],
     out: Path,
@@ -59,6 +70,7 @@ def train_judge(
     cache: Path | None = None,
     progress: Progress = lambda done, total: None,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[Path, tuple[Skipped, ...]]:
     """Train a judge and write it with its card and its figures on people never trained on.
 
@@ -71,29 +83,32 @@ def train_judge(
         out: run folder; made if it is not there.
         training: how.
         loop: how many steps, and what is written how often; ``resume`` goes on from the folder's checkpoint.
-        test_fraction: part of the people that is held out.
+        test_fraction: part of the people that is held out; a resumed run keeps its own split.
         landmarks: what finds landmarks where the data set brings none.
         cache: the crop cache; None = the user's.
         progress: called with (done, total) while cropping.
         on_step: called after every step with its number and losses.
+        max_pixels: photos of more pixels are left out.
 
     Returns:
         The weights file, and what was left out and why.
 
     Raises:
         DataError: no usable photo, or only one expression.
-        UsageError: the run folder holds a run already.
+        TrainingError: there is nothing to resume.
+        UsageError: options that cannot be trained with, or the run to resume has gone further than asked.
+        PhotoError: the results cannot be written.
     """
-    if not loop.resume:
-        check_unused(out)
+    check_test_fraction(test_fraction)
+    if loop.resume:
+        finished_steps(out, loop.steps)
     sources = read_sources(folders)
     skipped = list(sources.skipped)
-    if len({sample.expression for sample in sources.samples}) < 2:
-        raise DataError(f"{folders[0]}: all photos show one expression; a judge needs several")
-    split = split_by_person(sources.samples, test_fraction)
+    check_expressions(sources.samples, folders[0])
+    split = read_split(out / SPLIT) if loop.resume else split_by_person(sources.samples, test_fraction)
     known, unseen = split.apply(sources.samples)
-    by_data = Cropper(TEMPLATE, landmarks=landmarks, known_first=True, cache=cache)
-    by_finder = Cropper(TEMPLATE, landmarks=landmarks, cache=cache)
+    by_data = Cropper(TEMPLATE, landmarks=landmarks, known_first=True, cache=cache, max_pixels=max_pixels)
+    by_finder = Cropper(TEMPLATE, landmarks=landmarks, cache=cache, max_pixels=max_pixels)
     train_crops = _cut(known, by_data, True, skipped, progress)
     test_crops = _cut(unseen, by_finder, False, skipped, progress) if unseen else train_crops
     names = ", ".join(sorted({sample.source for sample in known}))
@@ -107,10 +122,16 @@ def train_judge(
     figures = held_out_figures(task.judge, test_crops)
     task.export(out / WEIGHTS)
     values = {"temperature": temperature, "figures": [asdict(row) for row in figures]}
-    (out / FIGURES).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_text(out / FIGURES, json.dumps(values, indent=2) + "\n")
     record, _ = open_weights(out / WEIGHTS)
-    (out / CARD).write_text(card(record, figures, training, loop.steps), encoding="utf-8")
+    write_text(out / CARD, card(record, figures, training, loop.steps))
     return out / WEIGHTS, tuple(skipped)
+
+
+def check_expressions(samples: Sequence[Sample], folder: Path) -> None:
+    """Raise DataError if all photos show one expression."""
+    if len({sample.expression for sample in samples}) < 2:
+        raise DataError(f"{folder}: all photos show one expression; a judge needs several")
 
 
 def _cut(

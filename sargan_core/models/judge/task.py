@@ -19,6 +19,7 @@ from sargan_core.data.samples import SYNTH, Pair, Sample, pairs
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.models.judge.network import EMBEDDING, Judge, save_judge
 from sargan_core.training.augment import AugmentSettings, augment
+from sargan_core.training.checks import check_counts, check_rate, check_seed
 from sargan_core.training.loop import step_random
 
 # Part of the draws that show rendered people: they bring light, pose and skin, the real ones what counts.
@@ -129,6 +130,11 @@ class JudgeTraining:
     identity: float = 0.3
     augment: AugmentSettings = field(default_factory=lambda: AUGMENT)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+        check_seed(self.seed)
+        check_counts({"--steps": self.steps, "batch": self.batch, "mixed": self.mixed})
 
 
 class JudgeTask:

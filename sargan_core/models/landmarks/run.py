@@ -18,7 +18,10 @@ from sargan_core.expressions import Expression
 from sargan_core.models.landmarks.network import SIZE, LandmarkNetwork
 from sargan_core.models.landmarks.task import MARGIN, LandmarkOptions, train_landmarks, training_crop
 from sargan_core.models.state import halved, without
+from sargan_core.photo.files import write_text
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
+from sargan_core.training.checks import check_test_fraction
 from sargan_core.training.run_folder import card_head
 from sargan_core.weights import WeightsRecord, save_weights
 
@@ -26,6 +29,10 @@ WEIGHTS = "landmarks.safetensors"
 
 
 CARD = "landmarks.md"
+
+
+# Of a training: its phases, each going on from the one before.
+PHASES = (LandmarkOptions(2400), LandmarkOptions(2000, learning_rate=8e-4, seed=1))
 
 
 JAW, BROWS = slice(0, 17), slice(17, 27)
@@ -43,13 +50,11 @@ class _Crops:
 def train_landmarks_run(
     folders: Sequence[Path],
     out: Path,
-    phases: Sequence[LandmarkOptions] = (
-        LandmarkOptions(2400),
-        LandmarkOptions(2000, learning_rate=8e-4, seed=1),
-    ),
+    phases: Sequence[LandmarkOptions] = PHASES,
     *,
     test_fraction: float = 0.2,
     progress: Progress = lambda done, total: None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[Path, tuple[Skipped, ...]]:
     """Train the landmark network and write it with a card that holds its error on people never trained on.
 
@@ -59,20 +64,24 @@ def train_landmarks_run(
         phases: settings of the phases, each going on from the one before.
         test_fraction: part of the people that is held out.
         progress: called with (done, total): photos first, then steps.
+        max_pixels: photos of more pixels are left out.
 
     Returns:
         The weights file, and what was left out and why.
 
     Raises:
-        DataError: no photo with known landmarks.
+        DataError: no photo with known landmarks, or none that can be read.
+        UsageError: a test fraction out of range.
+        PhotoError: the results cannot be written.
     """
+    check_test_fraction(test_fraction)
     sources = read_sources(folders)
-    known = [sample for sample in sources.samples if sample.known is not None]
-    if not known:
-        raise DataError(f"{folders[0]}: no landmarks come with these photos; the landmark network needs them")
+    known = with_landmarks(sources.samples, folders[0])
     split = split_by_person(known, test_fraction)
     skipped = list(sources.skipped)
-    train, test = (_cut(samples, skipped, progress) for samples in split.apply(known))
+    train, test = (_cut(samples, skipped, progress, max_pixels) for samples in split.apply(known))
+    if train is None:
+        raise DataError(f"{folders[0]}: none of the photos to train on can be read ({skipped[-1].reason})")
     network: LandmarkNetwork | None = None
     total = sum(phase.steps for phase in phases)
     done = 0
@@ -97,11 +106,23 @@ def train_landmarks_run(
         description=f"68 landmarks on a face crop of {SIZE} px",
         data=f"{len(split.train)} people of {names}",
     )
-    (out / CARD).write_text(_card(record, _errors(network, test), phases), encoding="utf-8")
+    errors = {} if test is None else _errors(network, test)
+    write_text(out / CARD, _card(record, errors, phases))
     return out / WEIGHTS, tuple(skipped)
 
 
-def _cut(samples: Sequence[Sample], skipped: list[Skipped], progress: Progress) -> _Crops:
+def with_landmarks(samples: Sequence[Sample], folder: Path) -> list[Sample]:
+    """Return the photos that came with landmarks; DataError if there are none."""
+    known = [sample for sample in samples if sample.known is not None]
+    if not known:
+        raise DataError(f"{folder}: no landmarks come with these photos; the landmark network needs them")
+    return known
+
+
+def _cut(
+    samples: Sequence[Sample], skipped: list[Skipped], progress: Progress, max_pixels: int
+) -> _Crops | None:
+    """Return the crops of the photos that can be read, None if there are none; add the others to ``skipped``."""
     images, points, trusts, chances, kinds = [], [], [], [], []
     for done, sample in enumerate(samples, start=1):
         landmarks = sample.landmarks
@@ -109,7 +130,7 @@ def _cut(samples: Sequence[Sample], skipped: list[Skipped], progress: Progress) 
         known = landmarks.astype(np.float64)
         anchors = np.stack([known[36:42].mean(0), known[42:48].mean(0), known[[48, 54]].mean(0)])
         try:
-            image, matrix = training_crop(sample.path, anchors)
+            image, matrix = training_crop(sample.path, anchors, max_pixels)
         except PhotoError as error:
             skipped.append(Skipped(sample.path, str(error)))
             continue
@@ -120,6 +141,8 @@ def _cut(samples: Sequence[Sample], skipped: list[Skipped], progress: Progress) 
         chances.append(chance)
         kinds.append(kind)
         progress(done, len(samples))
+    if not images:
+        return None
     return _Crops(
         np.stack(images),
         np.asarray(points, dtype=np.float32),

@@ -15,7 +15,7 @@ from torch.nn import functional
 from sargan_core.faces.align import similarity
 from sargan_core.faces.landmarks import MIRRORED, upright_crop
 from sargan_core.models.landmarks.network import CROP_POINTS, SIZE, LandmarkNetwork
-from sargan_core.photo.photo import read_photo
+from sargan_core.photo.photo import MAX_PIXELS, read_photo
 
 # Room around the network's crop for rotation, shift and scale in training.
 MARGIN = 28
@@ -39,13 +39,14 @@ class LandmarkOptions:
 
 
 def training_crop(
-    path: Path, anchors: npt.NDArray[np.float64]
+    path: Path, anchors: npt.NDArray[np.float64], max_pixels: int = MAX_PIXELS
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
     """Cut the upright crop of a face, with a margin for ``augment``.
 
     Args:
         path: the photo.
         anchors: (3, 2) photo pixels: eyes and mouth.
+        max_pixels: refuse photos of more pixels.
 
     Returns:
         (C, C) luminance, C = 168, and the (2, 3) matrix from its pixels to the photo's.
@@ -54,7 +55,7 @@ def training_crop(
         PhotoError: the photo cannot be read.
     """
     matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors)
-    luminance = upright_crop(read_photo(path).pixels, matrix, SIZE + 2 * MARGIN)
+    luminance = upright_crop(read_photo(path, max_pixels=max_pixels).pixels, matrix, SIZE + 2 * MARGIN)
     return (luminance * 255).round().astype(np.uint8), matrix
 
 

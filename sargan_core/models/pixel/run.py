@@ -24,7 +24,10 @@ from sargan_core.faces.paste import crop_mask, paste
 from sargan_core.models.pixel.file import save_pixel
 from sargan_core.models.pixel.fit import PixelOptions, fit_pixel
 from sargan_core.models.pixel.model import PixelModel
+from sargan_core.photo.files import write_atomically, write_text
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
+from sargan_core.training.checks import check_penalty, check_pixel_size, check_test_fraction
 from sargan_core.training.run_folder import card_head
 from sargan_core.weights import WeightsRecord
 
@@ -77,6 +80,7 @@ def train_pixel(
     landmarks: str = "auto",
     cache: Path | None = None,
     progress: Progress = lambda done, total: None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[Path, tuple[Skipped, ...]]:
     """Fit a pixel model and write it with its card, its figures on held-out people, a sheet and the split.
 
@@ -88,28 +92,34 @@ def train_pixel(
         landmarks: what finds landmarks where the data set brings none.
         cache: the crop cache; None = the user's.
         progress: called with (done, total) while cropping.
+        max_pixels: photos of more pixels are left out.
 
     Returns:
         The weights file, and what was left out and why.
 
     Raises:
         DataError: no usable pairs.
+        UsageError: options that no model can be fitted with.
+        PhotoError: the results cannot be written.
     """
     options = options or PixelOptions()
+    check_pixel_options(options, test_fraction)
     sources = read_sources(folders)
     split = split_by_person(sources.samples, test_fraction)
-    cropper = Cropper(options.template, landmarks=landmarks, known_first=True, cache=cache)
+    cropper = Cropper(
+        options.template, landmarks=landmarks, known_first=True, cache=cache, max_pixels=max_pixels
+    )
     skipped = list(sources.skipped)
     sides = []
     for samples in split.apply(sources.samples):
-        chosen = _chosen(samples)
+        chosen = chosen_pairs(samples)
         neutral = [sample for sample in samples if sample.expression is Expression.NEUTRAL]
         if chosen:
             crops, missed = make_crop_set(neutral, chosen, cropper, progress)
             skipped += missed
             sides.append(crops)
         elif not sides:
-            raise DataError(f"{folders[0]}: no person with a neutral photo and one of another expression")
+            check_chosen(chosen, folders[0])
     model = fit_pixel(sides[0], options)
     out.mkdir(parents=True, exist_ok=True)
     path = out / WEIGHTS
@@ -119,11 +129,25 @@ def train_pixel(
     figures: list[Figures] = []
     if len(sides) > 1:
         figures = held_out_figures(model, sides[1])
-        iio.imwrite(out / SHEET, held_out_sheet(model, sides[1]))
+        picture = iio.imwrite("<bytes>", held_out_sheet(model, sides[1]), extension=".png")
+        write_atomically(out / SHEET, picture, overwrite=True)
     values = {"options": asdict(options), "figures": [asdict(figure) for figure in figures]}
-    (out / FIGURES).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    (out / CARD).write_text(card(record, figures, options), encoding="utf-8")
+    write_text(out / FIGURES, json.dumps(values, indent=2) + "\n")
+    write_text(out / CARD, card(record, figures, options))
     return path, tuple(skipped)
+
+
+def check_chosen(chosen: Sequence[Pair], folder: Path) -> None:
+    """Raise DataError if there is no pair to train on."""
+    if not chosen:
+        raise DataError(f"{folder}: no person with a neutral photo and one of another expression")
+
+
+def check_pixel_options(options: PixelOptions, test_fraction: float) -> None:
+    """Raise UsageError for options that no model can be fitted with, before any photo is read."""
+    check_pixel_size(options.size)
+    check_penalty(options.penalty)
+    check_test_fraction(test_fraction)
 
 
 def edit_crop(model: PixelModel, image: Rgb8, landmarks: npt.NDArray[np.float32], target: Expression) -> Rgb8:
@@ -206,7 +230,7 @@ def card(record: WeightsRecord, figures: Sequence[Figures], options: PixelOption
     return "\n".join(lines) + "\n"
 
 
-def _chosen(samples: Sequence[Sample]) -> list[Pair]:
+def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
     """Return the pairs to fit: from neutral to each expression, and back once a person, take and expression.
 
     Photos of one person whose landmarks come from different hands are left out: their difference is not motion.

@@ -18,8 +18,9 @@ from sargan_core.data.samples import STILL, SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
-from sargan_core.expressions import Expression
+from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
 from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 
@@ -85,8 +86,14 @@ class CropPairs:
                 raise DataError(
                     f"training data: {name} is {tuple(tensor.shape)} {tensor.dtype}, expected {shape} {dtype}"
                 )
-        if len(self.pairs) and int(self.pairs.max()) >= count:
-            raise DataError(f"training data: a pair names crop {int(self.pairs.max())}, there are {count}")
+        if len(self.pairs) and not 0 <= int(self.pairs.min()) <= int(self.pairs.max()) < count:
+            wrong = [number for number in self.pairs.flatten().tolist() if not 0 <= number < count]
+            raise DataError(f"training data: a pair names crop {wrong[0]}, there are {count}")
+        if count and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(LABELS):
+            raise DataError(f"training data: a label is none of the {len(LABELS)} expressions")
+        for name, tensor in (("odds", self.odds), ("trust", self.trust), ("mask", self.mask)):
+            if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
+                raise DataError(f"training data: {name} holds numbers below 0 or none at all")
 
     @property
     def size(self) -> int:
@@ -153,15 +160,15 @@ class CropPairs:
         chosen = torch.randint(len(self.persons), (count,), generator=random)
         return self.crops[chosen].float() / 255, self.labels[chosen]
 
-    def save(self, path: Path) -> None:
-        """Write everything as one file."""
+    def save(self, path: Path, *, overwrite: bool = True) -> None:
+        """Write everything as one file; raises what ``write_pack`` raises."""
         names = ("crops", "labels", "pairs", "odds", "trust", "mask")
         described = {
             "persons": self.persons,
             "held_out": self.held_out,
             "template": self.template.to_json(),
         }
-        write_pack(path, {name: getattr(self, name) for name in names}, described)
+        write_pack(path, {name: getattr(self, name) for name in names}, described, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: Path) -> CropPairs:
@@ -217,6 +224,7 @@ class Photos:
         landmarks: what finds landmarks, see ``FaceFinder``.
         cache: the crop cache; None = the user's.
         progress: called with (done, total) while cropping.
+        max_pixels: photos of more pixels are left out.
     """
 
     folders: Sequence[Path]
@@ -224,6 +232,7 @@ class Photos:
     landmarks: str = "auto"
     cache: Path | None = None
     progress: Progress = lambda done, total: None
+    max_pixels: int = MAX_PIXELS
 
     def packed(self) -> CropPairs | None:
         """Return the crops of a packed file; None where folders are given.
@@ -247,22 +256,51 @@ def prepare(photos: Photos, template: Template) -> tuple[CropPairs, tuple[Skippe
     """
     data = photos.packed()
     if data is not None:
-        if data.template != template:
-            raise DataError(
-                f"{photos.folders[0]}: packed with crops of {data.size} px in its own alignment; "
-                f"use --size {data.size} or pack again"
-            )
+        check_packed(data, template, photos.folders[0])
         return data, ()
     sources = read_sources(photos.folders)
     split = split_by_person(sources.samples, photos.test_fraction)
-    cropper = Cropper(template, landmarks=photos.landmarks, cache=photos.cache)
-    crops, missed = make_crop_set(sources.samples, _chosen(sources.samples), cropper, photos.progress)
+    chosen = chosen_pairs(sources.samples)
+    check_pairs(chosen, split.train, photos.folders[0])
+    cropper = Cropper(template, landmarks=photos.landmarks, cache=photos.cache, max_pixels=photos.max_pixels)
+    crops, missed = make_crop_set(sources.samples, chosen, cropper, photos.progress)
     data = replace(crop_pairs(crops), held_out=split.test)
-    if not len(crops.pairs):
-        raise DataError(
-            f"{photos.folders[0]}: no two photos of one person with different expressions; training needs such pairs"
-        )
+    check_crops(data, photos.folders[0], missed)
     return data, (*sources.skipped, *missed)
+
+
+def check_packed(data: CropPairs, template: Template, file: Path) -> None:
+    """Raise DataError for a packed file of crops that another training was to see, or of no use to any."""
+    if data.template != template:
+        raise DataError(
+            f"{file}: packed with crops of {data.size} px in its own alignment; "
+            f"use --size {data.size} or pack again"
+        )
+    check_crops(data, file)
+
+
+def check_pairs(chosen: Sequence[Pair], train: Sequence[str], folder: Path) -> None:
+    """Raise DataError if no person of ``train`` is in a pair, before anything is cut."""
+    if not chosen:
+        raise DataError(
+            f"{folder}: no two photos of one person with different expressions; training needs such pairs"
+        )
+    people = frozenset(train)
+    if not any(pair.source.person in people for pair in chosen):
+        raise DataError(
+            f"{folder}: only people who are held out have photos with different expressions; add people, or hold out "
+            "fewer with --test"
+        )
+
+
+def check_crops(data: CropPairs, folder: Path, missed: Sequence[Skipped] = ()) -> None:
+    """Raise DataError if of the crops to train on no two are a pair of different expressions."""
+    pairs = data.training().pairs
+    if not bool((pairs[:, 0] != pairs[:, 1]).any()):
+        why = f" ({len(missed)} photos left out, mostly: {missed[0].reason})" if missed else ""
+        raise DataError(
+            f"{folder}: no pair to train on of two photos of one person with different expressions{why}"
+        )
 
 
 def crop_pairs(crops: CropSet) -> CropPairs:
@@ -342,7 +380,7 @@ def sheet_samples(data: CropPairs, count: int) -> CropPairs:
     )
 
 
-def _chosen(samples: Sequence[Sample]) -> list[Pair]:
+def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
     """Return the pairs to cut: all with a neutral face, a fixed share of the others."""
     return [
         pair

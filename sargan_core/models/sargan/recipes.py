@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sargan_core.models.sargan.generator import DiscriminatorSettings, GeneratorSettings
 from sargan_core.training.augment import FLIP, AugmentSettings
+from sargan_core.training.checks import check_counts, check_rate, check_seed
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class SarganTraining:
     head: float = 1.0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+        check_seed(self.seed)
+        check_counts({"--batch": self.batch, "--adversarial-from": self.adversarial_from})
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> SarganTraining:

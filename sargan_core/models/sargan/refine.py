@@ -21,11 +21,20 @@ from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract, face_crops
 from sargan_core.faces.eyes import eyes_region
+from sargan_core.faces.face import Template
 from sargan_core.faces.mouth import closed, opening
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.sargan import recipes as losses
-from sargan_core.models.sargan.data import LOOSE_TRUST, CropPairs, Photos, pair_number, pair_odds
+from sargan_core.models.sargan.data import (
+    LOOSE_TRUST,
+    CropPairs,
+    Photos,
+    check_crops,
+    check_pairs,
+    pair_number,
+    pair_odds,
+)
 from sargan_core.models.sargan.file import save_generator
 from sargan_core.models.sargan.model import Window, face_masks, mouth_window
 from sargan_core.models.sargan.recipes import SarganTraining
@@ -193,25 +202,36 @@ def prepare_refinement(photos: Photos, base: PixelModel, size: int) -> tuple[Cro
     window = mouth_window(base.template, size)
     data = photos.packed()
     if data is not None:
-        if data.template != window.template(base.template):
-            raise DataError(
-                f"{photos.folders[0]}: packed with crops of {data.size} px for another model; "
-                "pack again with --refine"
-            )
+        check_packed_refinement(data, window.template(base.template), photos.folders[0])
         return data, ()
     sources = read_sources(photos.folders)
     split = split_by_person(sources.samples, photos.test_fraction)
     affine = replace(base.template, kind="affine", shape=None)
-    cropper = Cropper(affine, landmarks=photos.landmarks, known_first=True, cache=photos.cache)
-    chosen = chosen_pairs(sources.samples)
-    if not chosen:
-        raise DataError(f"{photos.folders[0]}: no two photos of one person with different expressions")
+    cropper = Cropper(
+        affine,
+        landmarks=photos.landmarks,
+        known_first=True,
+        cache=photos.cache,
+        max_pixels=photos.max_pixels,
+    )
+    chosen = refined_pairs(sources.samples)
+    check_pairs(chosen, split.train, photos.folders[0])
     crops, missed = make_crop_set((), chosen, cropper, photos.progress)
     data = replace(edited_pairs(crops, base, window), held_out=split.test)
+    check_crops(data, photos.folders[0], missed)
     return data, (*sources.skipped, *missed)
 
 
-def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
+def check_packed_refinement(data: CropPairs, template: Template, file: Path) -> None:
+    """Raise DataError for a packed file that was made for another model, or is of no use to any."""
+    if data.template != template:
+        raise DataError(
+            f"{file}: packed with crops of {data.size} px for another model; pack again with --refine"
+        )
+    check_crops(data, file)
+
+
+def refined_pairs(samples: Sequence[Sample]) -> list[Pair]:
     """Return the pairs to edit: a fixed choice where a person has many."""
     return [
         pair

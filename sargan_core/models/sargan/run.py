@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from sargan_core.data.samples import Skipped
+from sargan_core.data.samples import Pair, Sample, Skipped
 from sargan_core.data.split import SPLIT, Split, write_split
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS
@@ -21,9 +21,12 @@ from sargan_core.models.sargan.file import build_generator
 from sargan_core.models.sargan.recipes import SarganTraining
 from sargan_core.models.sargan.refine import RefineTask, prepare_refinement, sheet_pairs
 from sargan_core.models.sargan.task import SarganTask
+from sargan_core.photo.files import check_writable
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.loop import LoopSettings, TrainingTask, make_fabric, measure, train
-from sargan_core.training.run_folder import RunFolder, check_unused, read_run_options
+from sargan_core.training.checks import check_generator, check_test_fraction
+from sargan_core.training.loop import LoopSettings, make_fabric, train
+from sargan_core.training.run_folder import RunFolder, finished_steps, read_run_options
 from sargan_core.weights import open_weights
 
 SHEET_ROWS = 8
@@ -46,6 +49,7 @@ class RunOptions:
         precision: ``fp32`` or ``bf16``.
         start: a generator file to start from, of the same architecture and any crop size; empty = none.
         refine: name of the shipped model whose picture is refined; empty = photos are edited directly.
+        max_pixels: photos of more pixels are left out.
     """
 
     data: tuple[str, ...]
@@ -57,6 +61,7 @@ class RunOptions:
     precision: str = "fp32"
     start: str = ""
     refine: str = ""
+    max_pixels: int = MAX_PIXELS
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> RunOptions:
@@ -89,8 +94,9 @@ class TrainingSession:
 
     Raises:
         DataError: the data does not hold what training needs.
-        UsageError: the run folder is in use by another run, the device is not there, or the weights to start
-            from are of another architecture.
+        TrainingError: there is nothing to resume.
+        UsageError: the sizes do not fit the network, the device is not there, the weights to start from are of
+            another architecture, or the run to resume has gone further than asked.
         WeightsError: the weights to start from cannot be read.
     """
 
@@ -103,15 +109,14 @@ class TrainingSession:
     ) -> None:
         self.options = options
         self.out = out
+        check_options(options)
         self.fabric = make_fabric(options.device, options.precision)
-        # Only the first process looks: the others may come after it has written its options.
-        if self.fabric.is_global_zero and not options.loop.resume:
-            check_unused(out)
-        base = load_base(options)
+        if options.loop.resume:
+            finished_steps(out, options.loop.steps)
+        base, start = load_base(options), load_start(options)
         self.data, self.skipped = prepared(options, base, cache, progress)
         training = self.data.training()
         held_out = self.data.test() if self.data.held_out else training
-        start = self._start()
         self.task: SarganTask
         if base is None:
             samples = sheet_samples(held_out, SHEET_ROWS)
@@ -121,22 +126,6 @@ class TrainingSession:
             self.task = RefineTask(
                 options.training, training, samples, self.fabric, base, options.refine, start
             )
-
-    def _start(self) -> dict[str, Tensor] | None:
-        if not self.options.start or self.options.loop.resume:
-            return None
-        record, tensors = open_weights(Path(self.options.start))
-        own = self.options.training.generator
-        start = build_generator(record, tensors)
-        if replace(start.settings, size=own.size) != own:
-            raise UsageError(f"--start {self.options.start}: holds {start.settings}, asked for is {own}")
-        return start.state_dict()
-
-    def plan(self) -> TrainingPlan:
-        """Return the plan; a few measured steps spend the session's networks, so build a new one to train."""
-        networks = {"generator": self.task.average, "discriminator": self.task.bare_judge}
-        start = int(RunFolder(self.out, False).read_checkpoint()["step"]) if self.options.loop.resume else 0
-        return make_plan(self.task, self.data, networks, self.options.loop, start)
 
     def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> int:
         """Train; see ``loop.train``. Options and split are written first."""
@@ -148,6 +137,29 @@ class TrainingSession:
             split = Split(tuple(sorted(people - frozenset(test))), test, self.options.test_fraction)
             write_split(split, self.out / SPLIT)
         return train(self.task, self.options.loop, folder, on_step)
+
+
+def check_options(options: RunOptions) -> None:
+    """Raise UsageError for options that cannot be trained with, before any photo is read."""
+    check_generator(options.training.generator)
+    check_test_fraction(options.test_fraction)
+
+
+def load_start(options: RunOptions) -> dict[str, Tensor] | None:
+    """Return the weights to start from, None where they are random or those of a checkpoint.
+
+    Raises:
+        WeightsError: they cannot be read, or are no generator's.
+        UsageError: they are of another architecture.
+    """
+    if not options.start or options.loop.resume:
+        return None
+    record, tensors = open_weights(Path(options.start))
+    own = options.training.generator
+    start = build_generator(record, tensors)
+    if replace(start.settings, size=own.size) != own:
+        raise UsageError(f"--start {options.start}: holds {start.settings}, asked for is {own}")
+    return start.state_dict()
 
 
 def load_base(options: RunOptions) -> PixelModel | None:
@@ -173,71 +185,104 @@ def prepared(
 ) -> tuple[CropPairs, tuple[Skipped, ...]]:
     """Return the training data of ``options`` and what was left out of it."""
     folders = [Path(folder) for folder in options.data]
-    photos = Photos(folders, options.test_fraction, options.landmarks, cache, progress)
+    photos = Photos(folders, options.test_fraction, options.landmarks, cache, progress, options.max_pixels)
     size = options.training.generator.size
     if base is not None:
         return prepare_refinement(photos, base, size)
     return prepare(photos, sargan_template(size))
 
 
-def pack(options: RunOptions, path: Path, cache: Path | None, progress: Progress) -> Sequence[Skipped]:
-    """Write the crops of ``options.data`` as one file for another machine; return what was left out."""
+def pack(
+    options: RunOptions, path: Path, cache: Path | None, progress: Progress, *, overwrite: bool = False
+) -> Sequence[Skipped]:
+    """Write the crops of ``options.data`` as one file for another machine; return what was left out.
+
+    Raises:
+        OutputExistsError: the file exists and ``overwrite`` is false.
+        PhotoError: it cannot be written; found before anything is cut, except for a disk that fills up.
+    """
+    check_options(options)
+    check_writable(path, overwrite=overwrite)
     data, skipped = prepared(options, load_base(options), cache, progress)
-    data.save(path)
+    data.save(path, overwrite=overwrite)
     return skipped
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """The plan of a run.
+class Survey:
+    """What there is to learn from, by the names of the photos: which of them show a usable face is found out later.
 
     Attributes:
         people: how many people are trained on.
         held_out: how many are held out.
-        crops: how many crops are trained on.
-        pairs: how many pairs, by ``source > target``.
-        parameters: numbers in the networks, by name.
-        steps: steps that are still to be made.
-        step_seconds: measured seconds of one step here and now.
+        pictures: how many pictures of the people to train on show which expression.
+        pairs: how many pairs of them are used, by ``source > target``; empty where single pictures are learned from.
+        skipped: what is left out already, and why.
     """
 
     people: int
     held_out: int
-    crops: int
+    pictures: dict[str, int]
     pairs: dict[str, int]
-    parameters: dict[str, int]
-    steps: int
-    step_seconds: float
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The plan of a training.
+
+    Attributes:
+        survey: what there is to learn from.
+        size: side of the crops in pixels.
+        model: what is trained, in a few words.
+        recipe: how, in a few words.
+        weights: name of the weights file in the run folder.
+        parameters: numbers in the networks, by name.
+        steps: steps that are still to be made; 0 = it is fitted at once.
+        step_seconds: measured seconds of one step here and now, on made pictures; the cutting of crops comes on top.
+    """
+
+    survey: Survey
+    size: int
+    model: str
+    recipe: str
+    weights: str
+    parameters: dict[str, int] = field(default_factory=dict)
+    steps: int = 0
+    step_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Expected time of the run."""
+        """Expected time of the steps."""
         return self.steps * self.step_seconds
 
 
-def make_plan(
-    task: TrainingTask, data: CropPairs, networks: dict[str, nn.Module], loop: LoopSettings, start: int = 0
-) -> TrainingPlan:
-    """Measure a few steps of ``task`` (which is spent by it) and return the plan.
-
-    Args:
-        task: the task to measure, built as for the run.
-        data: all crops, those of the people held out too.
-        networks: the networks by name.
-        loop: how many steps.
-        start: the step that a resumed run starts from.
-    """
-    training = data.training()
-    labels = training.labels[training.pairs].tolist()
-    names = Counter(f"{LABELS[source]} > {LABELS[target]}" for source, target in labels)
-    return TrainingPlan(
-        people=len(set(training.persons)),
-        held_out=len(set(data.held_out)),
-        crops=len(training.persons),
-        pairs=dict(sorted(names.items())),
-        parameters={
-            name: sum(value.numel() for value in network.parameters()) for name, network in networks.items()
-        },
-        steps=max(0, loop.steps - start),
-        step_seconds=measure(task, loop.steps),
+def survey(
+    samples: Sequence[Sample],
+    split: Split,
+    pairs: Sequence[Pair] = (),
+    skipped: Sequence[Skipped] = (),
+) -> Survey:
+    """Return what the photos and the pairs of the people to train on are."""
+    train = frozenset(split.train)
+    return Survey(
+        people=len(split.train),
+        held_out=len(split.test),
+        pictures=counted(sample.expression.label for sample in samples if sample.person in train),
+        pairs=counted_pairs(
+            (pair.source.expression.label, pair.target.expression.label)
+            for pair in pairs
+            if pair.source.person in train
+        ),
+        skipped=tuple(skipped),
     )
+
+
+def counted(labels: Iterable[int]) -> dict[str, int]:
+    """Return how often each expression is there, by name."""
+    return dict(sorted(Counter(str(LABELS[label]) for label in labels).items()))
+
+
+def counted_pairs(labels: Iterable[tuple[int, int]]) -> dict[str, int]:
+    """Return how often each ``source > target`` is there."""
+    return dict(sorted(Counter(f"{LABELS[source]} > {LABELS[target]}" for source, target in labels).items()))

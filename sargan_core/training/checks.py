@@ -1,0 +1,122 @@
+"""Settings that cannot be trained with, refused before any photo is read."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from sargan_core.errors import UsageError
+from sargan_core.models.aipgan.network import AipganSettings
+from sargan_core.models.sargan.generator import GeneratorSettings
+from sargan_core.weights import LARGEST_SETTING
+
+# With these a step's own seed, see ``step_random``, stays within 64 bits.
+LARGEST_SEED = 2**32 - 1
+LARGEST_COUNT = 10**9
+# Smallest side that the attention unit takes, which halves it twice and pads by reflection.
+ATTENTION_SIDE = 5
+# Smallest side of the published discriminator, which halves it six times; smaller faces show no expression anyhow.
+LEAST_SIZE = 64
+# Halvings of the transfer network.
+AIPGAN_HALVINGS = 4
+
+
+def check_generator(settings: GeneratorSettings) -> None:
+    """Raise UsageError for a generator that cannot be built or whose crops its halvings do not divide."""
+    side = ATTENTION_SIDE if settings.attention else 2
+    name = f"{settings.arch} with --downs {settings.downs}"
+    _check_size(settings.size, 2**settings.downs, max(LEAST_SIZE, side * 2**settings.downs), name)
+    _check_width(settings.width)
+
+
+def check_aipgan(settings: AipganSettings) -> None:
+    """Raise UsageError for a transfer network whose crops its halvings do not divide."""
+    _check_size(settings.size, 2**AIPGAN_HALVINGS, LEAST_SIZE, "aipgan")
+    _check_width(settings.width)
+
+
+def check_pixel_size(size: int) -> None:
+    """Raise UsageError for crops that the pixel model's weights could not name."""
+    _check_size(size, 1, LEAST_SIZE, "the pixel model")
+
+
+def check_rate(rate: float) -> None:
+    """Raise UsageError for a learning rate that moves no weight, or all of them to nowhere."""
+    if not math.isfinite(rate) or rate <= 0:
+        raise UsageError(
+            f"--rate {rate:g}: must be a number above 0; the recipes' own lie from 0.0001 to 0.003"
+        )
+
+
+def check_penalty(penalty: float) -> None:
+    """Raise UsageError for a ridge penalty that is no number from 0 up."""
+    if not math.isfinite(penalty) or penalty < 0:
+        raise UsageError(f"--lambda {penalty:g}: must be a number from 0 up; 0.4 is usual")
+
+
+def check_test_fraction(fraction: float) -> None:
+    """Raise UsageError for a part of the people that cannot be held out."""
+    if not 0 <= fraction <= 0.9:
+        raise UsageError(f"--test {fraction:g}: must be from 0 to 0.9")
+
+
+def check_counts(counts: Mapping[str, int]) -> None:
+    """Raise UsageError for a count, by the name of its option, that is below 1 or that nobody lives to see."""
+    for name, count in counts.items():
+        if not 1 <= count <= LARGEST_COUNT:
+            raise UsageError(f"{name} {count}: must be from 1 to {LARGEST_COUNT}")
+
+
+def check_seed(seed: int) -> None:
+    """Raise UsageError for a seed that the generators of random numbers do not take."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"--seed {seed}: must be from 0 to {LARGEST_SEED}")
+
+
+def check_types(settings: Any) -> None:
+    """Compare the members of a settings dataclass, and of those inside, with their annotations.
+
+    Raises:
+        TypeError: a member is of another type, as in a file that somebody has changed.
+    """
+    hints = get_type_hints(type(settings))
+    for member in fields(settings):
+        value = getattr(settings, member.name)
+        if not _fits(value, hints[member.name]):
+            raise TypeError(f"{member.name} is {value!r}")
+        if is_dataclass(value):
+            check_types(value)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_fits(value, kind) for kind in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(isinstance(item, get_args(hint)[0]) for item in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _check_size(size: int, step: int, least: int, name: str) -> None:
+    """Raise UsageError if ``size`` is no multiple of ``step`` from ``least`` up to what weights files may hold."""
+    first, last = -(-least // step) * step, LARGEST_SETTING // step * step
+    if size % step == 0 and first <= size <= last:
+        return
+    below = min(max(size // step * step, first), last)
+    near = sorted({below, min(below + step, last)} if size > first else {first})
+    listed = " or ".join(str(number) for number in near)
+    multiple = f"a multiple of {step} " if step > 1 else ""
+    raise UsageError(
+        f"--size {size}: {name} takes {multiple}from {first} to {last}; the nearest that works is {listed}"
+    )
+
+
+def _check_width(width: int) -> None:
+    if not 4 <= width <= LARGEST_SETTING:
+        raise UsageError(f"--width {width}: must be from 4 to {LARGEST_SETTING}")
