@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,7 +27,7 @@ from sargan_core.errors import UsageError
 REPORT = "report.html"
 
 
-class Retry(str, Enum):
+class Retry(StrEnum):
     """What is done again although nothing changed."""
 
     FAILED = "failed"

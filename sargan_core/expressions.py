@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from sargan_core.errors import UsageError
 
 
-class Expression(str, Enum):
+class Expression(StrEnum):
     """One of the seven expressions; the value is the name used in files and on the command line."""
 
     FEARFUL = "fearful"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sargan_core.errors import (
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sargan_core.editor import FaceEdit
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How one photo ended."""
 
     DONE = "done"

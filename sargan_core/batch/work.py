@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +257,7 @@ def discard(staged: Staged) -> None:
 
 def now() -> str:
     """Return the time for a line of the manifest; texts sort as times."""
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def manifest_name(path: str, folder: Path) -> str:

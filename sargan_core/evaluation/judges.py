@@ -21,7 +21,7 @@ A judge of the user's own is an ONNX file beside a small TOML file::
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +41,6 @@ from sargan_core.models.judge.network import TEMPLATE as JUDGE_TEMPLATE
 from sargan_core.models.judge.network import load_judge
 from sargan_core.photo.content import read_settings
 from sargan_core.weights import find_record
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SHIPPED = "judge"
 KINDS = ("expression", "identity")
