@@ -71,6 +71,11 @@ class Session:
         """The loaded model's own name (``--weights`` may change it); before loading, the one asked for."""
         return self._model if self._editor is None else self._editor.model.name
 
+    @property
+    def precision(self) -> str:
+        """What the loaded model computes in; empty before loading."""
+        return "" if self._editor is None else self._editor.model.precision
+
     def load(self) -> Editor:
         """Return the editor, built at the first call.
 
@@ -110,6 +115,7 @@ def edit_file(task: Task, request: EditRequest, session: Session, console: Conso
     details: dict[str, Any] = {
         "faces": [],
         "model": session.model,
+        "precision": session.precision,
         "expression": request.expression,
         "strength": request.strength,
         "seconds": {},
@@ -125,6 +131,7 @@ def edit_file(task: Task, request: EditRequest, session: Session, console: Conso
         reading = False
         loading = time.perf_counter()
         details["model"] = session.load().model.name
+        details["precision"] = session.precision
         details["seconds"]["load"] = time.perf_counter() - loading
         _make(photo, task, request, session, details)
     except (WeightsError, BrokenPipeError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -140,6 +139,7 @@ def evaluate(
         return
     if not data and not ood:
         raise UsageError("nothing to evaluate; name photos with --data or --ood, or results with --compare")
+    from sargan_core.batch.local import available_cores
     from sargan_core.evaluation.settings import EvaluationSettings, parse_models
 
     settings = EvaluationSettings(
@@ -155,7 +155,7 @@ def evaluate(
         device=device,
         landmarks=landmarks,
         precision=precision,
-        workers=workers or min(8, os.cpu_count() or 1),
+        workers=workers or min(8, available_cores()),
     )
     _make_folder(out)
     if any(_is_batch(folder) for folder in settings.data):

@@ -106,7 +106,10 @@ Weights = Annotated[
 ]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
-    typer.Option("--precision", help="Number format of the networks; auto picks per device."),
+    typer.Option(
+        "--precision",
+        help="Number format of the generator; auto takes fp32 on a processor, bf16 on a GPU that computes in it.",
+    ),
 ]
 Debug = Annotated[
     bool,

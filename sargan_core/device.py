@@ -10,6 +10,7 @@ import torch
 from sargan_core.errors import UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def choose_device(name: str) -> str:
@@ -31,6 +32,28 @@ def choose_device(name: str) -> str:
         listed = ", ".join(device for device in there if there[device])
         raise UsageError(f"device {name} is not available here; this machine has: {listed}")
     return name
+
+
+def choose_precision(name: str, device: str) -> str:
+    """Return ``fp32`` or ``bf16`` for a number format that is asked for.
+
+    ``auto`` is bf16 on a GPU of NVIDIA that computes in it (emulated it would be slower than float32) and fp32
+    everywhere else. On processors it never looks at what they can do, so that a photo looks the same whichever of
+    them edits it.
+
+    Args:
+        name: ``auto``, ``fp32`` or ``bf16``.
+        device: as ``choose_device`` returns it.
+
+    Raises:
+        UsageError: unknown.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(f"unknown precision '{name}'; known: {', '.join(PRECISIONS)}")
+    if name != "auto":
+        return name
+    native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if native else "fp32"
 
 
 @contextmanager

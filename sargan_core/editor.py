@@ -40,7 +40,7 @@ class EditSettings:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         landmarks: ``auto``, ``builtin``, ``fan`` or ``detector``.
         faces: ``all``, ``largest``, or numbers from left to right such as ``1,3``.
-        precision: ``auto``, ``fp32`` or ``bf16`` for the networks.
+        precision: ``auto``, ``fp32`` or ``bf16`` for the generator; ``auto`` as ``choose_precision`` says.
         check: let the judge look at every edited face, see ``sargan_core.check``.
     """
 

@@ -30,7 +30,7 @@ class BatchSettings:
     Attributes:
         folder: the output folder.
         staging: a folder on the same file system for results that are not in their place yet; emptied by the next run.
-        edit: what the editor is built with.
+        edit: what the editor is built with; an engine gets it with the precision that is used, never ``auto``.
         variants: what every photo is edited to.
         max_pixels: largest photo that is decoded; None = the library's own limit.
         metadata: ``keep`` or ``strip``.

@@ -253,6 +253,7 @@ class Entry:
         output: where the result is or would be, relative to the manifest's folder, with ``/``.
         options_sha256: of everything that decides what the result looks like.
         model: name of the model.
+        precision: what the model computed in, ``fp32`` or ``bf16``; empty in lines of earlier versions.
         expression: the expression or mix before ``strength``.
         strength: factor on it.
         outcome: ``done``, ``no_face``, ``unreadable`` or ``failed``.
@@ -284,6 +285,7 @@ class Entry:
     output_stamp: Stamp | None = None
     output_sha256: str = ""
     notes: tuple[str, ...] = ()
+    precision: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as plain values."""
@@ -321,11 +323,11 @@ class Entry:
 
 _TEXTS = (
     *("input", "input_sha256", "output", "options_sha256", "model", "expression", "outcome"),
-    *("message", "finished", "output_sha256"),
+    *("message", "finished", "output_sha256", "precision"),
 )
 
 
-_OPTIONAL_TEXTS = {"output_sha256"}
+_OPTIONAL_TEXTS = {"output_sha256", "precision"}
 
 
 def _text(value: dict[str, Any], name: str) -> str:

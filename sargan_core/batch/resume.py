@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ from sargan_core.batch.local import BatchSettings
 from sargan_core.batch.manifest import Entry, Stamp, iterate_manifest, manifest_paths
 from sargan_core.batch.plan import Like, Output, Plan, Source, Task, Variant
 from sargan_core.batch.work import stamp_of
+from sargan_core.device import choose_device
 from sargan_core.errors import WeightsError
+from sargan_core.models.registry import used_precision
 from sargan_core.photo.files import shown
 from sargan_core.weights import checksum, find_record
 
@@ -170,6 +172,10 @@ def options_sha256(variants: tuple[Variant, ...], settings: BatchSettings) -> di
     The weights count by their content. What only says where and how fast things are computed does not count (device,
     workers, batch size), nor does the version of sargan: a newer one does not do everything again by itself.
 
+    Args:
+        variants: what every photo is edited to.
+        settings: of the batch, with the precision that is used, see ``with_used_precision``.
+
     Raises:
         WeightsError: the weights are unknown or missing.
     """
@@ -183,6 +189,23 @@ def options_sha256(variants: tuple[Variant, ...], settings: BatchSettings) -> di
         "provenance": settings.provenance,
     }
     return {variant: _checksum({**common, **_of_variant(variant)}) for variant in variants}
+
+
+def with_used_precision(settings: BatchSettings) -> BatchSettings:
+    """Return the settings with what the model will compute in instead of ``auto``.
+
+    Decided once for all processes and machines of a run, and before anything is compared with earlier runs.
+
+    Raises:
+        WeightsError: the weights are unknown or missing.
+        UsageError: the device is not on this machine.
+    """
+    edit = settings.edit
+    # A pipe or a missing file is refused here; it must not be opened twice.
+    _weights_sha256(edit)
+    weights = None if edit.weights is None else Path(edit.weights)
+    used = used_precision(edit.model, weights, choose_device(edit.device), edit.precision)
+    return replace(settings, edit=replace(edit, precision=used))
 
 
 def _of_variant(variant: Variant) -> dict[str, object]:

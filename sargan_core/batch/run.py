@@ -18,7 +18,13 @@ from filelock import FileLock, Timeout
 from sargan_core.batch.local import BatchSettings, Engine
 from sargan_core.batch.manifest import Entry, ManifestWriter, check_manifests, manifest_path
 from sargan_core.batch.plan import Plan, Shard
-from sargan_core.batch.resume import Remaining, count_outputs, options_sha256, read_history
+from sargan_core.batch.resume import (
+    Remaining,
+    count_outputs,
+    options_sha256,
+    read_history,
+    with_used_precision,
+)
 from sargan_core.errors import PhotoError, UsageError
 from sargan_core.outcome import Outcome
 from sargan_core.photo.files import shown
@@ -118,6 +124,7 @@ def run_batch(
     """
     started = time.perf_counter()
     summary = Summary(total=count_outputs(plan))
+    settings = with_used_precision(settings)
     options = options_sha256(plan.variants, settings)
     check_manifests(plan.folder, manifest_path(plan.folder, "" if shard is None else shard.name))
     with claimed(plan.folder, shard) as claim:

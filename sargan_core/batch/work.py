@@ -281,6 +281,7 @@ def _entry(
         strength=output.variant.strength,
         outcome="failed",
         input_stamp=None if content is None else content.stamp,
+        precision=settings.edit.precision,
     )
 
 

@@ -7,7 +7,6 @@ import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from sargan_core.errors import DataError, SarganError
 from sargan_core.evaluation.protocol import TARGETS, Case
 from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
 
@@ -47,20 +47,25 @@ class Cost:
     photo: tuple[int, int]
 
 
-def measure_cost(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> Cost | None:
-    """Return what ``choice`` costs on the photo of ``case``; None if it cannot edit that photo.
+def measure_cost(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> Cost:
+    """Return what ``choice`` costs on the photo of ``case``.
 
     Runs in a fresh process, so that no other model's memory is counted.
+
+    Raises:
+        DataError: it cannot be measured; in one line why.
     """
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
             return pool.submit(_measure, choice, settings, case).result()
-    except BrokenProcessPool:
-        return None
+    except Exception as error:  # a model's fault of any kind must not cost what is measured already
+        lines = str(error).splitlines() or [""]
+        reason = lines[0] if isinstance(error, SarganError) else f"{type(error).__name__}: {lines[0]}"
+        raise DataError(f"the cost of '{choice.name}' could not be measured ({reason})") from error
 
 
-def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> Cost | None:
+def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> Cost:
     from sargan_core.editor import Editor
     from sargan_core.evaluation.session import edit_settings
     from sargan_core.expressions import ExpressionMix
@@ -69,14 +74,13 @@ def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> C
 
     editor = Editor(edit_settings(choice, settings))
     photo = read_photo(case.path)
-    faces = editor.find(photo)
-    if not faces:
-        return None
+    if not editor.find(photo):
+        raise DataError("no face found")
     target: Target = ExpressionMix(((TARGETS[0], 1.0),))
     if editor.model.takes_reference:
         path = case.reference(TARGETS[0])
         if path is None:
-            return None
+            raise DataError("there is no photo of the expression to show it")
         target = editor.reference(read_photo(path))
     times, model_times = [], []
     for _ in range(REPEATS + 1):

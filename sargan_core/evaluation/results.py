@@ -99,6 +99,7 @@ class Results:
         curves: figures against strength.
         distances: part -> model -> network -> distance to the set of true pictures.
         costs: by model.
+        cost_notes: model -> why its cost could not be measured.
         truths: number of exact and of registered comparisons with a true picture, by part.
         skipped: photo -> reason.
         seconds: wall time of the run that wrote this.
@@ -115,6 +116,7 @@ class Results:
     curves: tuple[CurvePoint, ...] = ()
     distances: dict[str, dict[str, dict[str, SetDistance]]] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
+    cost_notes: dict[str, str] = field(default_factory=dict)
     truths: dict[str, dict[str, int]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -136,7 +138,9 @@ class Results:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Results:
         """Build results from what ``to_json`` returned; raises KeyError, TypeError or ValueError otherwise."""
-        members = {name: values[name] for name in cls.__dataclass_fields__}
+        # Results of earlier versions have no notes on costs.
+        members = {name: values[name] for name in cls.__dataclass_fields__ if name != "cost_notes"}
+        members["cost_notes"] = dict(values.get("cost_notes", {}))
         members["models"] = tuple(values["models"])
         members["rows"] = tuple(
             Row(**{**row, "figures": {key: Estimate(**item) for key, item in row["figures"].items()}})

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import torch
 
 import sargan_core
 from sargan_core.data.crop_cache import checksum
-from sargan_core.device import choose_device
+from sargan_core.device import choose_device, choose_precision
 from sargan_core.errors import DataError, UsageError, WorkerLostError
 from sargan_core.evaluation.cost import Cost, measure_cost
 from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry, Journal, Measure
@@ -81,6 +81,8 @@ def evaluate(
     started = time.perf_counter()
     journal = Journal(out / JOURNAL)
     journal.check()
+    precision = choose_precision(settings.precision, choose_device(settings.device))
+    settings = replace(settings, precision=precision)
     cases = find_cases(settings)
     session = Session(settings, judges)
     judge_keys = [f"{judge.name}:{judge.key}" for judge in session.judges]
@@ -109,7 +111,7 @@ def evaluate(
     if not measures:
         reason = next((entry.error for entry in ordered if entry.error), "no photo")
         raise DataError(f"nothing could be measured: {reason}")
-    found_costs = _costs(settings, ordered, cases) if costs else {}
+    found_costs = _costs(settings, ordered, cases) if costs else ({}, {})
     results = _sum_up(settings, session, measures, ordered, found_costs, time.perf_counter() - started)
     return Evaluation(results, tuple(cases), tuple(measures), session)
 
@@ -211,15 +213,21 @@ def _work(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _costs(settings: EvaluationSettings, entries: Sequence[Entry], cases: Sequence[Case]) -> dict[str, Cost]:
-    costs = {}
+def _costs(
+    settings: EvaluationSettings, entries: Sequence[Entry], cases: Sequence[Case]
+) -> tuple[dict[str, Cost], dict[str, str]]:
+    """Return the costs by model, and by model why there is none."""
+    costs, notes = {}, {}
     for choice in settings.models:
         good = {entry.photo for entry in entries if entry.model == choice.name and entry.measures}
         case = next((case for case in cases if str(case.path) in good), None)
-        cost = measure_cost(choice, settings, case) if case is not None else None
-        if cost is not None:
-            costs[choice.name] = cost
-    return costs
+        if case is None:
+            continue
+        try:
+            costs[choice.name] = measure_cost(choice, settings, case)
+        except DataError as error:
+            notes[choice.name] = str(error)
+    return costs, notes
 
 
 def _sum_up(
@@ -227,7 +235,7 @@ def _sum_up(
     session: Session,
     measures: Sequence[Measure],
     entries: Sequence[Entry],
-    costs: dict[str, Cost],
+    costs: tuple[dict[str, Cost], dict[str, str]],
     seconds: float,
 ) -> Results:
     full = [measure for measure in measures if measure.strength == 1.0]
@@ -252,7 +260,8 @@ def _sum_up(
         confusion=make_confusion(full, list(judges)),
         curves=make_curves(measures),
         distances=make_distances(full),
-        costs=costs,
+        costs=costs[0],
+        cost_notes=costs[1],
         truths=count_truths(full),
         skipped=skipped,
         seconds=seconds,

@@ -167,7 +167,7 @@ def _distance(distance: SetDistance | None) -> Cell:
 
 def cost_table(results: Results) -> Table | None:
     """Return what the models cost."""
-    if not results.costs:
+    if not results.costs and not results.cost_notes:
         return None
     columns = (
         "parameters ↓",
@@ -185,17 +185,20 @@ def cost_table(results: Results) -> Table | None:
             *(f"{cost.model_ms:.1f}", f"{cost.edit_ms:.0f}", peak),
         )
         rows.append((name, tuple(Cell(text) for text in cells)))
-    first = next(iter(results.costs.values()))
-    note = (
-        f"One face, photo of {first.photo[0]} × {first.photo[1]} px, {first.threads} threads, device "
-        f"{results.settings.get('device', '?')}, median of five."
-    )
+    rows += [(name, (Cell("–"),) * len(columns)) for name in results.cost_notes]
+    notes = [f"{note}." for note in results.cost_notes.values()]
+    for first in list(results.costs.values())[:1]:
+        notes.insert(
+            0,
+            f"One face, photo of {first.photo[0]} × {first.photo[1]} px, {first.threads} threads, device "
+            f"{results.settings.get('device', '?')}, median of five.",
+        )
     meanings = {
         "multiply-adds": "Of the model for one face as it is executed; element-wise work and interpolation included.",
         "edit": "Finding the face, cropping, model and paste; without reading and writing the file.",
         "peak memory": "Of the whole process, libraries included.",
     }
-    return Table("Cost of one image", columns, tuple(rows), (note,), meanings)
+    return Table("Cost of one image", columns, tuple(rows), tuple(notes), meanings)
 
 
 def source_tables(results: Results, part: str) -> list[Table | None]:

@@ -221,7 +221,7 @@ def _figures(change: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
     border = ((mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1])).to(size.dtype)
     centre = (mask > 0.5).to(size.dtype)
     sums = torch.stack([(size * border).sum(), border.sum(), (size * centre).sum(), centre.sum()])
-    figures: npt.NDArray[np.float64] = sums.double().cpu().numpy()
+    figures: npt.NDArray[np.float64] = sums.cpu().double().numpy()
     return figures
 
 

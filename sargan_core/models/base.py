@@ -58,11 +58,13 @@ class ExpressionModel(nn.Module, ABC):
         name: the model's name on the command line, e.g. ``sargan``.
         template: the alignment the crops must have, stored with the weights.
         takes_reference: whether the targets are references (photos) instead of mixes (names).
+        precision: what it computes in, ``fp32`` or ``bf16``.
     """
 
     name: str
     template: Template
     takes_reference: bool = False
+    precision: str = "fp32"
 
     def rest_shape(self) -> RestShape | None:
         """Return what estimates a face's neutral landmarks for ``align``, None if the model needs none."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from sargan_core.device import choose_precision
 from sargan_core.errors import WeightsError
 from sargan_core.faces.face import Template
 from sargan_core.models.aipgan import model as aipgan_file
@@ -32,9 +33,10 @@ def load_model(
         name: a name of ``sargan models list``; not looked at when ``weights`` is given.
         weights: a file written by ``sargan train`` or ``sargan models import``.
         device: torch device.
-        precision: ``auto``, ``fp32`` or ``bf16``; the pixel model always computes in float32.
+        precision: ``auto``, ``fp32`` or ``bf16``, see ``used_precision``.
 
     Raises:
+        UsageError: unknown precision.
         WeightsError: unknown name; file missing, damaged, or not of an expression model.
     """
     if weights is not None:
@@ -47,12 +49,32 @@ def load_model(
             f"{record.file}: '{record.name}' is not an expression model; see sargan models list"
         )
     try:
-        model = _build(record, tensors, precision)
+        model = _build(record, tensors, _precision_of(record, precision, device))
     except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{record.file}: cannot be built ({reason}); train or import it again") from error
     model.name = record.name
     return model.to(device).eval()
+
+
+def used_precision(name: str, weights: Path | None, device: str, precision: str) -> str:
+    """Return what a model computes in, ``fp32`` or ``bf16``: only generators know another format than float32.
+
+    Args: as for ``load_model``; a file of weights is read only where it matters.
+
+    Raises:
+        WeightsError: unknown name; file missing or damaged.
+        UsageError: unknown precision.
+    """
+    if choose_precision(precision, device) == "fp32":
+        return "fp32"
+    record = find_record(name) if weights is None else open_weights(weights)[0]
+    return _precision_of(record, precision, device)
+
+
+def _precision_of(record: WeightsRecord, precision: str, device: str) -> str:
+    chosen = choose_precision(precision, device)
+    return chosen if record.kind in (generator_file.KIND, generator_file.REFINER) else "fp32"
 
 
 def _build(record: WeightsRecord, tensors: dict[str, Tensor], precision: str) -> ExpressionModel:

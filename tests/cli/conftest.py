@@ -57,7 +57,7 @@ class FakeEditor:
     """Darkens the middle of a photo by the strength; black photos have no face."""
 
     calls: ClassVar[list[str]] = []
-    model = types.SimpleNamespace(name="pixel")
+    model = types.SimpleNamespace(name="pixel", precision="fp32")
 
     def __init__(self, settings):
         if settings.model == "missing":

@@ -72,6 +72,7 @@ def test_json_carries_what_is_promised(call, photos):
         "output",
         "faces",
         "model",
+        "precision",
         "expression",
         "strength",
         "seconds",
@@ -79,6 +80,7 @@ def test_json_carries_what_is_promised(call, photos):
         "message",
     } <= set(value)
     assert (value["model"], value["expression"], value["strength"]) == ("pixel", "happy:0.5", 2.0)
+    assert value["precision"] == "fp32"
     assert set(value["faces"][0]) == {"number", "box", "points", "seam", "change", "warnings"}
     assert np.shape(value["faces"][0]["points"]) == (5, 2)
     assert {"read", "model", "write", "total"} <= set(value["seconds"])

@@ -202,9 +202,9 @@ class Generator(nn.Module):
         weight = self.stem.weight[:, 3:]
         plane = torch.ones(1, 1, side, side, dtype=weight.dtype, device=weight.device)
         table = functional.conv2d(plane, weight.reshape(-1, 1, side, side), padding=side // 2)
-        return torch.einsum(
-            "bl,clhw->bchw", labels.to(weight.dtype), table.view(*weight.shape[:2], side, side)
-        )
+        # Under autocast the convolution answers in the reduced format, whatever the weights are in.
+        table = table.view(*weight.shape[:2], side, side)
+        return torch.einsum("bl,clhw->bchw", labels.to(table.dtype), table)
 
     def _add_label_borders(self, x: Tensor, labels: Tensor) -> None:
         """Add to ``x`` in place the label map less its inside, which the norm that follows cancels."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +23,12 @@ class SarganModel(ExpressionModel):
     Args:
         generator: the network; it is used as it is, so load its weights before.
         template: the alignment that its training crops had.
-        precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the processor or the GPU computes in it.
+        precision: ``fp32`` or ``bf16``.
     """
 
     name = "sargan"
 
-    def __init__(self, generator: Generator, template: Template, precision: str = "auto") -> None:
+    def __init__(self, generator: Generator, template: Template, precision: str = "fp32") -> None:
         super().__init__()
         self.generator = generator.requires_grad_(False)
         keep_channels_last(self.generator)
@@ -73,7 +71,7 @@ class SarganModel(ExpressionModel):
             owner: (B,) int64, see ``Generator.forward``.
         """
         x = (image * 2 - 1).contiguous(memory_format=torch.channels_last)
-        reduced = self.precision == "bf16" or (self.precision == "auto" and _computes_bf16(image.device))
+        reduced = self.precision == "bf16"
         with torch.autocast(image.device.type, torch.bfloat16, enabled=reduced):
             made: Tensor = self.generator(x, labels, owner).float()
         if reduced and not bool(torch.isfinite(made).all()):
@@ -91,21 +89,6 @@ def _accelerate(generator: Generator) -> None:
                 block.feature[place] = WinogradConvolution(layer)
 
 
-def _computes_bf16(device: torch.device) -> bool:
-    """Whether bf16 is computed rather than emulated (which is slower than float32)."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and _cpu_computes_bf16()
-
-
-@cache
-def _cpu_computes_bf16() -> bool:
-    # PyTorch's list of instruction sets, where it gives one. Its question whether oneDNN supports bf16 is no
-    # help: the answer is yes wherever AVX-512 can emulate it.
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
 # How far below the mouth of the template the middle of the window lies, as a fraction of the crop's side.
 DROP = 0.02
 
@@ -121,12 +104,13 @@ class RefinedModel(ExpressionModel):
 
     name = "sargan"
 
-    def __init__(self, base: PixelModel, generator: Generator, precision: str = "auto") -> None:
+    def __init__(self, base: PixelModel, generator: Generator, precision: str = "fp32") -> None:
         super().__init__()
         self.base = base
         self.template = base.template
         self.window = mouth_window(base.template, generator.settings.size)
         self.network = SarganModel(generator, self.window.template(base.template), precision)
+        self.precision = precision
         self.register_buffer("mask", face_masks(base, self.window), persistent=False)
 
     def rest_shape(self) -> RestShape | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,15 @@ def photos(folder):
     return folder
 
 
-def run(*arguments, policy=None, shard=None, engine=run_local, **options):
+def run(*arguments, policy=None, shard=None, engine=run_local, precision="auto", **options):
     """Run a batch of ``in`` to ``out``; return which results were made."""
     plan = request_for(*(arguments or ("in",)), shard=shard, **options)
+    settings = settings_for(plan)
+    settings = replace(settings, edit=replace(settings.edit, precision=precision))
     made = []
     summary = run_batch(
         plan,
-        settings_for(plan),
+        settings,
         engine,
         policy or Policy(),
         shard,
@@ -115,6 +118,15 @@ def test_a_result_that_somebody_changed_is_not_replaced_unless_asked(photos):
     assert read_manifest(Path("out"))["3.png"].outcome == "failed"
     assert run(policy=Policy(overwrite=True, retry=frozenset({"failed"}))) == ["3"]
     assert Path("out/3.png").read_bytes() != b"retouched by hand"
+
+
+def test_the_number_format_that_is_used_counts_and_not_the_word_for_it(photos):
+    assert run() == ALL
+    assert run(precision="fp32") == []
+    assert {entry.precision for entry in read_manifest(manifest_path(Path("out"))).values()} == {"fp32"}
+    assert run(precision="bf16") == ALL
+    assert {entry.precision for entry in read_manifest(manifest_path(Path("out"))).values()} == {"bf16"}
+    assert run() == ALL
 
 
 def test_other_options_do_everything_again(photos):

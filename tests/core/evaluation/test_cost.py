@@ -1,7 +1,17 @@
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 
-from sargan_core.evaluation.cost import count_multiply_adds, count_parameters
+from sargan_core.errors import DataError
+from sargan_core.evaluation import cost
+from sargan_core.evaluation.cost import count_multiply_adds, count_parameters, measure_cost
+from sargan_core.evaluation.protocol import Case
+from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
+from sargan_core.faces.face import Template
+from sargan_core.models.sargan.file import save_generator
+from sargan_core.models.sargan.generator import Generator, GeneratorSettings, one_hot
 
 
 def test_a_convolution_costs_what_the_books_say():
@@ -25,3 +35,41 @@ def test_coefficients_count_where_nothing_is_trained():
     model.register_buffer("weight", torch.zeros(7, 10))
     model.register_buffer("dense_flow", torch.zeros(1000))
     assert count_parameters(model) == 70
+
+
+def test_a_generator_costs_the_same_in_every_number_format():
+    generator = Generator(GeneratorSettings(width=4, downs=2, size=32))
+    image, label = torch.zeros(1, 3, 32, 32), one_hot([3], 7)
+    counts = []
+    for reduced in (False, True):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            # The counter works below autocast, so the network's own dtypes must fit each other.
+            counts.append(count_multiply_adds(lambda: generator(image, label)))
+    assert counts[0] > 100_000
+    assert counts[1] == pytest.approx(counts[0], rel=0.1)
+
+
+def of_a_face(still_set: Path) -> Case:
+    return Case(still_set / "neutral" / "anna.png", "anna", "in", "made")
+
+
+def test_a_generator_is_measured_in_bfloat16(still_set, tmp_path):
+    file = tmp_path / "mine.safetensors"
+    template = Template(32, "similarity", (0.335, 0.345), (0.665, 0.345), (0.5, 0.712))
+    save_generator(Generator(GeneratorSettings(width=4, downs=2, size=32)), template, file)
+    choice = ModelChoice("mine", file)
+    settings = EvaluationSettings((choice,), device="cpu", precision="bf16")
+    measured = cost._measure(choice, settings, of_a_face(still_set))
+    assert measured.multiply_adds > 100_000
+    assert measured.model_ms > 0
+
+
+def breaks(*_: object) -> None:
+    raise RuntimeError("expected m1 and m2 to have the same dtype\nand more")
+
+
+def test_whatever_a_model_raises_is_one_line_about_its_cost(still_set, monkeypatch):
+    monkeypatch.setattr(cost, "_measure", breaks)
+    choice = ModelChoice("mine", None)
+    with pytest.raises(DataError, match=r"^the cost of 'mine' could not be measured .*same dtype[)]$"):
+        measure_cost(choice, EvaluationSettings((choice,), device="cpu"), of_a_face(still_set))

@@ -54,6 +54,16 @@ def test_every_model_has_its_row_and_its_table_by_expression():
     assert cost_table(results).rows[0][1][2].text == "2.0"
 
 
+def test_a_cost_that_could_not_be_measured_is_dashes_and_a_note():
+    results = replace(made_results(), cost_notes={"sargan": "the cost of 'sargan' could not be measured (x)"})
+    table = cost_table(results)
+    assert [name for name, _ in table.rows] == ["pixel", "sargan"]
+    assert {cell.text for cell in table.rows[1][1]} == {"–"}
+    assert "could not be measured (x)" in render(results, Gallery({}, {}))
+    assert "could not be measured (x)" in to_markdown(results)
+    assert cost_table(replace(results, costs={})).rows == table.rows[1:]
+
+
 def test_csv_has_every_mean_and_markdown_every_table():
     results = made_results()
     lines = list(csv.DictReader(io.StringIO(to_csv(results))))

@@ -9,7 +9,7 @@ from made_faces import MadeJudge, judges_that_end_workers, made_judges
 from PIL import Image
 
 from sargan_core.errors import DataError, UsageError, WeightsError, WorkerLostError
-from sargan_core.evaluation.examples import choose, make_gallery
+from sargan_core.evaluation.examples import Gallery, choose, make_gallery
 from sargan_core.evaluation.journal import Measure
 from sargan_core.evaluation.metrics import HIGHEST_PSNR
 from sargan_core.evaluation.report import JSON, write_report
@@ -220,3 +220,20 @@ def test_without_labelled_photos_there_is_nothing_to_show_it(still_set, tmp_path
     results = evaluate(settings, tmp_path, made_judges, costs=False).results
     assert "--data" in next(iter(results.skipped.values()))
     assert results.row("aipgan", "ood") is None
+
+
+def test_a_cost_that_cannot_be_measured_does_not_end_the_evaluation(settings, finished, monkeypatch):
+    def fails(*_):
+        raise DataError("the cost of 'plain' could not be measured (RuntimeError: dtype)")
+
+    monkeypatch.setattr("sargan_core.evaluation.run.measure_cost", fails)
+    out = finished[1]
+    again = evaluate(settings, out, made_judges).results
+    assert again.costs == {}
+    assert "dtype" in again.cost_notes["plain"]
+    write_report(again, Gallery(), out)
+    assert read_results(out / JSON).cost_notes == again.cost_notes
+
+
+def test_the_record_says_the_number_format_that_was_used(finished):
+    assert finished[0].results.settings["precision"] == "fp32"
