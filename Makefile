@@ -19,9 +19,9 @@ INPUTS := pyproject.toml constraints.txt
 
 demo: $(RUNTIME)
 	mkdir -p demo
-	$(BIN)/sargan edit examples/portrait.jpg --expr happy -o demo/portrait-happy.jpg --overwrite
-	$(BIN)/sargan edit examples/portrait.jpg --grid -o demo/portrait-grid.png --overwrite
-	@echo "Done: look at demo/portrait-happy.jpg and demo/portrait-grid.png (from examples/portrait.jpg)."
+	$(BIN)/sargan edit examples/composite.jpg --expr happy -o demo/composite-happy.jpg --overwrite
+	$(BIN)/sargan edit examples/composite.jpg --grid -o demo/composite-grid.png --overwrite
+	@echo "Done: look at demo/composite-happy.jpg and demo/composite-grid.png (from examples/composite.jpg)."
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
