@@ -5,7 +5,7 @@
     .venv/bin/python benchmarks/compare.py --data DIR --train 1200           first train what is missing, N steps each
 
 The generators of one budget lie in --runs (stargan, usgan, sargan: generator.safetensors each); whatever is missing is
-named and left out. --write puts the result into docs/results.md.
+named and left out. --write puts the result into docs/lab/tables.md.
 """
 
 from __future__ import annotations
@@ -44,12 +44,11 @@ from sargan_core.photo.photo import read_photo
 from sargan_core.weights import read_index
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "results.md"
+PAGE = ROOT / "docs" / "lab" / "tables.md"
 # One budget: same data, crops of 64 px, same steps; see docs/training.md.
 BUDGET = ("stargan", "usgan", "sargan")
 SHIPPED = ("sargan", "pixel", "pixel-plain", "aipgan")
 DRAWN = 8
-MARKER = "<!-- below: by hand -->"
 
 
 def main() -> None:
@@ -63,7 +62,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, metavar="STEPS", help="train the missing generators first")
     parser.add_argument("--curves", type=int, default=0)
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1))
-    parser.add_argument("--write", action="store_true", help="write docs/results.md")
+    parser.add_argument("--write", action="store_true", help="write docs/lab/tables.md")
     arguments = parser.parse_args()
     if arguments.write and not arguments.data:
         parser.error("--write needs --data: without it there is nothing to publish")
@@ -97,15 +96,8 @@ def main() -> None:
             names = [choice.name for choice in choices]
             print(write_report(results, make_gallery(done.session, done.cases, done.measures, names), out))
         if arguments.write:
-            PAGE.write_text(text + "\n" + by_hand(), encoding="utf-8")
+            PAGE.write_text(text, encoding="utf-8")
             print(f"written: {PAGE}")
-
-
-def by_hand() -> str:
-    """Return what was written below the marker of the present page: words that no script can find."""
-    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
-    _, marker, words = text.partition(MARKER)
-    return marker + words
 
 
 def find_models(runs: Path) -> tuple[list[ModelChoice], list[str]]:
@@ -199,9 +191,10 @@ def make_others(folder: Path, data: list[Path]) -> str:
 def page(results: Results, missing: list[str], drawings: str, steps: str) -> str:
     """Return the result as a Markdown page."""
     lines = [
-        "# Results",
+        "# Tables of the comparison",
         "",
-        "Made by `benchmarks/compare.py --write`; what the figures mean: [evaluation.md](evaluation.md).",
+        "Made by `benchmarks/compare.py --write`. What the figures mean: [evaluation.md](../evaluation.md). What "
+        "follows from them: [results.md](../results.md).",
         "",
         setting_line(results),
         "",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "weights").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "weights").glob("*.md")])
 BLOCK = re.compile(r"^```(?:sh|bash|console|text)?\n(.*?)^```", re.M | re.S)
 INDENTED = re.compile(r"^    (.*sargan .*)$", re.M)
 INLINE = re.compile(r"`(sargan [a-z][^`]*)`")
