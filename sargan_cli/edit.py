@@ -25,11 +25,15 @@ from sargan_cli.files import (
 )
 from sargan_cli.outcomes import FileReport, overall_code
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix, parse_mix
+from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, parse_mix, parse_strength
 from sargan_core.outcome import Outcome
 
-MAX_STRENGTH = 2.0
 GRID_SUFFIX = ".png"
+
+
+def _number(strength: float) -> float:
+    """Return a strength; the range that is declared with the option lets NaN through."""
+    return parse_strength(str(strength), "--strength")
 
 
 def edit(
@@ -55,6 +59,7 @@ def edit(
             "-s",
             min=0.0,
             max=MAX_STRENGTH,
+            callback=_number,
             help="How much of it: 0 changes nothing, 1 is the expression as learned, 2 exaggerates.",
         ),
     ] = 1.0,

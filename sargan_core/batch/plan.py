@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from sargan_core.batch.sources import Found, find_photos, once_each
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix
+from sargan_core.expressions import MAX_STRENGTH, ExpressionMix
 from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import KINDS
 
@@ -167,9 +167,6 @@ def parse_shard(text: str) -> Shard:
     ):
         raise UsageError(f"--shard {text:.40}: give the part and the number of parts, such as 1/4 to 4/4")
     return Shard(int(number), int(count))
-
-
-MAX_STRENGTH = 2.0
 
 
 # Bytes; file systems hold names of at most 255.

@@ -16,7 +16,7 @@ from sargan_core.batch.manifest import Entry, ManifestWriter, Stamp
 from sargan_core.batch.plan import Like, Output, Source, Variant
 from sargan_core.errors import OutputExistsError, PhotoError
 from sargan_core.outcome import face_json, message, outcome_of
-from sargan_core.photo.content import BLOCK, HEAD, open_photo, read_rest
+from sargan_core.photo.content import BLOCK, BYTES_BESIDE, HEAD, open_photo, read_rest
 from sargan_core.photo.files import place, shown, stage
 from sargan_core.photo.kinds import Defect, holds_provenance, kind_of_bytes, kind_of_path
 from sargan_core.photo.photo import MAX_PIXELS, Photo, encode_photo, read_photo
@@ -87,7 +87,7 @@ def read_source(source: Source, max_pixels: int | None = None) -> Content:
             size = len(data)
         except Defect:
             size = len(head)
-            while block := stream.read(BLOCK):
+            while size < BYTES_BESIDE and (block := stream.read(BLOCK)):
                 digest.update(block)
                 size += len(block)
     if size != stamp.size:

@@ -39,7 +39,7 @@ from sargan_core.expressions import LABELS, Expression, parse_expression
 from sargan_core.faces.face import Template
 from sargan_core.models.judge.network import TEMPLATE as JUDGE_TEMPLATE
 from sargan_core.models.judge.network import load_judge
-from sargan_core.photo.content import read_settings
+from sargan_core.photo.content import read_file, read_settings, reason_of
 from sargan_core.weights import find_record
 
 SHIPPED = "judge"
@@ -49,6 +49,8 @@ OUTPUTS = ("logits", "probabilities")
 OTHER = "-"
 # Bytes of a judge's description; its parser takes quadratic time for what nobody would write.
 LARGEST = 2**13
+# Bytes of a judge's network; OpenCV takes about three times as much for it.
+LARGEST_NETWORK = 2**28
 _KNOWN = {
     *("name", "kind", "file", "size", "channels", "scale", "mean", "std", "output", "labels", "template"),
 }
@@ -141,11 +143,9 @@ class OnnxJudge:
         self.template = settings.template
         self.description = f"{settings.kind} by {settings.file.name}"
         try:
-            content = settings.file.read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"{settings.file}: cannot be read ({error.strerror or error}); check 'file'"
-            ) from error
+            content = read_file(settings.file, LARGEST_NETWORK)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{settings.file}: cannot be read ({reason_of(error)}); check 'file'") from error
         self.key = checksum(content, repr(settings))
         try:
             self._network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
