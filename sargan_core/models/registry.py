@@ -97,7 +97,15 @@ def _template(record: WeightsRecord) -> Template:
     Raises:
         ValueError: one that no face could be put on.
     """
-    template = Template.from_json(record.template or {})
+    return check_template(Template.from_json(record.template or {}))
+
+
+def check_template(template: Template) -> Template:
+    """Return an alignment that a file brought along.
+
+    Raises:
+        ValueError: one that no face could be put on.
+    """
     known = template.size in SIDES and template.kind in KINDS
     points = 0 if template.shape is None else len(template.shape)
     area = abs(np.linalg.det(np.insert(template.pixels(), 2, 1, axis=1)))

@@ -207,7 +207,7 @@ def _encode(
         case "BMP":
             return bmp.encode(picture, metadata)
         case _:
-            return gif.encode(picture)
+            return gif.encode(picture, metadata)
 
 
 def write_photo(
