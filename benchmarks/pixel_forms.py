@@ -12,7 +12,8 @@ import json
 from pathlib import Path
 
 from sargan_core.models.pixel.fit import PixelOptions
-from sargan_core.models.pixel.run import FIGURES, train_pixel
+from sargan_core.models.pixel.run import FIGURES, PixelRun
+from sargan_core.training.session import Session
 
 FORMS = (
     PixelOptions("plain", "shared", "fidelity", 128),
@@ -39,7 +40,8 @@ def main() -> None:
             if not arguments.data:
                 print(f"{folder}: not trained yet; name the photos with --data")
                 return
-            train_pixel(arguments.data, folder, options, cache=arguments.cache)
+            run = PixelRun(data=tuple(map(str, arguments.data)), fit=options)
+            Session(run, folder, arguments.cache).run()
         figures = json.loads((folder / FIGURES).read_text())["figures"]
         for figure in figures:
             column = f"{figure['expression']} ({figure['kind']})"

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sargan_cli import models, options
+from sargan_cli import models, options, train
 from sargan_cli.batch import batch
 from sargan_cli.detect import detect
 from sargan_cli.edit import edit
 from sargan_cli.evaluate import evaluate
-from sargan_cli.train import train
 from sargan_core import __version__
 
 app = typer.Typer(
@@ -28,7 +27,7 @@ app = typer.Typer(
 app.command()(edit)
 app.command()(batch)
 app.command()(detect)
-app.command()(train)
+app.add_typer(train.app)
 app.command()(evaluate)
 app.add_typer(models.app)
 

@@ -9,38 +9,13 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from sargan_core.errors import UsageError
-from sargan_core.models.aipgan.network import AipganSettings
-from sargan_core.models.sargan.generator import GeneratorSettings
 from sargan_core.weights import LARGEST_SETTING
 
 # With these a step's own seed, see ``step_random``, stays within 64 bits.
 LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 10**9
-# Smallest side that the attention unit takes, which halves it twice and pads by reflection.
-ATTENTION_SIDE = 5
 # Smallest side of the published discriminator, which halves it six times; smaller faces show no expression anyhow.
 LEAST_SIZE = 64
-# Halvings of the transfer network.
-AIPGAN_HALVINGS = 4
-
-
-def check_generator(settings: GeneratorSettings) -> None:
-    """Raise UsageError for a generator that cannot be built or whose crops its halvings do not divide."""
-    side = ATTENTION_SIDE if settings.attention else 2
-    name = f"{settings.arch} with --downs {settings.downs}"
-    _check_size(settings.size, 2**settings.downs, max(LEAST_SIZE, side * 2**settings.downs), name)
-    _check_width(settings.width)
-
-
-def check_aipgan(settings: AipganSettings) -> None:
-    """Raise UsageError for a transfer network whose crops its halvings do not divide."""
-    _check_size(settings.size, 2**AIPGAN_HALVINGS, LEAST_SIZE, "aipgan")
-    _check_width(settings.width)
-
-
-def check_pixel_size(size: int) -> None:
-    """Raise UsageError for crops that the pixel model's weights could not name."""
-    _check_size(size, 1, LEAST_SIZE, "the pixel model")
 
 
 def check_rate(rate: float) -> None:
@@ -49,12 +24,6 @@ def check_rate(rate: float) -> None:
         raise UsageError(
             f"--rate {rate:g}: must be a number above 0; the recipes' own lie from 0.0001 to 0.003"
         )
-
-
-def check_penalty(penalty: float) -> None:
-    """Raise UsageError for a ridge penalty that is no number from 0 up."""
-    if not math.isfinite(penalty) or penalty < 0:
-        raise UsageError(f"--lambda {penalty:g}: must be a number from 0 up; 0.4 is usual")
 
 
 def check_test_fraction(fraction: float) -> None:
@@ -103,7 +72,7 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def _check_size(size: int, step: int, least: int, name: str) -> None:
+def check_size(size: int, step: int, least: int, name: str) -> None:
     """Raise UsageError if ``size`` is no multiple of ``step`` from ``least`` up to what weights files may hold."""
     first, last = -(-least // step) * step, LARGEST_SETTING // step * step
     if size % step == 0 and first <= size <= last:
@@ -117,6 +86,7 @@ def _check_size(size: int, step: int, least: int, name: str) -> None:
     )
 
 
-def _check_width(width: int) -> None:
+def check_width(width: int) -> None:
+    """Raise UsageError for a width that is too small or that weights files may not hold."""
     if not 4 <= width <= LARGEST_SETTING:
         raise UsageError(f"--width {width}: must be from 4 to {LARGEST_SETTING}")

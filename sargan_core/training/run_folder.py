@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -21,21 +24,11 @@ from sargan_core.photo.lines import check_ours
 from sargan_core.training.checks import check_types
 from sargan_core.weights import WeightsRecord
 
-if TYPE_CHECKING:
-    from sargan_core.training.events import EventFile
-
-
 OPTIONS = "options.json"
-
-
 METRICS = "metrics.jsonl"
-
-
 CHECKPOINT = "checkpoint.pt"
-
-
 WEIGHTS = "generator.safetensors"
-
+EVENT_FORMAT = "brain.Event:2"
 
 Options = TypeVar("Options")
 
@@ -125,8 +118,6 @@ class RunFolder:
             values = {name: round(value, 6) for name, value in metrics.items()}
             stream.write(json.dumps({"step": step, **values}) + "\n")
         if self._events is None:
-            from sargan_core.training.events import EventFile
-
             self._events = EventFile(self.path, step)
         self._events.write(step, metrics)
 
@@ -167,6 +158,50 @@ class RunFolder:
         if self._events is not None:
             self._events.close()
             self._events = None
+
+
+class EventFile:
+    """One file of TensorBoard events in a run folder.
+
+    TensorBoard's own writer works in a thread, which ends with a traceback when the disk is full. This one writes at
+    once, so that the failure is reported where it happens.
+
+    Args:
+        folder: the run folder.
+        first: the first step; what earlier files of the folder hold from there on is not shown any more.
+    """
+
+    def __init__(self, folder: Path, first: int) -> None:
+        self.path = (
+            folder / f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+        )
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        with explaining(self.path):
+            self._stream = self.path.open("ab")
+        self._records = RecordWriter(self._stream)
+        start = SessionLog(status=SessionLog.START)
+        self._write(file_version=EVENT_FORMAT)
+        self._write(step=first, session_log=start)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Add the values of a step; PhotoError as for ``replacing``."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        listed = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step=step, summary=Summary(value=listed))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def _write(self, **values: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        with explaining(self.path):
+            self._records.write(Event(wall_time=time.time(), **values).SerializeToString())
+            self._stream.flush()
 
 
 def damaged(checkpoint: Path, error: Exception) -> TrainingError:

@@ -21,11 +21,21 @@ HEAVY = (
     "face_alignment",
     "safetensors",
     "numba",
+    "lightning_fabric",
+    "tqdm",
 )
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["edit", "--help"], ["train", "--help"], ["models", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["edit", "--help"],
+        ["train", "--help"],
+        ["train", "pixel", "--help"],
+        ["models", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     script = (

@@ -11,7 +11,7 @@ from train_samples import SIZE, arguments, write_pack
 from sargan_cli.__main__ import main
 from sargan_core.models.aipgan.network import AipganSettings
 from sargan_core.models.aipgan.recipe import paired_recipe
-from sargan_core.models.aipgan.run import TransferOptions
+from sargan_core.models.aipgan.run import AipganRun
 from sargan_core.models.registry import load_model
 from sargan_core.models.sargan.data import CropPairs
 from sargan_core.models.sargan.model import mouth_window
@@ -98,10 +98,12 @@ def test_what_cannot_be_refined_is_said(name: str, packed: Path, tmp_path: Path,
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="the device that is to be missing is there")
 def test_a_transfer_goes_on_where_the_call_says(tmp_path: Path, capsys):
-    options = TransferOptions(("photos",), paired_recipe(AipganSettings()), LoopSettings(), device="cpu")
+    options = AipganRun(
+        data=("photos",), training=paired_recipe(AipganSettings()), loop=LoopSettings(), device="cpu"
+    )
     (tmp_path / "options.json").write_text(json.dumps(asdict(options)))
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
-    again = ["train", "--model", "aipgan", "--resume", "--out", str(tmp_path)]
+    again = ["train", "aipgan", "--resume", "--out", str(tmp_path)]
     assert main([*again, "--device", "mps"]) == 2
     assert "mps" in capsys.readouterr().err
     assert main([*again, "--device", "cpu", "--data", str(tmp_path / "moved")]) != 0

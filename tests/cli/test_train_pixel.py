@@ -36,7 +36,7 @@ def photos(tmp_path_factory):
 def test_from_photos_to_an_edit(sargan, photos, tmp_path, form):
     out = tmp_path / "run"
     result = sargan(
-        *("train", "--model", "pixel", "--form", form, "--size", "96", "--data", photos, "--out", out),
+        *("train", "pixel", "--form", form, "--size", "96", "--data", photos, "--out", out),
         *("--cache", tmp_path / "cache"),
     )
     assert result.returncode == 0, result.stderr.decode()
@@ -64,13 +64,13 @@ def test_from_photos_to_an_edit(sargan, photos, tmp_path, form):
 
 
 def test_no_data_is_wrong_usage(sargan):
-    result = sargan("train", "--model", "pixel")
+    result = sargan("train", "pixel")
     assert result.returncode == 2
     assert "--data" in result.stderr.decode()
 
 
 def test_landmark_training_needs_landmarks(sargan, photos, tmp_path):
-    result = sargan("train", "--model", "landmarks", "--data", photos, "--out", tmp_path / "run")
+    result = sargan("train", "landmarks", "--data", photos, "--out", tmp_path / "run")
     assert result.returncode == 1
     assert "no landmarks come with these photos" in result.stderr.decode()
     assert not (tmp_path / "run").exists()

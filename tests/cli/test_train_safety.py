@@ -14,8 +14,8 @@ from sargan_cli.__main__ import main
 from sargan_core.errors import PhotoError
 from sargan_core.models.sargan.data import CropPairs
 from sargan_core.photo.files import explaining
-from sargan_core.training.events import EventFile
 from sargan_core.training.results import UNFINISHED
+from sargan_core.training.run_folder import EventFile
 
 KINDS = {
     "sargan": "generator.safetensors",
@@ -24,10 +24,8 @@ KINDS = {
     "pixel": "pixel.safetensors",
     "landmarks": "landmarks.safetensors",
 }
-SMALL = {
-    "sargan": ("--size", "64", "--width", "4", "--batch", "1"),
-    "aipgan": ("--size", "64", "--width", "4", "--batch", "1"),
-}
+CPU = {"sargan": ("--device", "cpu"), "aipgan": ("--device", "cpu")}
+SMALL = {kind: (*device, "--size", "64", "--width", "4", "--batch", "1") for kind, device in CPU.items()}
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +56,16 @@ def test_a_dry_run_of_every_kind_says_the_plan_and_writes_nothing(
     photos: Path, tmp_path: Path, monkeypatch, capsys
 ):
     # One step of each is enough here; how they are measured is a matter of the loop's own test.
-    monkeypatch.setattr("sargan_core.training.plans.measure", lambda task, last: len(task.step(1)) / 9)
+    monkeypatch.setattr("sargan_core.training.plan.measure", lambda task, last: len(task.step(1)) / 9)
     out, cache = tmp_path / "run", tmp_path / "cache"
     out.mkdir()
     for weights in KINDS.values():
         (out / weights).write_text("old")
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     for model, weights in KINDS.items():
-        call = ["train", "--data", str(photos), "--out", str(out), "--cache", str(cache), "--model", model]
-        code = main([*call, "--device", "cpu", *SMALL.get(model, ()), "--dry-run"])
+        kept = [] if model == "landmarks" else ["--cache", str(cache)]
+        call = ["train", model, "--data", str(photos), "--out", str(out), *kept]
+        code = main([*call, *SMALL.get(model, ()), "--dry-run"])
         said = capsys.readouterr().err
         if model == "landmarks":  # these photos bring none
             assert code == 1
@@ -87,7 +86,7 @@ def test_weights_of_an_earlier_run_stay_unless_they_are_to_be_replaced(
     out = tmp_path / "run"
     out.mkdir()
     (out / "mine.safetensors").write_text("old")
-    call = ["train", "--data", str(photos), "--out", str(out), "--model", model, "--device", "cpu"]
+    call = ["train", model, "--data", str(photos), "--out", str(out), *CPU.get(model, ())]
     assert main(call) == 2
     error = one_line(capsys)
     assert "--overwrite" in error
@@ -110,35 +109,62 @@ def test_a_run_that_fails_while_it_replaces_another_leaves_that_as_it_was(
 
 
 @pytest.mark.parametrize(
-    "more",
+    ("kind", "more"),
     [
-        ("--size", "65"),
-        ("--size", "72", "--model", "aipgan"),
-        ("--size", "5000", "--model", "pixel"),
-        ("--size", "64", "--downs", "4"),
-        ("--size", "300", "--refine", "pixel"),
-        ("--seed", str(10**30)),
-        ("--seed", "-1", "--model", "judge"),
-        ("--steps", str(10**30)),
-        ("--rate", "nan"),
-        ("--rate", "0"),
-        ("--lambda", "nan", "--model", "pixel"),
-        ("--lambda", "inf", "--model", "pixel"),
-        ("--test", "nan"),
-        ("--width", "5000"),
-        ("--pack", "x.safetensors", "--model", "pixel"),
-        ("--resume", "--model", "pixel"),
-        ("--resume", "--model", "landmarks"),
-        ("--resume", "--overwrite"),
+        ("sargan", ("--size", "65")),
+        ("aipgan", ("--size", "72")),
+        ("pixel", ("--size", "5000")),
+        ("sargan", ("--size", "64", "--downs", "4")),
+        ("sargan", ("--size", "300", "--refine", "pixel")),
+        ("sargan", ("--seed", str(10**30))),
+        ("judge", ("--seed", "-1")),
+        ("sargan", ("--steps", str(10**30))),
+        ("sargan", ("--rate", "nan")),
+        ("sargan", ("--rate", "0")),
+        ("pixel", ("--lambda", "nan")),
+        ("pixel", ("--lambda", "inf")),
+        *((kind, ("--test", "nan")) for kind in KINDS),
+        ("sargan", ("--width", "5000")),
+        ("pixel", ("--pack", "x.safetensors")),
+        ("pixel", ("--resume",)),
+        ("landmarks", ("--resume",)),
+        ("sargan", ("--resume", "--overwrite")),
     ],
 )
 def test_options_that_cannot_work_are_refused_before_any_photo_is_read(
-    more: tuple[str, ...], tmp_path: Path, monkeypatch, capsys
+    kind: str, more: tuple[str, ...], tmp_path: Path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "--data", "nowhere", "--device", "cpu", *more]) in (1, 2)
+    assert main(["train", kind, "--data", "nowhere", *CPU.get(kind, ()), *more]) in (1, 2)
     assert more[0] in one_line(capsys) or "--resume" in more
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("pixel", "--steps", "5"),
+        ("pixel", "--recipe", "paper"),
+        ("pixel", "--form", "painted"),
+        ("sargan", "--form", "plain"),
+        ("sargan", "--without", "attention"),
+        ("aipgan", "--refine", "pixel"),
+        ("aipgan", "--form", "plain"),
+        ("aipgan", "--without", "everything"),
+        ("judge", "--size", "64"),
+        ("judge", "--device", "cpu"),
+        ("landmarks", "--cache", "folder"),
+    ],
+)
+def test_an_option_of_another_kind_is_wrong_usage(wrong: tuple[str, ...], tmp_path: Path, capsys):
+    assert main(["train", *wrong, "--data", "nowhere", "--out", str(tmp_path / "run")]) == 2
+    assert wrong[1] in one_line(capsys)
+
+
+@pytest.mark.parametrize("call", [("--model", "judge"), ("--data", "x", "--model=judge"), ("-m", "judge")])
+def test_the_form_of_earlier_versions_is_answered_with_the_new_one(call: tuple[str, ...], capsys):
+    assert main(["train", *call]) == 2
+    assert "sargan train judge" in one_line(capsys)
 
 
 def test_a_resumed_run_is_checked_before_anything_is_prepared(packed: Path, tmp_path: Path, capsys):
@@ -188,7 +214,7 @@ def test_data_that_is_no_data_is_said(packed: Path, tmp_path: Path, capsys):
 
 @pytest.mark.parametrize("model", ["sargan", "pixel", "judge", "aipgan"])
 def test_too_few_people_or_expressions_are_said(model: str, photos: Path, tmp_path: Path, capsys):
-    call = ["train", "--model", model, "--device", "cpu", "--out", str(tmp_path / "run")]
+    call = ["train", model, *CPU.get(model, ()), "--out", str(tmp_path / "run")]
     assert main([*call, "--data", str(photos / "neutral")]) == 1
     one_line(capsys)
     for label in ("neutral", "happy", "sad"):
@@ -230,7 +256,7 @@ def test_a_full_disk_ends_a_run_in_one_line_that_says_how_to_go_on(
         assert "checkpoint.pt: the disk is full" in error
         assert "--resume" in error
     with monkeypatch.context() as patch:
-        patch.setattr("sargan_core.training.events.EventFile._write", full_events)
+        patch.setattr("sargan_core.training.run_folder.EventFile._write", full_events)
         assert main(again) == 1
         assert "the disk is full" in one_line(capsys)
     with monkeypatch.context() as patch:
@@ -243,7 +269,7 @@ def test_a_full_disk_ends_a_run_in_one_line_that_says_how_to_go_on(
     assert not list(tmp_path.rglob(".sargan-*"))
 
 
-def full_events(events: EventFile, event: object) -> None:
+def full_events(events: EventFile, **values: object) -> None:
     with explaining(events.path):
         full()
 
@@ -259,6 +285,6 @@ def test_a_file_of_events_on_a_full_disk_is_said_at_once(tmp_path: Path):
 
 
 def test_photos_larger_than_allowed_are_left_out(photos: Path, tmp_path: Path, capsys):
-    call = ["train", "--data", str(photos), "--out", str(tmp_path / "run"), "--device", "cpu"]
-    assert main([*call, "--model", "judge", "--cache", str(tmp_path / "cache"), "--max-pixels", "100"]) == 1
+    call = ["train", "judge", "--data", str(photos), "--out", str(tmp_path / "run")]
+    assert main([*call, "--cache", str(tmp_path / "cache"), "--max-pixels", "100"]) == 1
     assert "usable face" in one_line(capsys)

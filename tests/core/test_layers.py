@@ -24,7 +24,7 @@ FORBIDDEN = {
         for name in ("models", "weights", "editor", "data", "training", "batch", "evaluation")
     ],
     "sargan_core.models": [f"sargan_core.{name}" for name in ("editor", "batch", "evaluation")],
-    "sargan_core.training": [f"sargan_core.{name}" for name in ("editor", "batch", "evaluation")],
+    "sargan_core.training": [f"sargan_core.{name}" for name in ("models", "editor", "batch", "evaluation")],
     "sargan_core.data": [f"sargan_core.{name}" for name in ("training", "editor", "batch", "evaluation")],
     "sargan_core.editor": [f"sargan_core.{name}" for name in ("batch", "evaluation", "training", "data")],
     "sargan_core.batch": ["sargan_core.evaluation", "sargan_core.training", "sargan_core.data"],

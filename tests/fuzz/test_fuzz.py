@@ -22,7 +22,8 @@ from sargan_core.data.split import read_split
 from sargan_core.errors import SarganError
 from sargan_core.evaluation.judges import read_judge
 from sargan_core.models.sargan.file import import_checkpoint
-from sargan_core.models.sargan.run import read_options
+from sargan_core.models.sargan.run import SarganRun
+from sargan_core.training.session import read_run
 from sargan_core.weights import read_index
 
 FOUND = Path(__file__).with_name("found")
@@ -68,7 +69,7 @@ def test_a_pipe_or_device_in_the_place_of_a_file_is_not_opened(tmp_path: Path, k
     for name in names:
         os.mkfifo(tmp_path / name) if kind == "pipe" else (tmp_path / name).symlink_to("/dev/zero")
     for read in (
-        lambda: read_options(tmp_path),
+        lambda: read_run(SarganRun, tmp_path),
         lambda: read_split(tmp_path / "split.json"),
         lambda: read_index(tmp_path),
         lambda: read_manifest(tmp_path / "sargan-batch.jsonl"),

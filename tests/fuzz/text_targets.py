@@ -100,10 +100,11 @@ def run_files() -> list[bytes]:
     from dataclasses import asdict
 
     from sargan_core.models.sargan.recipes import SarganTraining
-    from sargan_core.models.sargan.run import RunOptions
+    from sargan_core.models.sargan.run import SarganRun
     from sargan_core.training.loop import LoopSettings
 
-    options = json.dumps(asdict(RunOptions(("photos",), SarganTraining(), LoopSettings())), default=str)
+    run = SarganRun(data=("photos",), training=SarganTraining(), loop=LoopSettings())
+    options = json.dumps(asdict(run), default=str)
     split = {"format": "sargan-split", "version": 1, "train": ["a-1"], "test": ["a-2"], "test_fraction": 0.2}
     return [options.encode(), json.dumps(split).encode()]
 
@@ -111,12 +112,13 @@ def run_files() -> list[bytes]:
 def check_run_file(data: bytes, folder: Path) -> None:
     from sargan_core.data.split import read_split
     from sargan_core.errors import DataError, TrainingError
-    from sargan_core.models.sargan.run import read_options
+    from sargan_core.models.sargan.run import SarganRun
+    from sargan_core.training.session import read_run
 
     for name in ("options.json", "split.json"):
         (folder / name).write_bytes(data)
     with contextlib.suppress(TrainingError):
-        read_options(folder)
+        read_run(SarganRun, folder)
     with contextlib.suppress(DataError):
         read_split(folder / "split.json")
 

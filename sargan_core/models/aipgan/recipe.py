@@ -8,7 +8,17 @@ from typing import Any
 from sargan_core.models.aipgan.network import AipganSettings
 from sargan_core.models.sargan.generator import DiscriminatorSettings
 from sargan_core.training.augment import NONE, AugmentSettings
-from sargan_core.training.checks import check_counts, check_rate, check_seed
+from sargan_core.training.checks import (
+    LEAST_SIZE,
+    check_counts,
+    check_rate,
+    check_seed,
+    check_size,
+    check_width,
+)
+
+# Halvings of the transfer network.
+HALVINGS = 4
 
 # What a reference and a target go through, each by its own draw; where they lie in the crop must stay.
 COLOURS = AugmentSettings(
@@ -91,6 +101,12 @@ class AipganTraining:
             "augment": AugmentSettings(**values["augment"]),
         }
         return cls(**{**values, **nested})
+
+
+def check_aipgan(settings: AipganSettings) -> None:
+    """Raise UsageError for a transfer network whose crops its halvings do not divide."""
+    check_size(settings.size, 2**HALVINGS, LEAST_SIZE, "aipgan")
+    check_width(settings.width)
 
 
 def paper_recipe(network: AipganSettings, batch: int = 8, seed: int = 0) -> AipganTraining:

@@ -1,26 +1,29 @@
-"""One training run of the expression transfer, from photos to weights; what ``sargan train --model aipgan`` calls."""
+"""A training run of the expression transfer, from photos to weights; what ``sargan train aipgan`` calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from sargan_core.data.crops import Cropper
-from sargan_core.data.samples import Sample, Skipped
+from sargan_core.data.samples import Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
-from sargan_core.errors import NoFaceError, PhotoError, UsageError, WeightsError
+from sargan_core.errors import DataError, NoFaceError, PhotoError, UsageError, WeightsError
+from sargan_core.expressions import LABELS, Expression
 from sargan_core.models.aipgan.bank import TransferBank, make_bank
 from sargan_core.models.aipgan.data import draw_triples, expression_crops, shape_template
 from sargan_core.models.aipgan.model import KIND, AipganModel, TransferSettings, build_aipgan, save_aipgan
 from sargan_core.models.aipgan.network import AipganNetwork
-from sargan_core.models.aipgan.recipe import AipganTraining
+from sargan_core.models.aipgan.recipe import AipganTraining, check_aipgan
 from sargan_core.models.aipgan.task import AipganTask
 from sargan_core.models.aipgan.train_parts import (
     NeutralOptions,
@@ -31,144 +34,135 @@ from sargan_core.models.aipgan.train_parts import (
     train_lids,
     train_neutral,
 )
-from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.checks import check_aipgan, check_test_fraction
-from sargan_core.training.loop import LoopSettings, make_fabric, train
-from sargan_core.training.run_folder import RunFolder, finished_steps, read_run_options
+from sargan_core.training.loop import LoopSettings, make_fabric
+from sargan_core.training.plan import (
+    TrainingPlan,
+    count_parameters,
+    measured_batch,
+    random_crops,
+    seconds_per_step,
+    survey,
+)
+from sargan_core.training.session import Prepared, TrainingRun
+from sargan_core.training.shape import affine_template
 from sargan_core.weights import open_weights
 
-# What is prepared once for a run and read again by it: neutral network and shading, triples of both sides.
+# What is prepared once for a run and read again when it is resumed: neutral network and shading, and the triples of
+# the people to train on and of those held out.
 PARTS, BANK, HELD_OUT = "parts.safetensors", "bank.safetensors", "held-out.safetensors"
-
-
 # Side of the crops in use; the network sees them reduced to its own size.
 CROP = 256
-
-
 # Least side of the crops that are prepared.
 LEAST_SIZE = 128
-
-
-# Triples of people left out.
+# Triples of people held out.
 HELD_OUT_TRIPLES = 64
 
 
-@dataclass(frozen=True)
-class TransferOptions:
-    """Everything that decides a run; kept as ``options.json`` and read again when it is resumed.
-
-    Attributes:
-        data: folders.
-        training: recipe and networks.
-        loop: length and what is written how often.
-        triples: how many triples are drawn and prepared.
-        neutral: training of the neutral network.
-        test_fraction: part of the people held out.
-        landmarks: what finds landmarks where the data bring none.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        start: a weights file whose network to start from, of any crop size; empty = none.
-        max_pixels: photos of more pixels are left out.
-    """
-
-    data: tuple[str, ...]
-    training: AipganTraining
-    loop: LoopSettings
-    triples: int = 4000
-    neutral: NeutralOptions = field(default_factory=NeutralOptions)
-    test_fraction: float = 0.2
-    landmarks: str = "auto"
-    device: str = "auto"
-    start: str = ""
-    max_pixels: int = MAX_PIXELS
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> TransferOptions:
-        """Build options from ``dataclasses.asdict`` of options."""
-        nested = {
-            "data": tuple(values["data"]),
-            "training": AipganTraining.from_json(values["training"]),
-            "loop": LoopSettings(**values["loop"]),
-            "neutral": NeutralOptions(**values["neutral"]),
-        }
-        return cls(**{**values, **nested})
-
-
-def read_transfer_options(folder: Path) -> TransferOptions:
-    """Return the options of a run folder.
-
-    Raises:
-        TrainingError: there are none, or they are not readable.
-    """
-    return read_run_options(folder, TransferOptions.from_json)
-
-
-class TransferSession:
-    """A run that is ready to go.
+@dataclass(frozen=True, kw_only=True)
+class AipganRun(TrainingRun):
+    """A training run of the expression transfer.
 
     What is prepared (parts and triples) stays in the run folder; a folder that holds it already is not prepared
     again.
 
-    Args:
-        options: what to do; with ``loop.resume`` the networks are taken from the folder's checkpoint.
-        out: the run folder.
-        cache: the crop cache; None = the user's.
-        progress: called with (done, total) while crops are cut and parts are fitted.
-
-    Raises:
-        DataError: the data does not hold what training needs.
-        TrainingError: there is nothing to resume.
-        UsageError: the sizes do not fit the network, the device is not there, the weights to start from do not fit, or
-            the run to resume has gone further than asked.
-        WeightsError: the weights to start from cannot be read.
+    Attributes:
+        loop: length and what is written how often.
+        training: recipe and networks.
+        triples: how many triples are drawn and prepared.
+        neutral: training of the neutral network.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        start: a weights file whose network to start from, of any crop size; empty = none.
     """
 
-    def __init__(
-        self,
-        options: TransferOptions,
-        out: Path,
-        cache: Path | None = None,
-        progress: Progress = lambda done, total: None,
-    ) -> None:
-        self.options = options
-        self.out = out
-        self.skipped: tuple[Skipped, ...] = ()
-        check_options(options)
-        self.fabric = make_fabric(options.device, "fp32")
-        if options.loop.resume:
-            finished_steps(out, options.loop.steps)
-        start = load_start(options)
+    loop: LoopSettings
+    training: AipganTraining
+    triples: int = 4000
+    neutral: NeutralOptions = field(default_factory=NeutralOptions)
+    device: str = "auto"
+    start: str = ""
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Build a run from ``dataclasses.asdict`` of one."""
+        nested = {
+            "training": AipganTraining.from_json(values["training"]),
+            "neutral": NeutralOptions(**values["neutral"]),
+        }
+        return super().from_json({**values, **nested})
+
+    def check(self) -> None:
+        """Raise UsageError for options that cannot be trained with."""
+        check_aipgan(self.training.network)
+        super().check()
+
+    def fabric(self) -> Fabric:
+        """Return where the run trains; under ``torchrun`` one of many processes."""
+        return make_fabric(self.device, "fp32")
+
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Prepare parts and triples where the folder holds none; see ``TrainingRun.prepare``."""
+        start = load_start(self)
         out.mkdir(parents=True, exist_ok=True)
-        if not (out / HELD_OUT).is_file():
-            self.skipped = tuple(self._prepare(cache, progress))
-        self.parts = build_aipgan(*open_weights(out / PARTS))
-        self.bank = TransferBank.load(out / BANK)
-        self.task = AipganTask(
-            options.training,
-            self.bank,
-            TransferBank.load(out / HELD_OUT),
-            self.fabric,
-            self._export,
-            start,
+        skipped = () if (out / HELD_OUT).is_file() else tuple(self._make_parts(out, cache, progress))
+        record, tensors = open_weights(out / PARTS)
+        parts = build_aipgan(record, tensors)
+
+        def export(network: AipganNetwork, path: Path) -> None:
+            form = "displaced" if network.settings.residual else "painted"
+            settings = TransferSettings(form, network.settings)
+            shading = parts.shading if form == "displaced" else None
+            model = AipganModel(settings, parts.template, parts.neutral, parts.lids, shading, network)
+            save_aipgan(model, path, name="aipgan", data=record.data)
+
+        bank, held_out = TransferBank.load(out / BANK), TransferBank.load(out / HELD_OUT)
+        return Prepared(skipped, task=AipganTask(self.training, bank, held_out, fabric, export, start))
+
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan; see ``TrainingRun.plan``."""
+        start = load_start(self)
+        folder = self.folders[0]
+        sources = read_sources(self.folders)
+        split = split_by_person(sources.samples, self.test_fraction)
+        train, _ = split.apply(sources.samples)
+        chosen = _from_neutral(train, folder)
+        if len({pair.source.person for pair in chosen}) < 2:
+            raise DataError(
+                f"{folder}: only one person to train on; an expression is carried from one person to another"
+            )
+        training = self.training
+        bank = random_bank(max(LEAST_SIZE, training.network.size))
+        small = replace(training, batch=measured_batch(training.batch, fabric))
+        task = AipganTask(small, bank, bank, fabric, lambda network, path: None, start)
+        return TrainingPlan(
+            survey(sources.samples, split, chosen, sources.skipped),
+            size=training.network.size,
+            model="displaced" if training.network.residual else "painted",
+            recipe=f"{self.triples:,} triples, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
+            parameters={
+                "in use": sum(value.numel() for value in task.network.inference_parameters()),
+                "in training": count_parameters(task.network) + count_parameters(task.bare_judges),
+            },
+            steps=self.loop.steps,
+            step_seconds=seconds_per_step(task, self.loop.steps, training.batch / small.batch),
         )
 
-    def _prepare(self, cache: Path | None, progress: Progress) -> list[Skipped]:
+    def _make_parts(self, out: Path, cache: Path | None, progress: Progress) -> list[Skipped]:
         """Read, split and cut the photos; fit neutral network and shading; draw and prepare triples."""
-        options = self.options
-        sources = read_sources([Path(folder) for folder in options.data])
-        split = split_by_person(sources.samples, options.test_fraction)
+        sources = read_sources(self.folders)
+        split = split_by_person(sources.samples, self.test_fraction)
         train_samples, test_samples = split.apply(sources.samples)
 
         def cropper_of(template: Any) -> Cropper:
             return Cropper(
                 template,
-                landmarks=options.landmarks,
+                landmarks=self.landmarks,
                 known_first=True,
                 cache=cache,
-                max_pixels=options.max_pixels,
+                max_pixels=self.max_pixels,
             )
 
-        template = shape_template(max(LEAST_SIZE, options.training.network.size), train_samples, cropper_of)
+        template = shape_template(max(LEAST_SIZE, self.training.network.size), train_samples, cropper_of)
         crops, skipped = expression_crops(train_samples, cropper_of(template), progress)
         finder = cropper_of(template)
 
@@ -178,72 +172,71 @@ class TransferSession:
             except (PhotoError, NoFaceError):
                 return None
 
-        known, missed = neutral_crops(train_samples, find, options.max_pixels)
+        known, missed = neutral_crops(train_samples, find, self.max_pixels)
         neutral = train_neutral(
-            known, options.neutral, start_neutral(), lambda step, _: progress(step, options.neutral.steps)
+            known, self.neutral, start_neutral(), lambda step, _: progress(step, self.neutral.steps)
         )
-        lids = train_lids(*lid_patches(crops, options.training.seed, progress), options.training.seed)
+        lids = train_lids(*lid_patches(crops, self.training.seed, progress), self.training.seed)
         shading = fit_shading(crops, progress)
-        residual = options.training.network.residual
-        triples = draw_triples(crops, options.triples, options.training.seed)
+        residual = self.training.network.residual
+        triples = draw_triples(crops, self.triples, self.training.seed)
         bank = make_bank(crops, triples, shading if residual else None, progress)
         held_out = bank
         if len(split.test) > 1:
             tested, more = expression_crops(test_samples, cropper_of(template), progress)
-            chosen = draw_triples(tested, HELD_OUT_TRIPLES, options.training.seed)
+            chosen = draw_triples(tested, HELD_OUT_TRIPLES, self.training.seed)
             held_out = make_bank(tested, chosen, shading if residual else None)
             skipped += more
         settings = TransferSettings("displaced", None)
         parts = AipganModel(settings, replace(template, size=CROP), neutral, lids, shading, None)
-        save_aipgan(parts, self.out / PARTS, data=", ".join(sorted({str(name) for name in crops.sources})))
-        write_split(split, self.out / SPLIT)
-        bank.save(self.out / BANK)
-        held_out.save(self.out / HELD_OUT)
+        save_aipgan(parts, out / PARTS, data=", ".join(sorted({str(name) for name in crops.sources})))
+        write_split(split, out / SPLIT)
+        bank.save(out / BANK)
+        held_out.save(out / HELD_OUT)
         return [*sources.skipped, *skipped, *missed]
 
-    def _export(self, network: AipganNetwork, path: Path) -> None:
-        form = "displaced" if network.settings.residual else "painted"
-        parts = self.parts
-        settings = TransferSettings(form, network.settings)
-        shading = parts.shading if form == "displaced" else None
-        record, _ = open_weights(self.out / PARTS)
-        model = AipganModel(settings, parts.template, parts.neutral, parts.lids, shading, network)
-        save_aipgan(model, path, name="aipgan", data=record.data)
 
-    def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> int:
-        """Train; see ``loop.train``."""
-        folder = RunFolder(self.out, self.fabric.is_global_zero)
-        folder.write_options(replace(self.options, loop=replace(self.options.loop, resume=False)))
-        return train(self.task, self.options.loop, folder, on_step)
-
-
-def check_options(options: TransferOptions) -> None:
-    """Raise UsageError for options that cannot be trained with, before any photo is read."""
-    check_aipgan(options.training.network)
-    check_test_fraction(options.test_fraction)
-
-
-def load_start(options: TransferOptions) -> dict[str, Tensor] | None:
+def load_start(run: AipganRun) -> dict[str, Tensor] | None:
     """Return the weights to start from, None where they are random or those of a checkpoint.
 
     Raises:
         WeightsError: they cannot be read, or are no transfer network's.
         UsageError: they are of another network.
     """
-    if not options.start or options.loop.resume:
+    if not run.start or run.resume:
         return None
-    record, tensors = open_weights(Path(options.start))
+    record, tensors = open_weights(Path(run.start))
     if record.kind != KIND:
         raise WeightsError(
-            f"{options.start}: holds a {record.kind}, not a transfer network; see sargan models list"
+            f"{run.start}: holds a {record.kind}, not a transfer network; see sargan models list"
         )
     build_aipgan(record, tensors)
-    other, own = TransferSettings.from_json(record.settings).network, options.training.network
+    other, own = TransferSettings.from_json(record.settings).network, run.training.network
     if other is None or replace(other, size=own.size) != own:
-        raise UsageError(f"--start {options.start}: holds {other}, asked for is {own}")
+        raise UsageError(f"--start {run.start}: holds {other}, asked for is {own}")
     # What only training reads is not in the file and starts anew.
     state = AipganNetwork(own).state_dict()
     for name, tensor in tensors.items():
         if name.startswith("network."):
             state[name.removeprefix("network.")] = tensor.float()
     return state
+
+
+def random_bank(size: int) -> TransferBank:
+    """Return noise to measure a step on: triples of two people, crops of ``size`` pixels."""
+    count = len(LABELS)
+    points = torch.rand(count, 68, 2, generator=torch.Generator().manual_seed(0))
+    order = torch.arange(count)
+    triples = torch.stack([order, order.roll(1), order.roll(2)], 1)
+    crops = random_crops(size)
+    neutral = torch.zeros(count, dtype=torch.int64)
+    return TransferBank(
+        affine_template(size), crops, points, order, order % 2, neutral, triples, crops.clone()
+    )
+
+
+def _from_neutral(samples: Sequence[Sample], folder: Path) -> list[Pair]:
+    chosen = [pair for pair in pairs(samples) if pair.source.expression is Expression.NEUTRAL]
+    if not chosen:
+        raise DataError(f"{folder}: no person with a neutral photo and one of another expression")
+    return chosen

@@ -1,15 +1,17 @@
-"""A training run of the judge: photos of people in, weights with card and figures out."""
+"""A training run of the judge, from photos to weights with card and figures; what ``sargan train judge`` calls."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning_fabric import Fabric
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import mannwhitneyu
@@ -17,28 +19,29 @@ from torch import Tensor, nn
 
 from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper
-from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
-from sargan_core.data.sources import read_sources
-from sargan_core.data.split import SPLIT, read_split, split_by_person, write_split
+from sargan_core.data.samples import SYNTH, TRANSFER, Sample
+from sargan_core.data.sources import Sources, read_sources
+from sargan_core.data.split import SPLIT, Split, read_split, split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge.network import TEMPLATE, Judge
-from sargan_core.models.judge.task import JudgeTask, JudgeTraining, judge_data, moved_pairs
+from sargan_core.models.judge.task import JudgeData, JudgeTask, JudgeTraining, judge_data, moved_pairs
 from sargan_core.photo.files import write_text
-from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
 from sargan_core.training.augment import AugmentSettings
-from sargan_core.training.checks import check_test_fraction
-from sargan_core.training.loop import LoopSettings, train
-from sargan_core.training.run_folder import RunFolder, card_head, finished_steps, read_run_options
+from sargan_core.training.loop import LoopSettings
+from sargan_core.training.plan import (
+    TrainingPlan,
+    count_parameters,
+    random_crops,
+    seconds_per_step,
+    survey,
+)
+from sargan_core.training.run_folder import card_head
+from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import WeightsRecord, open_weights
 
-WEIGHTS = "judge.safetensors"
-
-
 CARD = "judge.md"
-
-
 FIGURES = "figures.json"
 
 
@@ -52,98 +55,101 @@ LIMITS = (
 )
 
 
-def read_judge_training(folder: Path) -> JudgeTraining:
-    """Return how the judge of a run folder is trained; TrainingError if that cannot be read."""
-    return read_run_options(
-        folder, lambda values: JudgeTraining(**{**values, "augment": AugmentSettings(**values["augment"])})
-    )
-
-
-def train_judge(
-    folders: Sequence[Path],
-    out: Path,
-    training: JudgeTraining,
-    loop: LoopSettings,
-    *,
-    test_fraction: float = 0.2,
-    landmarks: str = "auto",
-    cache: Path | None = None,
-    progress: Progress = lambda done, total: None,
-    on_step: Callable[[int, dict[str, float]], None] | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> tuple[Path, tuple[Skipped, ...]]:
-    """Train a judge and write it with its card and its figures on people never trained on.
+@dataclass(frozen=True, kw_only=True)
+class JudgeRun(TrainingRun):
+    """A training run of the judge, on the CPU.
 
     The people to train on are cut by the landmarks that come with the data; those held out by what is found in
     the photo, as when edits are judged. The probabilities are calibrated on the people held out, and the reported
-    calibration error on the other half of them each.
+    calibration error on the other half of them each. A resumed run keeps its own split.
 
-    Args:
-        folders: training photos, see ``read_sources``.
-        out: run folder; made if it is not there.
+    Attributes:
+        loop: length and what is written how often; its number of steps counts, not that of ``training``.
         training: how.
-        loop: how many steps, and what is written how often; ``resume`` goes on from the folder's checkpoint.
-        test_fraction: part of the people that is held out; a resumed run keeps its own split.
-        landmarks: what finds landmarks where the data set brings none.
-        cache: the crop cache; None = the user's.
-        progress: called with (done, total) while cropping.
-        on_step: called after every step with its number and losses.
-        max_pixels: photos of more pixels are left out.
-
-    Returns:
-        The weights file, and what was left out and why.
-
-    Raises:
-        DataError: no usable photo, or only one expression.
-        TrainingError: there is nothing to resume.
-        UsageError: options that cannot be trained with, or the run to resume has gone further than asked.
-        PhotoError: the results cannot be written.
     """
-    check_test_fraction(test_fraction)
-    if loop.resume:
-        finished_steps(out, loop.steps)
-    sources = read_sources(folders)
-    skipped = list(sources.skipped)
-    check_expressions(sources.samples, folders[0])
-    split = read_split(out / SPLIT) if loop.resume else split_by_person(sources.samples, test_fraction)
-    known, unseen = split.apply(sources.samples)
-    by_data = Cropper(TEMPLATE, landmarks=landmarks, known_first=True, cache=cache, max_pixels=max_pixels)
-    by_finder = Cropper(TEMPLATE, landmarks=landmarks, cache=cache, max_pixels=max_pixels)
-    train_crops = _cut(known, by_data, True, skipped, progress)
-    test_crops = _cut(unseen, by_finder, False, skipped, progress) if unseen else train_crops
-    names = ", ".join(sorted({sample.source for sample in known}))
-    described = f"{len(split.train)} people of {names}"
-    task = JudgeTask(training, judge_data(train_crops), judge_data(test_crops), described)
-    folder = RunFolder(out)
-    folder.write_options(training)
-    write_split(split, out / SPLIT)
-    train(task, loop, folder, on_step, WEIGHTS)
-    temperature = calibrate(task.judge, torch.from_numpy(test_crops.images), test_crops.labels)
-    figures = held_out_figures(task.judge, test_crops)
-    task.export(out / WEIGHTS)
-    values = {"temperature": temperature, "figures": [asdict(row) for row in figures]}
-    write_text(out / FIGURES, json.dumps(values, indent=2) + "\n")
-    record, _ = open_weights(out / WEIGHTS)
-    write_text(out / CARD, card(record, figures, training, loop.steps))
-    return out / WEIGHTS, tuple(skipped)
+
+    loop: LoopSettings
+    training: JudgeTraining
+
+    weights: ClassVar[str] = "judge.safetensors"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Build a run from ``dataclasses.asdict`` of one, or of its training alone, as earlier versions wrote."""
+        if "training" not in values:
+            values = {"data": (), "loop": {"steps": values["steps"]}, "training": values}
+        training = values["training"]
+        training = JudgeTraining(**{**training, "augment": AugmentSettings(**training["augment"])})
+        return super().from_json({**values, "training": training})
+
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Crop the photos; see ``TrainingRun.prepare``."""
+        sources, split = self._sources(out)
+        skipped = list(sources.skipped)
+
+        def cut(samples: Sequence[Sample], *, known_first: bool) -> CropSet:
+            cropper = Cropper(
+                TEMPLATE,
+                landmarks=self.landmarks,
+                known_first=known_first,
+                cache=cache,
+                max_pixels=self.max_pixels,
+            )
+            pairs = moved_pairs(samples) if known_first else []
+            crops, missed = make_crop_set(samples, pairs, cropper, progress)
+            skipped.extend(missed)
+            return crops
+
+        known, unseen = split.apply(sources.samples)
+        train_crops = cut(known, known_first=True)
+        test_crops = cut(unseen, known_first=False) if unseen else train_crops
+        names = ", ".join(sorted({sample.source for sample in known}))
+        described = f"{len(split.train)} people of {names}"
+        training = replace(self.training, steps=self.loop.steps)
+        task = JudgeTask(training, judge_data(train_crops), judge_data(test_crops), described)
+
+        def finish(folder: Path, _: Progress) -> None:
+            temperature = calibrate(task.judge, torch.from_numpy(test_crops.images), test_crops.labels)
+            figures = held_out_figures(task.judge, test_crops)
+            task.export(folder / self.weights)
+            values = {"temperature": temperature, "figures": [asdict(row) for row in figures]}
+            write_text(folder / FIGURES, json.dumps(values, indent=2) + "\n")
+            record = open_weights(folder / self.weights)[0]
+            write_text(folder / CARD, card(record, figures, training, training.steps))
+
+        return Prepared(tuple(skipped), split, task, finish)
+
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan; see ``TrainingRun.plan``."""
+        sources, split = self._sources(out)
+        training = replace(self.training, steps=self.loop.steps)
+        task = JudgeTask(training, random_judge_data(len(split.train)), random_judge_data(1))
+        return TrainingPlan(
+            survey(sources.samples, split, skipped=sources.skipped),
+            size=TEMPLATE.size,
+            model="judge",
+            recipe=f"batch {training.batch} and {training.mixed} mixed, rate {training.rate:g}, seed {training.seed}",
+            parameters={"judge": count_parameters(task.judge)},
+            steps=self.loop.steps,
+            step_seconds=seconds_per_step(task, self.loop.steps),
+        )
+
+    def _sources(self, out: Path) -> tuple[Sources, Split]:
+        sources = read_sources(self.folders)
+        if len({sample.expression for sample in sources.samples}) < 2:
+            raise DataError(f"{self.data[0]}: all photos show one expression; a judge needs several")
+        if self.resume:
+            return sources, read_split(out / SPLIT)
+        return sources, split_by_person(sources.samples, self.test_fraction)
 
 
-def check_expressions(samples: Sequence[Sample], folder: Path) -> None:
-    """Raise DataError if all photos show one expression."""
-    if len({sample.expression for sample in samples}) < 2:
-        raise DataError(f"{folder}: all photos show one expression; a judge needs several")
-
-
-def _cut(
-    samples: Sequence[Sample],
-    cropper: Cropper,
-    moved: bool,
-    skipped: list[Skipped],
-    progress: Progress,
-) -> CropSet:
-    crops, missed = make_crop_set(samples, moved_pairs(samples) if moved else [], cropper, progress)
-    skipped += missed
-    return crops
+def random_judge_data(people: int) -> JudgeData:
+    """Return noise to measure a step on: crops of ``people`` people, of whom one is shown."""
+    count = len(LABELS)
+    first = torch.zeros(count, dtype=torch.int64)
+    names = tuple(f"p{number}" for number in range(max(1, people)))
+    chances = torch.ones(count, dtype=torch.float64)
+    return JudgeData(random_crops(TEMPLATE.size), torch.arange(count), first, first.bool(), chances, names)
 
 
 def card(record: WeightsRecord, figures: Sequence[JudgeFigures], training: JudgeTraining, steps: int) -> str:
@@ -184,14 +190,8 @@ Logits = npt.NDArray[np.float64]
 
 
 BINS = 10
-
-
 PHOTO = "real photos (neutral, happy)"
-
-
 TRANSFERRED = "real people, transferred expressions"
-
-
 RENDERED = "rendered people"
 
 

@@ -1,37 +1,40 @@
-"""A training run of the landmark network: photos with known landmarks in, weights with card and figures out."""
+"""A training run of the landmark network, from photos with known landmarks to weights with a card.
+
+``sargan train landmarks`` calls it.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning_fabric import Fabric
 
 from sargan_core.data.samples import Sample, Skipped
-from sargan_core.data.sources import read_sources
-from sargan_core.data.split import SPLIT, split_by_person, write_split
+from sargan_core.data.sources import Sources, read_sources
+from sargan_core.data.split import Split, split_by_person
 from sargan_core.errors import DataError, PhotoError
-from sargan_core.expressions import Expression
+from sargan_core.expressions import LABELS, Expression
 from sargan_core.models.landmarks.network import SIZE, LandmarkNetwork
 from sargan_core.models.landmarks.task import MARGIN, LandmarkOptions, train_landmarks, training_crop
 from sargan_core.models.state import halved, without
 from sargan_core.photo.files import write_text
-from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.checks import check_test_fraction
+from sargan_core.training.plan import TrainingPlan, count_parameters, survey
 from sargan_core.training.run_folder import card_head
+from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import WeightsRecord, save_weights
 
-WEIGHTS = "landmarks.safetensors"
-
-
 CARD = "landmarks.md"
-
-
-# Of a training: its phases, each going on from the one before.
+# Steps that are measured for a plan.
+MEASURED = 5
+# Phases of the training, each going on from the one before.
 PHASES = (LandmarkOptions(2400), LandmarkOptions(2000, learning_rate=8e-4, seed=1))
 
 
@@ -47,76 +50,100 @@ class _Crops:
     kinds: npt.NDArray[np.str_]
 
 
-def train_landmarks_run(
-    folders: Sequence[Path],
-    out: Path,
-    phases: Sequence[LandmarkOptions] = PHASES,
-    *,
-    test_fraction: float = 0.2,
-    progress: Progress = lambda done, total: None,
-    max_pixels: int = MAX_PIXELS,
-) -> tuple[Path, tuple[Skipped, ...]]:
-    """Train the landmark network and write it with a card that holds its error on people never trained on.
+@dataclass(frozen=True, kw_only=True)
+class LandmarksRun(TrainingRun):
+    """A training run of the landmark network; it writes weights, split, and a card with the error on held-out people.
 
-    Args:
-        folders: data sets that bring landmarks, see ``read_sources``.
-        out: folder for the results; made if it is not there.
+    Attributes:
         phases: settings of the phases, each going on from the one before.
-        test_fraction: part of the people that is held out.
-        progress: called with (done, total): photos first, then steps.
-        max_pixels: photos of more pixels are left out.
-
-    Returns:
-        The weights file, and what was left out and why.
-
-    Raises:
-        DataError: no photo with known landmarks, or none that can be read.
-        UsageError: a test fraction out of range.
-        PhotoError: the results cannot be written.
     """
-    check_test_fraction(test_fraction)
-    sources = read_sources(folders)
-    known = with_landmarks(sources.samples, folders[0])
-    split = split_by_person(known, test_fraction)
-    skipped = list(sources.skipped)
-    train, test = (_cut(samples, skipped, progress, max_pixels) for samples in split.apply(known))
-    if train is None:
-        raise DataError(f"{folders[0]}: none of the photos to train on can be read ({skipped[-1].reason})")
-    network: LandmarkNetwork | None = None
-    total = sum(phase.steps for phase in phases)
-    done = 0
-    for phase in phases:
 
-        def on_step(step: int, _: float, before: int = done) -> None:
-            progress(before + step, total)
+    phases: tuple[LandmarkOptions, ...] = PHASES
 
+    weights: ClassVar[str] = "landmarks.safetensors"
+
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Crop the photos; see ``TrainingRun.prepare``."""
+        sources, known, split = self._known()
+        skipped = list(sources.skipped)
+        train, test = (_cut(samples, skipped, progress, self.max_pixels) for samples in split.apply(known))
+        if train is None:
+            raise DataError(
+                f"{self.data[0]}: none of the photos to train on can be read ({skipped[-1].reason})"
+            )
+        names = ", ".join(sorted({sample.source for sample in known}))
+        described = f"{len(split.train)} people of {names}"
+
+        def finish(folder: Path, progress: Progress) -> None:
+            network = self._train(train, progress)
+            record = save_weights(
+                folder / self.weights,
+                halved(without(network.state_dict(), ("num_batches",))),
+                kind="landmarks",
+                name="landmarks",
+                description=f"68 landmarks on a face crop of {SIZE} px",
+                data=described,
+            )
+            errors = {} if test is None else _errors(network, test)
+            write_text(folder / CARD, _card(record, errors, self.phases))
+
+        return Prepared(tuple(skipped), split, finish=finish)
+
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan; see ``TrainingRun.plan``."""
+        sources, known, split = self._known()
+        times: list[float] = []
         network = train_landmarks(
-            train.images, train.landmarks, train.trust, train.chances, phase, network, on_step
+            *random_landmark_crops(),
+            replace(self.phases[0], steps=MEASURED + 1),
+            LandmarkNetwork(),
+            lambda step, loss: times.append(time.perf_counter()),
         )
-        done += phase.steps
-    assert network is not None
-    out.mkdir(parents=True, exist_ok=True)
-    write_split(split, out / SPLIT)
-    names = ", ".join(sorted({sample.source for sample in known}))
-    record = save_weights(
-        out / WEIGHTS,
-        halved(without(network.state_dict(), ("num_batches",))),
-        kind="landmarks",
-        name="landmarks",
-        description=f"68 landmarks on a face crop of {SIZE} px",
-        data=f"{len(split.train)} people of {names}",
-    )
-    errors = {} if test is None else _errors(network, test)
-    write_text(out / CARD, _card(record, errors, phases))
-    return out / WEIGHTS, tuple(skipped)
+        return TrainingPlan(
+            survey(known, split, skipped=sources.skipped),
+            size=SIZE,
+            model="68 points",
+            recipe=f"{len(self.phases)} phases, batch {self.phases[0].batch}",
+            parameters={"landmarks": count_parameters(network)},
+            steps=sum(phase.steps for phase in self.phases),
+            step_seconds=(times[-1] - times[0]) / MEASURED,
+        )
+
+    def _known(self) -> tuple[Sources, list[Sample], Split]:
+        """Return what was read, the photos that came with landmarks, and their split."""
+        sources = read_sources(self.folders)
+        known = [sample for sample in sources.samples if sample.known is not None]
+        if not known:
+            raise DataError(
+                f"{self.data[0]}: no landmarks come with these photos; the landmark network needs them"
+            )
+        return sources, known, split_by_person(known, self.test_fraction)
+
+    def _train(self, crops: _Crops, progress: Progress) -> LandmarkNetwork:
+        """Train through all phases; ``progress`` counts the steps."""
+        network: LandmarkNetwork | None = None
+        total = sum(phase.steps for phase in self.phases)
+        done = 0
+        for phase in self.phases:
+
+            def on_step(step: int, _: float, before: int = done) -> None:
+                progress(before + step, total)
+
+            network = train_landmarks(
+                crops.images, crops.landmarks, crops.trust, crops.chances, phase, network, on_step
+            )
+            done += phase.steps
+        assert network is not None
+        return network
 
 
-def with_landmarks(samples: Sequence[Sample], folder: Path) -> list[Sample]:
-    """Return the photos that came with landmarks; DataError if there are none."""
-    known = [sample for sample in samples if sample.known is not None]
-    if not known:
-        raise DataError(f"{folder}: no landmarks come with these photos; the landmark network needs them")
-    return known
+def random_landmark_crops() -> tuple[Any, Any, Any, Any]:
+    """Return noise to measure a step on: crops, points, weights and chances as ``train_landmarks`` takes them."""
+    count, side = len(LABELS), SIZE + 2 * MARGIN
+    rng = np.random.default_rng(0)
+    crops = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
+    points = (rng.random((count, 68, 2)) * side).astype(np.float32)
+    return crops, points, np.ones((count, 68), np.float32), np.ones(count)
 
 
 def _cut(

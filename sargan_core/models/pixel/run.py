@@ -1,23 +1,26 @@
-"""A training run of the pixel model: photos in, weights with card, figures and contact sheet out."""
+"""A fit of the pixel model, from photos to weights with card, figures and sheet; what ``sargan train pixel`` calls."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import imageio.v3 as iio
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning_fabric import Fabric
 
 from sargan_core.data.crop_set import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, face_from_landmarks
-from sargan_core.data.samples import SYNTH, Pair, Sample, Skipped, pairs
+from sargan_core.data.samples import SYNTH, Pair, Sample, pairs
 from sargan_core.data.sources import read_sources
-from sargan_core.data.split import SPLIT, split_by_person, write_split
-from sargan_core.errors import DataError
+from sargan_core.data.split import split_by_person
+from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import align, extract, face_crops
 from sargan_core.faces.paste import crop_mask, paste
@@ -25,30 +28,20 @@ from sargan_core.models.pixel.file import save_pixel
 from sargan_core.models.pixel.fit import PixelOptions, fit_pixel
 from sargan_core.models.pixel.model import PixelModel
 from sargan_core.photo.files import write_atomically, write_text
-from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.checks import check_penalty, check_pixel_size, check_test_fraction
+from sargan_core.training.checks import LEAST_SIZE, check_size
+from sargan_core.training.plan import TrainingPlan, survey
 from sargan_core.training.run_folder import card_head
+from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import WeightsRecord
 
 Rgb8 = npt.NDArray[np.uint8]
 
 
-WEIGHTS = "pixel.safetensors"
-
-
 FIGURES = "figures.json"
-
-
 CARD = "pixel.md"
-
-
 SHEET = "sheet.png"
-
-
 SHEET_PEOPLE = 6
-
-
 MOST_COMPARED = 24
 
 
@@ -71,83 +64,88 @@ class Figures:
     unchanged: float
 
 
-def train_pixel(
-    folders: Sequence[Path],
-    out: Path,
-    options: PixelOptions | None = None,
-    *,
-    test_fraction: float = 0.2,
-    landmarks: str = "auto",
-    cache: Path | None = None,
-    progress: Progress = lambda done, total: None,
-    max_pixels: int = MAX_PIXELS,
-) -> tuple[Path, tuple[Skipped, ...]]:
-    """Fit a pixel model and write it with its card, its figures on held-out people, a sheet and the split.
+@dataclass(frozen=True, kw_only=True)
+class PixelRun(TrainingRun):
+    """A fit of the pixel model in closed form.
 
-    Args:
-        folders: training photos, see ``read_sources``.
-        out: folder for the results; made if it is not there.
-        options: form and numbers; None = the displaced form.
-        test_fraction: part of the people that is held out.
-        landmarks: what finds landmarks where the data set brings none.
-        cache: the crop cache; None = the user's.
-        progress: called with (done, total) while cropping.
-        max_pixels: photos of more pixels are left out.
+    It writes weights, card and split, and figures and a sheet of held-out people.
 
-    Returns:
-        The weights file, and what was left out and why.
-
-    Raises:
-        DataError: no usable pairs.
-        UsageError: options that no model can be fitted with.
-        PhotoError: the results cannot be written.
+    Attributes:
+        fit: form and numbers.
     """
-    options = options or PixelOptions()
-    check_pixel_options(options, test_fraction)
-    sources = read_sources(folders)
-    split = split_by_person(sources.samples, test_fraction)
-    cropper = Cropper(
-        options.template, landmarks=landmarks, known_first=True, cache=cache, max_pixels=max_pixels
-    )
-    skipped = list(sources.skipped)
-    sides = []
-    for samples in split.apply(sources.samples):
-        chosen = chosen_pairs(samples)
-        neutral = [sample for sample in samples if sample.expression is Expression.NEUTRAL]
-        if chosen:
-            crops, missed = make_crop_set(neutral, chosen, cropper, progress)
-            skipped += missed
-            sides.append(crops)
-        elif not sides:
-            check_chosen(chosen, folders[0])
-    model = fit_pixel(sides[0], options)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / WEIGHTS
-    names = ", ".join(sorted({str(source) for source in sides[0].sources}))
-    record = save_pixel(model, path, name="pixel", data=f"{len(split.train)} people of {names}")
-    write_split(split, out / SPLIT)
-    figures: list[Figures] = []
-    if len(sides) > 1:
-        figures = held_out_figures(model, sides[1])
-        picture = iio.imwrite("<bytes>", held_out_sheet(model, sides[1]), extension=".png")
-        write_atomically(out / SHEET, picture, overwrite=True)
-    values = {"options": asdict(options), "figures": [asdict(figure) for figure in figures]}
-    write_text(out / FIGURES, json.dumps(values, indent=2) + "\n")
-    write_text(out / CARD, card(record, figures, options))
-    return path, tuple(skipped)
+
+    fit: PixelOptions = field(default_factory=PixelOptions)
+
+    weights: ClassVar[str] = "pixel.safetensors"
+
+    def check(self) -> None:
+        """Raise UsageError for options that no model can be fitted with."""
+        check_size(self.fit.size, 1, LEAST_SIZE, "the pixel model")
+        if not math.isfinite(self.fit.penalty) or self.fit.penalty < 0:
+            raise UsageError(f"--lambda {self.fit.penalty:g}: must be a number from 0 up; 0.4 is usual")
+        super().check()
+
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Crop the photos; see ``TrainingRun.prepare``."""
+        sources = read_sources(self.folders)
+        split = split_by_person(sources.samples, self.test_fraction)
+        cropper = Cropper(
+            self.fit.template,
+            landmarks=self.landmarks,
+            known_first=True,
+            cache=cache,
+            max_pixels=self.max_pixels,
+        )
+        skipped = list(sources.skipped)
+        sides = []
+        for samples in split.apply(sources.samples):
+            chosen = chosen_pairs(samples)
+            neutral = [sample for sample in samples if sample.expression is Expression.NEUTRAL]
+            if chosen:
+                crops, missed = make_crop_set(neutral, chosen, cropper, progress)
+                skipped += missed
+                sides.append(crops)
+            elif not sides:
+                check_chosen(chosen, self.folders[0])
+
+        def finish(folder: Path, _: Progress) -> None:
+            self._fit(folder, sides[0], sides[1] if len(sides) > 1 else None, len(split.train))
+
+        return Prepared(tuple(skipped), split, finish=finish)
+
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan; see ``TrainingRun.plan``."""
+        sources = read_sources(self.folders)
+        split = split_by_person(sources.samples, self.test_fraction)
+        train, _ = split.apply(sources.samples)
+        chosen = chosen_pairs(train)
+        check_chosen(chosen, self.folders[0])
+        return TrainingPlan(
+            survey(sources.samples, split, chosen, sources.skipped),
+            size=self.fit.size,
+            model=f"{self.fit.form}, channels {self.fit.channels}, scaling {self.fit.scaling}",
+            recipe=f"closed form, lambda {self.fit.penalty:g}",
+        )
+
+    def _fit(self, folder: Path, crops: CropSet, held_out: CropSet | None, people: int) -> None:
+        """Fit the model and write everything but the split."""
+        model = fit_pixel(crops, self.fit)
+        names = ", ".join(sorted({str(source) for source in crops.sources}))
+        record = save_pixel(model, folder / self.weights, name="pixel", data=f"{people} people of {names}")
+        figures: list[Figures] = []
+        if held_out is not None:
+            figures = held_out_figures(model, held_out)
+            picture = iio.imwrite("<bytes>", held_out_sheet(model, held_out), extension=".png")
+            write_atomically(folder / SHEET, picture, overwrite=True)
+        values = {"options": asdict(self.fit), "figures": [asdict(figure) for figure in figures]}
+        write_text(folder / FIGURES, json.dumps(values, indent=2) + "\n")
+        write_text(folder / CARD, card(record, figures, self.fit))
 
 
 def check_chosen(chosen: Sequence[Pair], folder: Path) -> None:
     """Raise DataError if there is no pair to train on."""
     if not chosen:
         raise DataError(f"{folder}: no person with a neutral photo and one of another expression")
-
-
-def check_pixel_options(options: PixelOptions, test_fraction: float) -> None:
-    """Raise UsageError for options that no model can be fitted with, before any photo is read."""
-    check_pixel_size(options.size)
-    check_penalty(options.penalty)
-    check_test_fraction(test_fraction)
 
 
 def edit_crop(model: PixelModel, image: Rgb8, landmarks: npt.NDArray[np.float32], target: Expression) -> Rgb8:

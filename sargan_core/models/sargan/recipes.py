@@ -12,7 +12,17 @@ from torch.nn import functional
 
 from sargan_core.models.sargan.generator import DiscriminatorSettings, GeneratorSettings
 from sargan_core.training.augment import FLIP, AugmentSettings
-from sargan_core.training.checks import check_counts, check_rate, check_seed
+from sargan_core.training.checks import (
+    LEAST_SIZE,
+    check_counts,
+    check_rate,
+    check_seed,
+    check_size,
+    check_width,
+)
+
+# Smallest side that the attention unit takes, which halves it twice and pads by reflection.
+ATTENTION_SIDE = 5
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,14 @@ class SarganTraining:
             "augment": AugmentSettings(**values["augment"]),
         }
         return cls(**{**values, **nested})
+
+
+def check_generator(settings: GeneratorSettings) -> None:
+    """Raise UsageError for a generator that cannot be built or whose crops its halvings do not divide."""
+    side = ATTENTION_SIDE if settings.attention else 2
+    name = f"{settings.arch} with --downs {settings.downs}"
+    check_size(settings.size, 2**settings.downs, max(LEAST_SIZE, side * 2**settings.downs), name)
+    check_width(settings.width)
 
 
 def paper_recipe(generator: GeneratorSettings, batch: int = 8, seed: int = 0) -> SarganTraining:

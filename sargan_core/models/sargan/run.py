@@ -1,288 +1,240 @@
-"""One training run of a generator from its options to its run folder; what ``sargan train`` calls."""
+"""A training run of the SARGAN networks, from photos to weights; what ``sargan train sargan`` calls."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.samples import Pair, Sample, Skipped
-from sargan_core.data.split import SPLIT, Split, write_split
+from sargan_core.data.samples import Skipped
+from sargan_core.data.sources import read_sources
+from sargan_core.data.split import Split, split_by_person
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS
+from sargan_core.faces.face import Template
 from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.registry import load_model
-from sargan_core.models.sargan.data import CropPairs, Photos, prepare, sargan_template, sheet_samples
+from sargan_core.models.sargan.data import (
+    CropPairs,
+    Photos,
+    check_packed,
+    check_pairs,
+    chosen_pairs,
+    face_mask,
+    prepare,
+    sargan_template,
+    sheet_samples,
+)
 from sargan_core.models.sargan.file import build_generator
-from sargan_core.models.sargan.recipes import SarganTraining
-from sargan_core.models.sargan.refine import RefineTask, prepare_refinement, sheet_pairs
+from sargan_core.models.sargan.model import mouth_window
+from sargan_core.models.sargan.recipes import SarganTraining, check_generator
+from sargan_core.models.sargan.refine import (
+    RefineTask,
+    check_packed_refinement,
+    prepare_refinement,
+    refined_pairs,
+    sheet_pairs,
+)
 from sargan_core.models.sargan.task import SarganTask
 from sargan_core.photo.files import check_writable
-from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.checks import check_generator, check_test_fraction
-from sargan_core.training.loop import LoopSettings, make_fabric, train
-from sargan_core.training.run_folder import RunFolder, finished_steps, read_run_options
+from sargan_core.training.loop import LoopSettings, make_fabric
+from sargan_core.training.plan import (
+    Survey,
+    TrainingPlan,
+    count_labels,
+    count_pairs,
+    count_parameters,
+    measured_batch,
+    random_crops,
+    seconds_per_step,
+    survey,
+)
+from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import open_weights
 
 SHEET_ROWS = 8
-
-
 SHEET_PEOPLE = 4
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything that decides a run; kept as ``options.json`` and read again when it is resumed.
+@dataclass(frozen=True, kw_only=True)
+class SarganRun(TrainingRun):
+    """A training run of a generator, directly or as a refiner.
 
     Attributes:
-        data: folders, or one packed file.
-        training: recipe and networks.
         loop: length and what is written how often.
-        test_fraction: part of the people held out.
-        landmarks: what finds landmarks for the crops.
+        training: recipe and networks.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``fp32`` or ``bf16``.
         start: a generator file to start from, of the same architecture and any crop size; empty = none.
         refine: name of the shipped model whose picture is refined; empty = photos are edited directly.
-        max_pixels: photos of more pixels are left out.
     """
 
-    data: tuple[str, ...]
-    training: SarganTraining
     loop: LoopSettings
-    test_fraction: float = 0.2
-    landmarks: str = "auto"
+    training: SarganTraining
     device: str = "auto"
     precision: str = "fp32"
     start: str = ""
     refine: str = ""
-    max_pixels: int = MAX_PIXELS
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> RunOptions:
-        """Build options from ``dataclasses.asdict`` of options."""
-        nested = {
-            "data": tuple(values["data"]),
-            "training": SarganTraining.from_json(values["training"]),
-            "loop": LoopSettings(**values["loop"]),
-        }
-        return cls(**{**values, **nested})
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Build a run from ``dataclasses.asdict`` of one."""
+        return super().from_json({**values, "training": SarganTraining.from_json(values["training"])})
 
+    def check(self) -> None:
+        """Raise UsageError for options that cannot be trained with."""
+        check_generator(self.training.generator)
+        super().check()
 
-def read_options(folder: Path) -> RunOptions:
-    """Return the options of a run folder.
+    def fabric(self) -> Fabric:
+        """Return where the run trains; under ``torchrun`` one of many processes."""
+        return make_fabric(self.device, self.precision)
 
-    Raises:
-        TrainingError: there are none, or they are not readable.
-    """
-    return read_run_options(folder, RunOptions.from_json)
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Crop the photos, or read a pack; see ``TrainingRun.prepare``."""
+        base, start = load_base(self), load_start(self)
+        data, skipped = self.crops(base, cache, progress)
+        people = frozenset(data.persons)
+        test = tuple(sorted(people & frozenset(data.held_out)))
+        split = Split(tuple(sorted(people - frozenset(test))), test, self.test_fraction)
+        training = data.training()
+        held_out = data.test() if data.held_out else training
+        samples = sheet_samples(held_out, SHEET_ROWS) if base is None else sheet_pairs(held_out, SHEET_PEOPLE)
+        return Prepared(skipped, split, self._task(self.training, training, samples, fabric, base, start))
 
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan; see ``TrainingRun.plan``."""
+        training = self.training
+        base, start = load_base(self), load_start(self)
+        template = self._template(base)
+        found = self._survey(base, template)
+        small = replace(training, batch=measured_batch(training.batch, fabric))
+        made = random_pairs(template)
+        task = self._task(small, made, made, fabric, base, start)
+        refines = f", refines {self.refine}" if self.refine else ""
+        return TrainingPlan(
+            found,
+            size=training.generator.size,
+            model=f"{training.generator.arch}{refines}",
+            recipe=f"{training.recipe}, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
+            parameters={
+                "generator": count_parameters(task.average),
+                "discriminator": count_parameters(task.bare_judge),
+            },
+            steps=self.loop.steps,
+            step_seconds=seconds_per_step(task, self.loop.steps, training.batch / small.batch),
+        )
 
-class TrainingSession:
-    """A run that is ready to go.
+    def crops(
+        self, base: PixelModel | None, cache: Path | None, progress: Progress
+    ) -> tuple[CropPairs, tuple[Skipped, ...]]:
+        """Return the training data and what was left out of it."""
+        photos = Photos(self.folders, self.test_fraction, self.landmarks, cache, progress, self.max_pixels)
+        size = self.training.generator.size
+        if base is not None:
+            return prepare_refinement(photos, base, size)
+        return prepare(photos, sargan_template(size))
 
-    Args:
-        options: what to do; with ``loop.resume`` the networks are taken from the folder's checkpoint.
-        out: the run folder.
-        cache: the crop cache; None = the user's.
-        progress: called with (done, total) while photos are cropped.
-
-    Raises:
-        DataError: the data does not hold what training needs.
-        TrainingError: there is nothing to resume.
-        UsageError: the sizes do not fit the network, the device is not there, the weights to start from are of
-            another architecture, or the run to resume has gone further than asked.
-        WeightsError: the weights to start from cannot be read.
-    """
-
-    def __init__(
+    def _task(
         self,
-        options: RunOptions,
-        out: Path,
-        cache: Path | None = None,
-        progress: Progress = lambda done, total: None,
-    ) -> None:
-        self.options = options
-        self.out = out
-        check_options(options)
-        self.fabric = make_fabric(options.device, options.precision)
-        if options.loop.resume:
-            finished_steps(out, options.loop.steps)
-        base, start = load_base(options), load_start(options)
-        self.data, self.skipped = prepared(options, base, cache, progress)
-        training = self.data.training()
-        held_out = self.data.test() if self.data.held_out else training
-        self.task: SarganTask
+        training: SarganTraining,
+        data: CropPairs,
+        samples: CropPairs,
+        fabric: Fabric,
+        base: PixelModel | None,
+        start: dict[str, Tensor] | None,
+    ) -> SarganTask:
         if base is None:
-            samples = sheet_samples(held_out, SHEET_ROWS)
-            self.task = SarganTask(options.training, training, samples, self.fabric, start)
-        else:
-            samples = sheet_pairs(held_out, SHEET_PEOPLE)
-            self.task = RefineTask(
-                options.training, training, samples, self.fabric, base, options.refine, start
+            return SarganTask(training, data, samples, fabric, start)
+        return RefineTask(training, data, samples, fabric, base, self.refine, start)
+
+    def _template(self, base: PixelModel | None) -> Template:
+        size = self.training.generator.size
+        if base is None:
+            return sargan_template(size)
+        return mouth_window(base.template, size).template(base.template)
+
+    def _survey(self, base: PixelModel | None, template: Template) -> Survey:
+        folders = self.folders
+        data = Photos(folders).packed()
+        if data is not None:
+            (check_packed if base is None else check_packed_refinement)(data, template, folders[0])
+            training = data.training()
+            return Survey(
+                people=len(set(training.persons)),
+                held_out=len(set(data.held_out)),
+                pictures=count_labels(training.labels.tolist()),
+                pairs=count_pairs(training.labels[training.pairs].tolist()),
             )
-
-    def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> int:
-        """Train; see ``loop.train``. Options and split are written first."""
-        folder = RunFolder(self.out, self.fabric.is_global_zero)
-        folder.write_options(replace(self.options, loop=replace(self.options.loop, resume=False)))
-        if self.fabric.is_global_zero:
-            people = frozenset(self.data.persons)
-            test = tuple(sorted(people & frozenset(self.data.held_out)))
-            split = Split(tuple(sorted(people - frozenset(test))), test, self.options.test_fraction)
-            write_split(split, self.out / SPLIT)
-        return train(self.task, self.options.loop, folder, on_step)
+        sources = read_sources(folders)
+        split = split_by_person(sources.samples, self.test_fraction)
+        chosen = (chosen_pairs if base is None else refined_pairs)(sources.samples)
+        check_pairs(chosen, split.train, folders[0])
+        return survey(sources.samples, split, chosen, sources.skipped)
 
 
-def check_options(options: RunOptions) -> None:
-    """Raise UsageError for options that cannot be trained with, before any photo is read."""
-    check_generator(options.training.generator)
-    check_test_fraction(options.test_fraction)
-
-
-def load_start(options: RunOptions) -> dict[str, Tensor] | None:
+def load_start(run: SarganRun) -> dict[str, Tensor] | None:
     """Return the weights to start from, None where they are random or those of a checkpoint.
 
     Raises:
         WeightsError: they cannot be read, or are no generator's.
         UsageError: they are of another architecture.
     """
-    if not options.start or options.loop.resume:
+    if not run.start or run.resume:
         return None
-    record, tensors = open_weights(Path(options.start))
-    own = options.training.generator
+    record, tensors = open_weights(Path(run.start))
+    own = run.training.generator
     start = build_generator(record, tensors)
     if replace(start.settings, size=own.size) != own:
-        raise UsageError(f"--start {options.start}: holds {start.settings}, asked for is {own}")
+        raise UsageError(f"--start {run.start}: holds {start.settings}, asked for is {own}")
     return start.state_dict()
 
 
-def load_base(options: RunOptions) -> PixelModel | None:
+def load_base(run: SarganRun) -> PixelModel | None:
     """Return the model to refine, None where photos are edited directly.
 
     Raises:
         WeightsError: no such model.
         UsageError: a model that cannot be refined, or crops larger than its own.
     """
-    if not options.refine:
+    if not run.refine:
         return None
-    base = load_model(options.refine)
+    base = load_model(run.refine)
     if not isinstance(base, PixelModel) or base.settings.form != "displaced":
-        raise UsageError(f"--refine {options.refine}: only a displaced pixel model can be refined")
-    size, whole = options.training.generator.size, base.template.size
+        raise UsageError(f"--refine {run.refine}: only a displaced pixel model can be refined")
+    size, whole = run.training.generator.size, base.template.size
     if size > whole:
-        raise UsageError(f"--size {size}: a refiner of '{options.refine}' sees a part of {whole} px")
+        raise UsageError(f"--size {size}: a refiner of '{run.refine}' sees a part of {whole} px")
     return base
 
 
-def prepared(
-    options: RunOptions, base: PixelModel | None, cache: Path | None, progress: Progress
-) -> tuple[CropPairs, tuple[Skipped, ...]]:
-    """Return the training data of ``options`` and what was left out of it."""
-    folders = [Path(folder) for folder in options.data]
-    photos = Photos(folders, options.test_fraction, options.landmarks, cache, progress, options.max_pixels)
-    size = options.training.generator.size
-    if base is not None:
-        return prepare_refinement(photos, base, size)
-    return prepare(photos, sargan_template(size))
-
-
 def pack(
-    options: RunOptions, path: Path, cache: Path | None, progress: Progress, *, overwrite: bool = False
+    run: SarganRun, path: Path, cache: Path | None, progress: Progress, *, overwrite: bool = False
 ) -> Sequence[Skipped]:
-    """Write the crops of ``options.data`` as one file for another machine; return what was left out.
+    """Write the crops of a run as one file for another machine; return what was left out.
 
     Raises:
         OutputExistsError: the file exists and ``overwrite`` is false.
         PhotoError: it cannot be written; found before anything is cut, except for a disk that fills up.
     """
-    check_options(options)
+    run.check()
     check_writable(path, overwrite=overwrite)
-    data, skipped = prepared(options, load_base(options), cache, progress)
+    data, skipped = run.crops(load_base(run), cache, progress)
     data.save(path, overwrite=overwrite)
     return skipped
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What there is to learn from, by the names of the photos: which of them show a usable face is found out later.
-
-    Attributes:
-        people: how many people are trained on.
-        held_out: how many are held out.
-        pictures: how many pictures of the people to train on show which expression.
-        pairs: how many pairs of them are used, by ``source > target``; empty where single pictures are learned from.
-        skipped: what is left out already, and why.
-    """
-
-    people: int
-    held_out: int
-    pictures: dict[str, int]
-    pairs: dict[str, int]
-    skipped: tuple[Skipped, ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """The plan of a training.
-
-    Attributes:
-        survey: what there is to learn from.
-        size: side of the crops in pixels.
-        model: what is trained, in a few words.
-        recipe: how, in a few words.
-        weights: name of the weights file in the run folder.
-        parameters: numbers in the networks, by name.
-        steps: steps that are still to be made; 0 = it is fitted at once.
-        step_seconds: measured seconds of one step here and now, on made pictures; the cutting of crops comes on top.
-    """
-
-    survey: Survey
-    size: int
-    model: str
-    recipe: str
-    weights: str
-    parameters: dict[str, int] = field(default_factory=dict)
-    steps: int = 0
-    step_seconds: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Expected time of the steps."""
-        return self.steps * self.step_seconds
-
-
-def survey(
-    samples: Sequence[Sample],
-    split: Split,
-    pairs: Sequence[Pair] = (),
-    skipped: Sequence[Skipped] = (),
-) -> Survey:
-    """Return what the photos and the pairs of the people to train on are."""
-    train = frozenset(split.train)
-    return Survey(
-        people=len(split.train),
-        held_out=len(split.test),
-        pictures=counted(sample.expression.label for sample in samples if sample.person in train),
-        pairs=counted_pairs(
-            (pair.source.expression.label, pair.target.expression.label)
-            for pair in pairs
-            if pair.source.person in train
-        ),
-        skipped=tuple(skipped),
-    )
-
-
-def counted(labels: Iterable[int]) -> dict[str, int]:
-    """Return how often each expression is there, by name."""
-    return dict(sorted(Counter(str(LABELS[label]) for label in labels).items()))
-
-
-def counted_pairs(labels: Iterable[tuple[int, int]]) -> dict[str, int]:
-    """Return how often each ``source > target`` is there."""
-    return dict(sorted(Counter(f"{LABELS[source]} > {LABELS[target]}" for source, target in labels).items()))
+def random_pairs(template: Template) -> CropPairs:
+    """Return noise to measure a step on: one person with every expression and all pairs among them."""
+    count = len(LABELS)
+    labels = torch.arange(count)
+    pairs = torch.cartesian_prod(labels, labels)
+    ones = torch.ones(len(pairs))
+    crops, mask = random_crops(template.size), face_mask(template.size)
+    return CropPairs(crops, ("random",) * count, labels, pairs, ones, ones, mask, template)

@@ -8,9 +8,10 @@ import torch
 
 from sargan_core.errors import UsageError
 from sargan_core.models.aipgan.network import AipganNetwork, AipganSettings
+from sargan_core.models.aipgan.recipe import check_aipgan
 from sargan_core.models.sargan.generator import PRESETS, Generator, one_hot, preset
-from sargan_core.models.sargan.recipes import paired_recipe
-from sargan_core.training.checks import check_aipgan, check_generator, check_types
+from sargan_core.models.sargan.recipes import check_generator, paired_recipe
+from sargan_core.training.checks import check_types
 from sargan_core.training.loop import LoopSettings, step_random
 
 SIZES = (64, 65, 66, 68, 72, 80, 96, 159, 160)

@@ -26,7 +26,7 @@ from sargan_core.models.sargan.refine import (
     prepare_refinement,
     sheet_pairs,
 )
-from sargan_core.models.sargan.run import RunOptions, load_base
+from sargan_core.models.sargan.run import SarganRun, load_base
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.weights import open_weights
@@ -169,4 +169,4 @@ def test_resume_is_exact_and_the_export_edits(data: CropPairs, base: PixelModel,
 def test_what_cannot_be_refined_is_refused(model: str, size: int):
     recipe = settings(generator=GeneratorSettings(width=4, downs=2, size=size))
     with pytest.raises(UsageError, match=r"--refine|--size"):
-        load_base(RunOptions((), recipe, LoopSettings(), refine=model))
+        load_base(SarganRun(data=(), training=recipe, loop=LoopSettings(), refine=model))

@@ -1,0 +1,62 @@
+"""``sargan train judge``: the network that checks edits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sargan_cli import options as common
+from sargan_cli.train import options
+from sargan_cli.train.running import Place, carry_out, photos, pixel_limit, resumed
+
+
+def judge(
+    data: options.Data = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, help="Number of the last step: 2000 by default.", show_default=False),
+    ] = None,
+    out: options.Out = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, with its options; only --steps and --data may change.",
+        ),
+    ] = False,
+    overwrite: options.Overwrite = False,
+    seed: options.Seed = 0,
+    test: options.Test = 0.2,
+    checkpoint: options.CheckpointEvery = 100,
+    dry_run: options.DryRun = False,
+    cache: options.Cache = None,
+    landmarks: common.Landmarks = "auto",
+    max_pixels: common.MaxPixels = None,
+    quiet: common.Quiet = False,
+    debug: common.Debug = False,
+) -> None:
+    """Train the network that checks edits.
+
+    The judge is trained on the CPU. Ctrl-C writes a checkpoint first; --resume goes on from there.
+    """
+    from sargan_core.models.judge.run import JudgeRun
+    from sargan_core.models.judge.task import JudgeTraining
+    from sargan_core.training.loop import LoopSettings
+
+    place = Place(out or Path("runs/judge"), resume, overwrite, dry_run, cache, quiet)
+    if resume:
+        run = resumed(JudgeRun, place, data, steps)
+    else:
+        last = steps or 2_000
+        run = JudgeRun(
+            data=photos(data),
+            training=JudgeTraining(steps=last, seed=seed),
+            # One sheet, of the finished judge.
+            loop=LoopSettings(steps=last, sheet_every=last, checkpoint_every=checkpoint),
+            test_fraction=test,
+            landmarks=landmarks,
+            max_pixels=pixel_limit(max_pixels),
+        )
+    carry_out(run, place)

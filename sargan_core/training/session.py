@@ -1,0 +1,206 @@
+"""A training run of any model: photos are prepared, networks trained, and results written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+from lightning_fabric import Fabric
+
+from sargan_core.data.samples import Skipped
+from sargan_core.data.split import SPLIT, Split, write_split
+from sargan_core.photo.photo import MAX_PIXELS
+from sargan_core.progress import Progress
+from sargan_core.training.checks import check_test_fraction
+from sargan_core.training.loop import LoopSettings, TrainingTask, make_fabric, train
+from sargan_core.training.plan import TrainingPlan
+from sargan_core.training.run_folder import WEIGHTS, RunFolder, finished_steps, read_run_options
+
+
+def no_progress(done: int, total: int) -> None:
+    """Ignore the progress."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a run, ready to be trained on.
+
+    Attributes:
+        skipped: files that were left out, and why.
+        split: who is trained on and who is held out; None = it lies in the run folder already.
+        task: what the loop trains; None = everything is done by ``finish``.
+        finish: called with the run folder and a progress callback after the last step; writes card and figures,
+            and the weights where there is no task.
+    """
+
+    skipped: tuple[Skipped, ...]
+    split: Split | None = None
+    task: TrainingTask | None = None
+    finish: Callable[[Path, Progress], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun(ABC):
+    """Everything that decides a run, and what differs between the models.
+
+    The folder of each model has a subclass, whose fields are kept as ``options.json`` and read when the run is resumed.
+
+    Attributes:
+        data: folders, or one packed file.
+        loop: length of the run and what is written how often; None = closed form or a loop of its own, which leaves no
+            checkpoint and cannot be resumed.
+        test_fraction: part of the people held out.
+        landmarks: what finds landmarks where the data bring none.
+        max_pixels: photos of more pixels are left out.
+    """
+
+    data: tuple[str, ...]
+    loop: LoopSettings | None = None
+    test_fraction: float = 0.2
+    landmarks: str = "auto"
+    max_pixels: int = MAX_PIXELS
+
+    # Name of the weights file in the run folder.
+    weights: ClassVar[str] = WEIGHTS
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Build a run from ``dataclasses.asdict`` of one; subclasses build the settings inside first."""
+        loop = values["loop"]
+        return cls(
+            **{
+                **values,
+                "data": tuple(values["data"]),
+                "loop": None if loop is None else LoopSettings(**loop),
+            }
+        )
+
+    @property
+    def folders(self) -> list[Path]:
+        """What there is to learn from, as paths."""
+        return [Path(folder) for folder in self.data]
+
+    @property
+    def resume(self) -> bool:
+        """Whether an earlier run goes on."""
+        return self.loop is not None and self.loop.resume
+
+    def check(self) -> None:
+        """Raise UsageError for options that cannot be trained with, before any photo is read."""
+        check_test_fraction(self.test_fraction)
+
+    def fabric(self) -> Fabric:
+        """Return where the run trains; UsageError if that is not on this machine."""
+        return make_fabric("cpu", "fp32")
+
+    @abstractmethod
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan of the whole run without writing anything; raises what ``prepare`` raises for the data."""
+
+    @abstractmethod
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Read, split and crop the photos.
+
+        Args:
+            out: the run folder.
+            fabric: where the run trains.
+            cache: the crop cache; None = the user's.
+            progress: called with (done, total).
+
+        Raises:
+            DataError: the data does not hold what training needs.
+            UsageError: the options do not fit the data or the weights to start from.
+            WeightsError: the weights to start from cannot be read.
+        """
+
+
+Run = TypeVar("Run", bound=TrainingRun)
+
+
+def read_run(kind: type[Run], folder: Path) -> Run:
+    """Return the run of a folder.
+
+    Raises:
+        TrainingError: there is none, or its options are not readable.
+    """
+    return read_run_options(folder, kind.from_json)
+
+
+def plan_training(run: TrainingRun, out: Path) -> TrainingPlan:
+    """Return the plan of a run in seconds and without a trace on the disk; raises what ``Session`` raises."""
+    run.check()
+    done = _done(run, out)
+    plan = run.plan(out, run.fabric())
+    return replace(plan, steps=plan.steps - done)
+
+
+class Session:
+    """A run that is prepared and ready to go.
+
+    Args:
+        run: what to do; with ``loop.resume`` the networks are taken from the folder's checkpoint.
+        out: the run folder.
+        cache: the crop cache; None = the user's.
+        progress: called with (done, total) while photos are prepared.
+
+    Raises:
+        DataError: the data does not hold what training needs.
+        TrainingError: there is nothing to resume.
+        UsageError: options that cannot be trained with, a device that is not there, weights to start from that do
+            not fit, or the run to resume has gone further than asked.
+        WeightsError: the weights to start from cannot be read.
+    """
+
+    def __init__(
+        self, run: TrainingRun, out: Path, cache: Path | None = None, progress: Progress = no_progress
+    ) -> None:
+        run.check()
+        self.settings = run
+        self.out = out
+        self.fabric = run.fabric()
+        _done(run, out)
+        self.prepared = run.prepare(out, self.fabric, cache, progress)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that were left out, and why."""
+        return self.prepared.skipped
+
+    def run(
+        self,
+        on_step: Callable[[int, dict[str, float]], None] | None = None,
+        progress: Progress = no_progress,
+    ) -> Path:
+        """Write options and split, train, and write the results; return the weights file.
+
+        Args:
+            on_step: called after every step with its number and losses.
+            progress: called with (done, total) by a run that has no loop.
+
+        Raises:
+            TrainingError: see ``loop.train``.
+            PhotoError: the results cannot be written.
+            KeyboardInterrupt: Ctrl-C or SIGTERM; the checkpoint of the finished step is written before.
+        """
+        first = self.fabric.is_global_zero
+        loop, prepared = self.settings.loop, self.prepared
+        if first:
+            self.out.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(self.out, first) if loop is not None else None
+        if folder is not None and loop is not None:
+            folder.write_options(replace(self.settings, loop=replace(loop, resume=False)))
+        if first and prepared.split is not None:
+            write_split(prepared.split, self.out / SPLIT)
+        if folder is not None and loop is not None and prepared.task is not None:
+            train(prepared.task, loop, folder, on_step, self.settings.weights)
+        if first and prepared.finish is not None:
+            prepared.finish(self.out, progress)
+        return self.out / self.settings.weights
+
+
+def _done(run: TrainingRun, out: Path) -> int:
+    """Return how many steps the run has made already."""
+    return finished_steps(out, run.loop.steps) if run.loop is not None and run.loop.resume else 0
