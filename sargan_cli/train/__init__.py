@@ -40,8 +40,7 @@ app = typer.Typer(
     name="train",
     cls=KindGroup,
     rich_markup_mode=None,
-    options_metavar="[KIND]",
-    subcommand_metavar="[OPTIONS]",
+    subcommand_metavar="[KIND] ...",
     epilog=f"Without a kind, `sargan train` with options trains {DEFAULT_KIND}. Each kind has options of its own: put "
     "--help after its name.",
     help="Train a model on photos of people with different expressions.",
