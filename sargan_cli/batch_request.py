@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sargan_cli import options
-from sargan_cli.files import Like, batch_like
+from sargan_cli.files import batch_like
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix, parse_mix, parse_strength
+from sargan_core.expressions import ExpressionMix, Like, parse_mix, parse_strength
 from sargan_core.photo.content import read_file, read_stream, reason_of
 from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
-    from sargan_core.batch import plan
     from sargan_core.batch.local import Engine
 
 ALL = "all"
@@ -74,7 +73,7 @@ def wanted_format(name: str | None) -> str | None:
 
 def wanted_mixes(
     expr: list[str] | None, like: Like | None, max_pixels: int | None
-) -> list[ExpressionMix | plan.Like]:
+) -> list[ExpressionMix | Like]:
     """Return the expressions, mixes or the reference that were asked for.
 
     Raises:

@@ -6,6 +6,7 @@ import difflib
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from sargan_core.errors import UsageError
 
@@ -156,3 +157,26 @@ def parse_mix(text: str) -> ExpressionMix:
             raise UsageError(f"'{_shortened(text)}' names {expression} twice; give each expression once")
         parts.append((expression, weight))
     return ExpressionMix(tuple(parts))
+
+
+@dataclass(frozen=True)
+class Like:
+    """A photo whose expression is wanted, instead of a name.
+
+    Attributes:
+        path: the photo.
+        face: which of its faces, counted from left to right; None = the largest.
+        sha256: of its content, where it is read again later; empty = it is read once.
+    """
+
+    path: Path
+    face: int | None = None
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        return f"like {self.path.name}"
+
+    @property
+    def slug(self) -> str:
+        """The reference as part of a file name, e.g. ``like-friend``."""
+        return f"like-{self.path.stem}"

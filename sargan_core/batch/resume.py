@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from sargan_core.batch.local import BatchSettings
 from sargan_core.batch.manifest import Entry, Stamp, iterate_manifest, manifest_paths
-from sargan_core.batch.plan import Like, Output, Plan, Source, Task, Variant
+from sargan_core.batch.plan import Output, Plan, Source, Task, Variant
 from sargan_core.batch.work import stamp_of
 from sargan_core.device import choose_device
 from sargan_core.errors import WeightsError
+from sargan_core.expressions import Like
 from sargan_core.models.registry import used_precision
 from sargan_core.photo.content import reason_of
 from sargan_core.photo.files import shown
