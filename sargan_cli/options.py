@@ -108,7 +108,7 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option(
         "--precision",
-        help="Number format of the generator; auto takes fp32 on a processor, bf16 on a GPU that computes in it.",
+        help="Number format of the generator; auto takes fp32 on a CPU, bf16 on a GPU that computes in it.",
     ),
 ]
 Debug = Annotated[

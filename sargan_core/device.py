@@ -38,7 +38,7 @@ def choose_precision(name: str, device: str) -> str:
     """Return ``fp32`` or ``bf16`` for a number format that is asked for.
 
     ``auto`` is bf16 on a GPU of NVIDIA that computes in it (emulated it would be slower than float32) and fp32
-    everywhere else. On processors it never looks at what they can do, so that a photo looks the same whichever of
+    everywhere else. On CPUs it never looks at what they can do, so that a photo looks the same whichever of
     them edits it.
 
     Args:

@@ -48,7 +48,7 @@ def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
     return Outcome.FAILED
 
 
-# As CUDA, torch on the processor, and OpenCV say it.
+# As CUDA, torch on the CPU, and OpenCV say it.
 _NO_MEMORY = (
     "out of memory",
     "allocate memory",

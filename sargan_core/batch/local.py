@@ -92,7 +92,7 @@ def run_local(
 ) -> None:
     """Edit on this machine; see ``Engine``.
 
-    On a processor every photo goes through the model on its own, by one thread, so that its result has the same bytes
+    On a CPU every photo goes through the model on its own, by one thread, so that its result has the same bytes
     as from ``Editor.edit``; the cores share the photos. On a GPU the faces of several photos are one batch.
 
     Raises:

@@ -295,7 +295,7 @@ class Schedule:
     def _choose(self) -> Step | None:
         choices: tuple[Callable[[], Step | None], ...] = (self._choose_finish, self._choose_model)
         if self._limits.models < self._limits.workers:
-            # A GPU that waits costs most; processors finish first what is nearly done.
+            # A GPU that waits costs most; CPUs finish first what is nearly done.
             choices = choices[::-1]
         for choose in (*choices, self._choose_prepare, self._choose_read):
             if (step := choose()) is not None:

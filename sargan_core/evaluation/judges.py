@@ -134,7 +134,7 @@ class OnnxSettings:
 
 
 class OnnxJudge:
-    """A network of the user's own, run by OpenCV on the processor.
+    """A network of the user's own, run by OpenCV on the CPU.
 
     Raises:
         DataError: the network cannot be read or run, or answers with another number of classes than labels.

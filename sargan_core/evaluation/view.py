@@ -100,7 +100,7 @@ class Viewer:
 
 
 def frame(pixels: Pixels, alignment: Alignment) -> Tensor:
-    """Return the (1, 3, S, S) float32 crop in [0, 1] of the common frame, on the processor."""
+    """Return the (1, 3, S, S) float32 crop in [0, 1] of the common frame, on the CPU."""
     return extract(pixels, alignment).clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Carrying an expression over: move a face's landmarks, and show between parted lips what the reference shows there."""
+"""Expression transfer by motion: move a face's landmarks, and show the reference's mouth between parted lips."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from sargan_core.faces.warp import positions, sample
 
 Points = npt.NDArray[np.float64]
 
-# How much darker than in the reference the inside of a mouth may be lit; it is never lit more brightly.
+# Lowest brightness of the inside of the mouth, as a fraction of the reference's; it is never made brighter.
 DARKEST = 0.4
-# Teeth are at most this bright, as a share of the whites of the face's own eyes.
+# Highest brightness of teeth, as a fraction of the whites of the same face's eyes.
 TEETH = 1.15
-# How much of their own colour teeth give up for that of the light.
+# Fraction by which the colour of teeth is pulled to the colour of the light.
 TINT = 0.7
-# The face's own opening as a share of the wanted one: below the first the inside of the mouth is the reference's,
-# above the second the face's own.
+# Opening of the face's own mouth, as a fraction of the wanted one. Below the first value the inside comes from the
+# reference, above the second from the face itself; between them the two are mixed.
 OWN_MOUTH = (0.35, 0.75)
-# Gap between the lips, as a fraction of the crop's side: below the first a mouth counts as closed, from the second
-# on as open.
+# Gap between the lips, as a fraction of the crop's side: closed below the first value, open from the second.
 PARTED = (0.006, 0.016)
-# Gaps between inner lips below the first, as fractions of the side, are finding error; from the second on they are
-# taken as they are.
+# Gap between the inner lips, as a fraction of the crop's side: below the first value it is landmark error and counts
+# as 0, from the second it counts in full.
 SURE_GAP = (0.005, 0.016)
-# Shares of its opening that a mouth has lost when hiding what was between its lips begins and ends.
+# Mouth closing (fraction) at which the fade-out of the mouth's inside starts and ends.
 CLOSING = (0.6, 1.0)
-# The same for the opening of an eye.
+# Eye closing (fraction) at which the fade-out of the eyeball starts and ends.
 SHUTTING = (0.5, 0.85)
 
 

@@ -104,7 +104,7 @@ def stage(data: bytes, folder: Path, path: Path) -> Path:
 
 
 def place(temporary: Path, path: Path, *, overwrite: bool = False) -> None:
-    """Put a staged file at ``path``; it keeps its time of change. Whatever happens, it is gone from where it waited.
+    """Put a staged file at ``path``; it keeps its mtime. The staged file is always removed.
 
     Raises:
         OutputExistsError, PhotoError: as ``replacing``.

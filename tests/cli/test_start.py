@@ -57,7 +57,7 @@ def processor_seconds(*command):
 
 
 def test_help_is_quick():
-    # Time on the processor and a ratio inside one run: other work on the machine slows both alike.
+    # Time on the CPU and a ratio inside one run: other work on the machine slows both alike.
     empty = "import typer; app = typer.Typer(); app.command()(lambda: None); app()"
     ours, bare = [], []
     for _ in range(4):

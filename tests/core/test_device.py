@@ -1,4 +1,4 @@
-"""Where and in which number format networks run: processors never decide how a photo looks."""
+"""Where and in which number format networks run: CPUs never decide how a photo looks."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from sargan_core.photo.photo import Photo
 
 @pytest.fixture
 def capable(monkeypatch):
-    """A processor that computes in every format that PyTorch asks for."""
+    """A CPU that computes in every format that PyTorch asks for."""
     names = ("avx512_bf16", "amx_bf16", "amx_tile", "bf16", "avx512_f")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(names, True), raising=False)
 

@@ -23,7 +23,7 @@ SUFFIX = {
     "AVIF": ".avif",
     "GIF": ".gif",
 }
-# What a run over all files may take of the processor: the clock would count what other programs do as well.
+# What a run over all files may take of the CPU: the clock would count what other programs do as well.
 SECONDS = 240
 DONE, NO_FACE, UNREADABLE = "done", "no_face", "unreadable"
 

@@ -34,7 +34,7 @@ import torch  # noqa: E402, F401
 from target import Target, inputs  # noqa: E402
 from targets import TARGETS  # noqa: E402
 
-# What an input may take of the processor, and of the clock on a machine that does other work too.
+# What an input may take of the CPU, and of the clock on a machine that does other work too.
 SECONDS, WAIT = 10, 120
 # Memory that one process may take beyond what it has when it is forked, in bytes.
 MEMORY = 3 * 2**30
@@ -84,7 +84,7 @@ def _run_block(target: Target, block: list[bytes]) -> tuple[int, Finding | None]
     if code == 0:
         return len(block), None
     ends = {
-        -signal.SIGPROF: f"more than {SECONDS} s of the processor",
+        -signal.SIGPROF: f"more than {SECONDS} s of the CPU",
         -signal.SIGALRM: f"more than {WAIT} s",
     }
     reason = said if code == 1 else f"{ends.get(code, f'ended by signal or code {code}')}: {said[-300:]}"

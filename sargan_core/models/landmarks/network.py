@@ -1,4 +1,4 @@
-"""The landmark network: 68 points from a face crop, small enough for any processor."""
+"""The landmark network: 68 points from a face crop, small enough for any CPU."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class SarganModel(ExpressionModel):
 
 
 def _accelerate(generator: Generator) -> None:
-    """Put the layers that matter most on a processor in their faster form."""
+    """Put the layers that matter most on a CPU in their faster form."""
     for block in generator.blocks:
         assert isinstance(block, ResidualBlock)
         for place in (0, 3):

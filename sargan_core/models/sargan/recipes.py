@@ -118,7 +118,7 @@ def paper_recipe(generator: GeneratorSettings, batch: int = 8, seed: int = 0) ->
 def paired_recipe(
     generator: GeneratorSettings, batch: int = 8, seed: int = 0, **changes: Any
 ) -> SarganTraining:
-    """Return our recipe for pairs, with a discriminator small enough for a processor."""
+    """Return our recipe for pairs, with a discriminator small enough for a CPU."""
     # Five layers down to a map of at least 5 x 5 patches: sharp mouths need a local judge.
     judge = DiscriminatorSettings(width=24, layers=4, labels=generator.labels, size=generator.size)
     return SarganTraining(generator=generator, discriminator=judge, batch=batch, seed=seed, **changes)
