@@ -66,7 +66,9 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class PixelRun(TrainingRun):
-    """A fit of the pixel model in closed form; it writes weights, card, split, and figures and a sheet of held-out people.
+    """A fit of the pixel model in closed form.
+
+    It writes weights, card and split, and figures and a sheet of the people held out.
 
     Attributes:
         fit: form and numbers.
@@ -106,7 +108,7 @@ class PixelRun(TrainingRun):
             elif not sides:
                 check_chosen(chosen, self.folders[0])
 
-        def finish(folder: Path, _: Progress) -> None:
+        def finish(folder: Path, progress: Progress) -> None:
             self._fit(folder, sides[0], sides[1] if len(sides) > 1 else None, len(split.train))
 
         return Prepared(tuple(skipped), split, finish=finish)
