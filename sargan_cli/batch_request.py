@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sargan_cli import options
-from sargan_cli.files import Like, batch_like
+from sargan_cli.files import batch_like
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix, parse_mix
+from sargan_core.expressions import ExpressionMix, Like, parse_mix, parse_strength
+from sargan_core.photo.content import read_file, read_stream, reason_of
+from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
-    from sargan_core.batch import plan
     from sargan_core.batch.local import Engine
 
 ALL = "all"
@@ -31,7 +32,7 @@ def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) ->
     Raises:
         UsageError: it cannot be read, or there are no inputs at all.
     """
-    from sargan_core.batch.sources import read_list
+    from sargan_core.batch.sources import LARGEST_LIST, read_list
 
     if listed is None:
         if not inputs:
@@ -41,12 +42,17 @@ def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) ->
         return None
     if listed != "-":
         try:
-            return read_list(Path(listed).read_bytes(), null=null)
-        except OSError as error:
-            raise UsageError(f"--from {listed}: cannot be read ({error.strerror}); check the name") from error
+            return read_list(read_file(Path(listed), LARGEST_LIST, pipes=True), null=null)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--from {shown(listed)}: cannot be read ({reason_of(error)}); give a list of names"
+            ) from error
     if sys.stdin.isatty():
         raise UsageError("--from - reads names from stdin, but stdin is a terminal; pipe a list in")
-    return read_list(sys.stdin.buffer.read(), null=null)
+    try:
+        return read_list(read_stream(sys.stdin.buffer, LARGEST_LIST), null=null)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--from -: cannot be read ({reason_of(error)}); pipe a list of names in") from error
 
 
 def wanted_format(name: str | None) -> str | None:
@@ -67,7 +73,7 @@ def wanted_format(name: str | None) -> str | None:
 
 def wanted_mixes(
     expr: list[str] | None, like: Like | None, max_pixels: int | None
-) -> list[ExpressionMix | plan.Like]:
+) -> list[ExpressionMix | Like]:
     """Return the expressions, mixes or the reference that were asked for.
 
     Raises:
@@ -86,14 +92,9 @@ def wanted_strengths(texts: list[str] | None) -> list[float]:
     """Return the strengths that were asked for, 1 by default.
 
     Raises:
-        UsageError: one of them is no number.
+        UsageError: one of them is no strength.
     """
-    if not texts:
-        return [1.0]
-    try:
-        return [float(item) for text in texts for item in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--strength {','.join(texts)}: give numbers such as 0.25,0.5,1") from None
+    return [parse_strength(item, "--strength") for text in texts or ("1",) for item in text.split(",")]
 
 
 def wanted_engine(name: Literal["local", "ray"]) -> Engine:

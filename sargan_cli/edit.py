@@ -14,7 +14,6 @@ from sargan_cli.console import Console, print_json, print_path
 from sargan_cli.edit_file import EditRequest, Session, edit_file
 from sargan_cli.files import (
     STREAM,
-    Like,
     Task,
     animation_endings,
     check_apart,
@@ -25,11 +24,15 @@ from sargan_cli.files import (
 )
 from sargan_cli.outcomes import FileReport, overall_code
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix, parse_mix
+from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like, parse_mix, parse_strength
 from sargan_core.outcome import Outcome
 
-MAX_STRENGTH = 2.0
 GRID_SUFFIX = ".png"
+
+
+def _number(strength: float) -> float:
+    """Return a strength; the range that is declared with the option lets NaN through."""
+    return parse_strength(str(strength), "--strength")
 
 
 def edit(
@@ -55,6 +58,7 @@ def edit(
             "-s",
             min=0.0,
             max=MAX_STRENGTH,
+            callback=_number,
             help="How much of it: 0 changes nothing, 1 is the expression as learned, 2 exaggerates.",
         ),
     ] = 1.0,
@@ -127,7 +131,7 @@ def edit(
             raise UsageError("--grid makes a new picture; leave out --in-place")
         tasks = plan_outputs(inputs, output, label="grid", endings=photo_endings(), suffix=GRID_SUFFIX)
     else:
-        label = reference.slug(strength) if reference else mix.scaled(strength).slug
+        label = _like_label(reference, strength) if reference else mix.scaled(strength).slug
         tasks = plan_outputs(inputs, output, label=label, endings=photo_endings(), in_place=in_place)
     if reference:
         check_apart(tasks, reference.path, "--like")
@@ -189,6 +193,11 @@ def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
                 f"{expression}: weight x --strength is {weight:g}; together they go up to {MAX_STRENGTH:g}"
             )
     return mix
+
+
+def _like_label(like: Like, strength: float) -> str:
+    """Return what a result's name says of the reference, e.g. ``like-friend`` or ``like-friend-50``."""
+    return like.slug if strength == 1.0 else f"{like.slug}-{round(strength * 100)}"
 
 
 def _check_like(like: Like, *, grid: bool) -> None:

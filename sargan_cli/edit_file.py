@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sargan_cli.console import Console, print_bytes
-from sargan_cli.files import Like, Task, check_free, display_name, read_input, read_like
+from sargan_cli.files import Task, check_free, display_name, read_input, read_like
 from sargan_cli.outcomes import FileReport, failure, say_error
 from sargan_core.errors import WeightsError
-from sargan_core.expressions import ExpressionMix
+from sargan_core.expressions import ExpressionMix, Like
 from sargan_core.outcome import Outcome, face_json, worst_face_json
 
 if TYPE_CHECKING:
@@ -185,27 +185,18 @@ def _animate(
 
 
 def _write(photo: Photo, task: Task, request: EditRequest, session: Session, details: dict[str, Any]) -> None:
-    from sargan_core.photo.kinds import holds_provenance, kind_of_path
-    from sargan_core.photo.photo import encode_photo, write_photo
+    from sargan_core.photo.files import write_atomically
+    from sargan_core.photo.photo import render_photo
 
     started = time.perf_counter()
-    # Written over itself, a file keeps its kind even if its name says another.
-    named = None if task.in_place or task.to_stdout else kind_of_path(task.target)
-    kind = named or photo.format
-    mark = _mark(request, session)
-    if mark is not None and not holds_provenance(kind):
-        details["notes"].append(f"{kind} has no place for the mark that says how the photo was changed")
+    name = None if task.in_place or task.to_stdout else task.target
+    data, note = render_photo(photo, name, metadata=request.metadata, provenance=_mark(request, session))
+    if note:
+        details["notes"].append(note)
     if task.to_stdout:
-        print_bytes(encode_photo(photo, kind, metadata=request.metadata, provenance=mark))
+        print_bytes(data)
     else:
-        write_photo(
-            photo,
-            task.target,
-            overwrite=request.overwrite,
-            format=kind,
-            metadata=request.metadata,
-            provenance=mark,
-        )
+        write_atomically(task.target, data, overwrite=request.overwrite)
     details["seconds"]["write"] = time.perf_counter() - started
 
 

@@ -6,14 +6,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sargan_core.errors import OutputExistsError, PhotoError, UsageError
+from sargan_core.expressions import Like
 
 if TYPE_CHECKING:
-    from sargan_core.batch.plan import Like as BatchLike
     from sargan_core.photo.photo import Photo
 
 
@@ -193,27 +193,6 @@ def _identity(path: Path) -> object:
     return status.st_dev, status.st_ino
 
 
-@dataclass(frozen=True)
-class Like:
-    """The photo whose expression is wanted.
-
-    Attributes:
-        path: the photo.
-        face: which of its faces, counted from left to right; None = the largest.
-    """
-
-    path: Path
-    face: int | None = None
-
-    def __str__(self) -> str:
-        return f"like {self.path.name}"
-
-    def slug(self, strength: float) -> str:
-        """Return the reference as part of a file name, e.g. ``like-friend`` or ``like-friend-50``."""
-        name = f"like-{self.path.stem}"
-        return name if strength == 1.0 else f"{name}-{round(strength * 100)}"
-
-
 def parse_like(like: Path | None, face: int | None, expr: list[str] | None) -> Like | None:
     """Return the reference that was asked for, None if there is none.
 
@@ -242,13 +221,12 @@ def read_like(like: Like, max_pixels: int | None) -> Photo:
         return read_input(like.path, max_pixels)
 
 
-def batch_like(like: Like, max_pixels: int | None) -> BatchLike:
-    """Return the reference as an engine takes it: with its checksum, for the photo is read again there.
+def batch_like(like: Like, max_pixels: int | None) -> Like:
+    """Return the reference with its checksum, as an engine takes it: the photo is read again there.
 
     Raises:
         UsageError: it cannot be read, or only once.
     """
-    from sargan_core.batch.plan import Like as BatchLike
     from sargan_core.batch.plan import Source
     from sargan_core.batch.work import decode, read_source
     from sargan_core.photo.files import shown
@@ -259,7 +237,7 @@ def batch_like(like: Like, max_pixels: int | None) -> BatchLike:
         decode(content, source, max_pixels)
     if not like.path.is_file():  # a pipe that was handed over is empty now
         raise UsageError(f"--like {shown(like.path)}: is a pipe, which can be read only once; name a file")
-    return BatchLike(like.path, content.sha256, like.face)
+    return replace(like, sha256=content.sha256)
 
 
 @contextlib.contextmanager

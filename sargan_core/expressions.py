@@ -6,6 +6,7 @@ import difflib
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from sargan_core.errors import UsageError
 
@@ -63,6 +64,7 @@ def _names() -> dict[str, Expression]:
 
 
 NAMES: dict[str, Expression] = _names()
+MAX_STRENGTH = 2.0
 LONGEST_SHOWN = 40  # characters of a wrong name that a message repeats
 
 
@@ -78,8 +80,29 @@ def parse_expression(name: str) -> Expression:
     close = difflib.get_close_matches(name.strip().lower(), NAMES, n=1, cutoff=0.6)
     hint = f" Did you mean '{NAMES[close[0]]}'?" if close else ""
     listed = ", ".join(sorted(expression.value for expression in Expression))
-    given = name if len(name) <= LONGEST_SHOWN else name[:LONGEST_SHOWN] + "…"
-    raise UsageError(f"unknown expression '{given}'.{hint} Known: {listed}")
+    raise UsageError(f"unknown expression '{_shortened(name)}'.{hint} Known: {listed}")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+
+
+def parse_strength(text: str, named: str = "strength") -> float:
+    """Return the strength, or the weight in a mix, that a text names.
+
+    Raises:
+        UsageError: not a number from 0 to ``MAX_STRENGTH``.
+    """
+    try:
+        # Adding 0 takes the sign from -0, which would show in file names.
+        strength = float(text) + 0.0
+    except ValueError:
+        strength = math.nan
+    if not 0.0 <= strength <= MAX_STRENGTH:  # written so that NaN is refused too
+        raise UsageError(
+            f"{named} '{_shortened(text)}': give a number from 0 to {MAX_STRENGTH:g}, such as 0.5"
+        )
+    return strength
 
 
 @dataclass(frozen=True)
@@ -125,14 +148,35 @@ def parse_mix(text: str) -> ExpressionMix:
         name, colon, number = item.partition(":")
         expression = parse_expression(name)
         try:
-            weight = float(number) if colon else 1.0
-        except ValueError:
-            weight = math.nan
-        if not 0.0 <= weight <= 2.0:
+            weight = parse_strength(number) if colon else 1.0
+        except UsageError as error:
             raise UsageError(
-                f"'{item}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6"
-            )
+                f"'{_shortened(item)}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6"
+            ) from error
         if any(expression is known for known, _ in parts):
-            raise UsageError(f"'{text}' names {expression} twice; give each expression once")
+            raise UsageError(f"'{_shortened(text)}' names {expression} twice; give each expression once")
         parts.append((expression, weight))
     return ExpressionMix(tuple(parts))
+
+
+@dataclass(frozen=True)
+class Like:
+    """A photo whose expression is wanted, instead of a name.
+
+    Attributes:
+        path: the photo.
+        face: which of its faces, counted from left to right; None = the largest.
+        sha256: of its content, where it is read again later; empty = it is read once.
+    """
+
+    path: Path
+    face: int | None = None
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        return f"like {self.path.name}"
+
+    @property
+    def slug(self) -> str:
+        """The reference as part of a file name, e.g. ``like-friend``."""
+        return f"like-{self.path.stem}"

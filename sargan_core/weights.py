@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sargan_core
 from sargan_core.errors import WeightsError
-from sargan_core.photo.content import read_settings
+from sargan_core.photo.content import BLOCK, open_file, read_file, read_settings
 from sargan_core.photo.files import shown, write_atomically
 
 if TYPE_CHECKING:
@@ -151,10 +151,10 @@ def find_record(name: str, folder: Path | None = None) -> WeightsRecord:
 
 
 def checksum(path: Path) -> str:
-    """Return the sha256 of a file as hexadecimal text."""
+    """Return the sha256 of a file as hexadecimal text; OSError or ValueError as ``open_file``."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
+    with open_file(path) as stream:
+        while block := stream.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
 
@@ -171,7 +171,7 @@ def verify(record: WeightsRecord, folder: Path | None = None) -> Path:
 
 
 def _content(record: WeightsRecord, path: Path) -> bytes:
-    if not path.is_file():
+    if not path.exists():
         raise WeightsError(f"{path}: weights file is missing; reinstall sargan or pass --weights FILE")
     try:
         data = read_content(path)
@@ -205,7 +205,7 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
     Raises:
         WeightsError: missing, not safetensors, or without a record in its header.
     """
-    if not path.is_file():
+    if not path.exists():
         raise WeightsError(
             f"{path}: no such weights file; see sargan models list, or train one with sargan train"
         )
@@ -294,21 +294,21 @@ def add_to_index(folder: Path, record: WeightsRecord) -> None:
 
 
 # No network of this project comes near it; a larger file is not read.
-LARGEST_FILE = 2**30
+LARGEST_FILE = 2**28
+
+
+# Bytes of the header, which lists the tensors and holds the record; its parser takes ten times as much.
+LARGEST_HEADER = 2**22
 
 
 def read_content(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        ValueError: larger than ``LARGEST_FILE``.
+        ValueError: no file, or larger than ``LARGEST_FILE``.
         OSError: not readable.
     """
-    with path.open("rb") as stream:
-        data = stream.read(LARGEST_FILE + 1)
-    if len(data) > LARGEST_FILE:
-        raise ValueError(f"larger than {LARGEST_FILE} bytes")
-    return data
+    return read_file(path, LARGEST_FILE)
 
 
 def tensors_in(data: bytes) -> dict[str, Tensor]:
@@ -319,6 +319,8 @@ def tensors_in(data: bytes) -> dict[str, Tensor]:
     """
     import safetensors.torch
 
+    if int.from_bytes(data[:8], "little") > LARGEST_HEADER:
+        raise ValueError(f"a header of more than {LARGEST_HEADER:,} bytes")
     try:
         tensors = safetensors.torch.load(data)
         endless = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]

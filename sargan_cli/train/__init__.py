@@ -40,10 +40,9 @@ app = typer.Typer(
     name="train",
     cls=KindGroup,
     rich_markup_mode=None,
-    options_metavar="[KIND]",
-    subcommand_metavar="[OPTIONS]",
-    epilog=f"Without a kind, {DEFAULT_KIND} is trained: sargan train --data FOLDER is sargan train {DEFAULT_KIND} "
-    "--data FOLDER. The options of each kind: sargan train KIND --help.",
+    subcommand_metavar="[KIND] ...",
+    epilog=f"Without a kind, `sargan train` with options trains {DEFAULT_KIND}. Each kind has options of its own: put "
+    "--help after its name.",
     help="Train a model on photos of people with different expressions.",
 )
 for kind in (sargan, pixel, aipgan, judge, landmarks):

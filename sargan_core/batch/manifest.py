@@ -19,6 +19,7 @@ from typing import Any
 
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.outcome import Outcome
+from sargan_core.photo.content import NoFileError, open_file
 from sargan_core.photo.files import shown
 from sargan_core.photo.lines import check_ours
 
@@ -118,12 +119,8 @@ def iterate_manifest(path: Path) -> Iterator[tuple[Entry, bool]]:
 
 
 def _entries_of(path: Path) -> Iterator[Entry]:
-    if path.exists() and not path.is_file():  # a pipe or device might never end
-        raise DataError(
-            f"{shown(path)}: is no file, so no manifest; name the output folder of `sargan batch`"
-        )
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             number = 0
             while line := file.readline(MAX_LINE + 1):
                 number += 1
@@ -132,6 +129,10 @@ def _entries_of(path: Path) -> Iterator[Entry]:
                         raise DataError(f"{shown(path)}: line {number} is too long for a manifest")
                     return  # cut off when a run was killed
                 yield _entry_of(line, path, number)
+    except NoFileError as error:
+        raise DataError(
+            f"{shown(path)}: is no file, so no manifest; name the output folder of `sargan batch`"
+        ) from error
     except OSError as error:
         raise DataError(
             f"{shown(path)}: cannot be read ({error.strerror or error}); check the name"

@@ -12,32 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from sargan_core.batch.sources import Found, find_photos, once_each
 from sargan_core.errors import UsageError
-from sargan_core.expressions import ExpressionMix
+from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like
 from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import KINDS
-
-
-@dataclass(frozen=True)
-class Like:
-    """The expression of a face in a reference photo, as an engine can pass it on to where the editor is.
-
-    Attributes:
-        path: the reference photo.
-        sha256: of its content.
-        face: number of the face from left to right; None = the largest.
-    """
-
-    path: Path
-    sha256: str
-    face: int | None = None
-
-    def __str__(self) -> str:
-        return f"like {self.path.name}"
-
-    @property
-    def slug(self) -> str:
-        """The reference as part of a file name."""
-        return f"like-{self.path.stem}"
 
 
 @dataclass(frozen=True)
@@ -167,9 +144,6 @@ def parse_shard(text: str) -> Shard:
     ):
         raise UsageError(f"--shard {text:.40}: give the part and the number of parts, such as 1/4 to 4/4")
     return Shard(int(number), int(count))
-
-
-MAX_STRENGTH = 2.0
 
 
 # Bytes; file systems hold names of at most 255.

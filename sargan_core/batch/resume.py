@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from sargan_core.batch.local import BatchSettings
 from sargan_core.batch.manifest import Entry, Stamp, iterate_manifest, manifest_paths
-from sargan_core.batch.plan import Like, Output, Plan, Source, Task, Variant
+from sargan_core.batch.plan import Output, Plan, Source, Task, Variant
 from sargan_core.batch.work import stamp_of
 from sargan_core.device import choose_device
 from sargan_core.errors import WeightsError
+from sargan_core.expressions import Like
 from sargan_core.models.registry import used_precision
+from sargan_core.photo.content import reason_of
 from sargan_core.photo.files import shown
-from sargan_core.weights import checksum, find_record
+from sargan_core.weights import checksum, find_record, read_content
 
 if TYPE_CHECKING:
     from sargan_core.editor import EditSettings
@@ -156,7 +158,7 @@ class _File:
         if self._sha256 is None:
             try:
                 self._sha256 = checksum(self._path)
-            except OSError:
+            except (OSError, ValueError):
                 self._sha256 = ""
         return bool(sha256) and self._sha256 == sha256
 
@@ -221,14 +223,10 @@ def _weights_sha256(edit: EditSettings) -> str:
         base = record.settings.get("base")
         return record.sha256 + (find_record(str(base)).sha256 if base else "")
     path = Path(edit.weights)
-    if path.is_fifo():
-        raise WeightsError(f"{shown(path)}: is no file but a pipe; check --weights")
     try:
-        return checksum(path)
-    except OSError as error:
-        raise WeightsError(
-            f"{shown(path)}: cannot be read ({error.strerror or error}); check --weights"
-        ) from error
+        return hashlib.sha256(read_content(path)).hexdigest()
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{shown(path)}: cannot be read ({reason_of(error)}); check --weights") from error
 
 
 def _checksum(value: dict[str, object]) -> str:

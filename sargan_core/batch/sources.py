@@ -16,6 +16,9 @@ from sargan_core.photo.kinds import KINDS
 
 ENDINGS = frozenset(ending for kind in KINDS.values() for ending in kind.suffixes)
 
+# Bytes and names of a list of photos: the plan takes about a kilobyte a name.
+LARGEST_LIST = 2**27
+MOST_NAMES = 1_000_000
 OWN_RESULTS = "what lies in the output folder"
 
 
@@ -119,7 +122,11 @@ def read_list(data: bytes, *, null: bool) -> list[str]:
 
     Raises:
         UsageError: a line holds a NUL byte.
+        ValueError: more names than ``MOST_NAMES``.
     """
+    ends = (b"\0",) if null else (b"\n", b"\r")
+    if sum(data.count(end) for end in ends) > MOST_NAMES:
+        raise ValueError(f"it has more than {MOST_NAMES:,} names")
     names = data.split(b"\0") if null else data.splitlines()
     if any(b"\0" in name for name in names):
         raise UsageError("the list holds NUL bytes, which no name can; with --null they end its names")

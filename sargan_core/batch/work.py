@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from sargan_core import __version__
 from sargan_core.batch.local import BatchSettings
 from sargan_core.batch.manifest import Entry, ManifestWriter, Stamp
-from sargan_core.batch.plan import Like, Output, Source, Variant
+from sargan_core.batch.plan import Output, Source, Variant
 from sargan_core.errors import OutputExistsError, PhotoError
+from sargan_core.expressions import Like
 from sargan_core.outcome import face_json, message, outcome_of
-from sargan_core.photo.content import BLOCK, HEAD, open_photo, read_rest
+from sargan_core.photo.content import BLOCK, BYTES_BESIDE, HEAD, open_photo, read_rest
 from sargan_core.photo.files import place, shown, stage
-from sargan_core.photo.kinds import Defect, holds_provenance, kind_of_bytes, kind_of_path
-from sargan_core.photo.photo import MAX_PIXELS, Photo, encode_photo, read_photo
+from sargan_core.photo.kinds import Defect, kind_of_bytes
+from sargan_core.photo.photo import MAX_PIXELS, Photo, read_photo, render_photo
 from sargan_core.photo.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def read_source(source: Source, max_pixels: int | None = None) -> Content:
             size = len(data)
         except Defect:
             size = len(head)
-            while block := stream.read(BLOCK):
+            while size < BYTES_BESIDE and (block := stream.read(BLOCK)):
                 digest.update(block)
                 size += len(block)
     if size != stamp.size:
@@ -159,15 +160,11 @@ def stage_result(
     """
     target = settings.folder / output.path
     started = time.perf_counter()
-    # Written over itself, a file keeps its kind even if its name says another.
-    named = None if settings.in_place else kind_of_path(target)
-    kind = named or result.photo.format
-    mark, notes = None, list(result.photo.notes)
+    mark = None
     if settings.provenance:
         mark = Provenance(model, str(output.variant.mix), output.variant.strength, __version__)
-        if not holds_provenance(kind):
-            notes.append(f"{kind} has no place for the mark that says how the photo was changed")
-    data = encode_photo(result.photo, kind, metadata=settings.metadata, provenance=mark)
+    name = None if settings.in_place else target
+    data, note = render_photo(result.photo, name, metadata=settings.metadata, provenance=mark)
     writing = time.perf_counter()
     _make_folder(target)
     temporary = stage(data, settings.staging, target)
@@ -185,7 +182,7 @@ def stage_result(
         seconds=_rounded(seconds),
         output_stamp=stamp_of(temporary.stat()),
         output_sha256=hashlib.sha256(data).hexdigest(),
-        notes=tuple(notes),
+        notes=(*result.photo.notes, *([note] if note else [])),
     )
     return Staged(entry, temporary, output.replace)
 

@@ -25,6 +25,7 @@ from sargan_core.errors import NoFaceError, PhotoError, WeightsError
 from sargan_core.faces.align import Alignment, align, extract, similarity, to_square
 from sargan_core.faces.face import Face, RestShape, Template
 from sargan_core.models.landmarks.network import face_finder
+from sargan_core.photo.content import largest_file, read_file, reason_of
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
 from sargan_core.weights import find_record
 
@@ -213,9 +214,9 @@ class Cropper:
     def _checksum(self, path: Path) -> str:
         if path not in self._checksums:
             try:
-                self._checksums[path] = checksum(path.read_bytes())
-            except OSError as error:
-                raise PhotoError(f"{path}: cannot be read ({error.strerror or error})") from error
+                self._checksums[path] = checksum(read_file(path, largest_file(MAX_PIXELS)))
+            except (OSError, ValueError) as error:
+                raise PhotoError(f"{path}: cannot be read ({reason_of(error)})") from error
         return self._checksums[path]
 
     def _pixels(self, path: Path) -> Pixels:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
+from sargan_core.photo.archive import open_arrays
+from sargan_core.photo.content import reason_of
 
 TRANSFER = "transfer"
 SYNTH = "synth"
@@ -58,10 +58,12 @@ class KnownLandmarks:
 @lru_cache(maxsize=16)
 def _array(file: Path, name: str) -> npt.NDArray[np.float32]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with open_arrays(file) as arrays:
             return np.asarray(arrays[name], dtype=np.float32)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{file}: cannot read array '{name}' ({error}); fetch the data set again") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{file}: cannot read array '{name}' ({reason_of(error)}); fetch the data set again"
+        ) from error
 
 
 @dataclass(frozen=True)

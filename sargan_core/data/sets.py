@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
-
-import numpy as np
 
 from sargan_core.data.samples import SYNTH, TRANSFER, KnownLandmarks
 from sargan_core.errors import DataError
 from sargan_core.expressions import TABLE, Expression
+from sargan_core.photo.archive import open_arrays
+from sargan_core.photo.content import reason_of
 
 NAMED_SETS = ("kdef", "rafd", "jaffe")
 
@@ -146,19 +144,23 @@ def read_shared_set(folder: Path) -> SharedSet | None:
         DataError: ``landmarks.npz`` is damaged.
     """
     file = folder / LANDMARKS
-    if not file.is_file():
+    if not file.exists():
         return None
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            names = {name: arrays[name] for name in arrays.files if arrays[name].dtype.kind == "U"}
-            present = set(arrays.files)
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise DataError(f"{file}: not a readable npz file ({error}); fetch the data set again") from error
+        with open_arrays(file) as arrays:
+            names = {
+                name: arrays[name].reshape(-1) for name, kind in arrays.kinds.items() if kind.kind == "U"
+            }
+            present = arrays.kinds.keys()
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{file}: not a readable npz file ({reason_of(error)}); fetch the data set again"
+        ) from error
     if {"names", "landmarks"} <= present:
-        rows = enumerate(names["names"])
+        rows = enumerate(names.get("names", ()))
         return SharedSet(SYNTH, {str(name): KnownLandmarks(file, row, "landmarks") for row, name in rows})
     if {"files", "ibug68", "ibug68_manual", "mesh478"} <= present:
-        rows = enumerate(names["files"])
+        rows = enumerate(names.get("files", ()))
         return SharedSet(
             TRANSFER,
             {

@@ -15,6 +15,7 @@ from sargan_core.data.samples import Sample, Skipped
 from sargan_core.data.sets import NAMED_SETS, SET_NAMES, SharedSet, Unwanted, parse_file_name, read_shared_set
 from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import NAMES, Expression, parse_expression
+from sargan_core.photo.content import TooLargeError, open_file, read_file, reason_of
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".avif", ".gif"})
 
@@ -251,12 +252,10 @@ LARGEST_FILE = 2**26
 def is_csv_list(file: Path) -> bool:
     """Return whether the first line of ``file`` names the columns path, person and expression."""
     try:
-        # Opening a named pipe would wait for a writer.
-        if not file.is_file():
-            return False
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            return set(COLUMNS) <= set(_header(stream.readline(LONGEST_LINE)))
-    except (OSError, UnicodeDecodeError):
+        with open_file(file) as stream:
+            line = stream.readline(LONGEST_LINE).decode("utf-8-sig")
+        return set(COLUMNS) <= set(_header(line))
+    except (OSError, ValueError):
         return False
 
 
@@ -277,11 +276,15 @@ def read_csv_list(file: Path, source: str) -> Iterator[Sample | Skipped]:
         DataError: not a text file, too large for a list, a line that is no CSV, or a column is missing.
     """
     try:
-        if file.stat().st_size > LARGEST_FILE:
-            raise DataError(f"{file}: is larger than {LARGEST_FILE >> 20} MB, too large for a list; split it")
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as UTF-8 text ({error}); save it as UTF-8") from error
+        text = read_file(file, LARGEST_FILE).decode("utf-8-sig")
+    except TooLargeError as error:
+        raise DataError(
+            f"{file}: is larger than {LARGEST_FILE >> 20} MB, too large for a list; split it"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{file}: cannot be read as UTF-8 text ({reason_of(error)}); save it as UTF-8"
+        ) from error
     lines = text.splitlines()
     first = lines[0] if lines else ""
     missing = [column for column in COLUMNS if column not in _header(first)]

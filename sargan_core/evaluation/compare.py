@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -89,7 +90,8 @@ def compare(first: Results, second: Results) -> Comparison:
 def _models(first: Results, second: Results) -> list[tuple[str, str]]:
     own = [name for name in first.models if name not in (NOTHING, TRUTH)]
     others = [name for name in second.models if name not in (NOTHING, TRUTH)]
-    common = [(name, name) for name in own if name in others]
+    there = set(others)
+    common = [(name, name) for name in dict.fromkeys(own) if name in there]
     if not common and len(own) == len(others) == 1:
         return [(own[0], others[0])]
     return common
@@ -98,14 +100,17 @@ def _models(first: Results, second: Results) -> list[tuple[str, str]]:
 def _differences(first: Results, second: Results, part: str, one: str, other: str) -> Iterator[Difference]:
     before = first.people.get(part, {}).get(one, {})
     after = second.people.get(part, {}).get(other, {})
-    order = [metric.key for metric in METRICS]
-    keys = sorted(before.keys() & after.keys(), key=lambda key: (order.index(key.partition(":")[0]), key))
-    for key in keys:
-        common = sorted(before[key].keys() & after[key].keys())
+    order = {metric.key: place for place, metric in enumerate(METRICS)}
+    both = [key for key in before.keys() & after.keys() if key.partition(":")[0] in order]
+    for key in sorted(both, key=lambda key: (order[key.partition(":")[0]], key)):
+        one_people, other_people = _finite(before[key]), _finite(after[key])
+        if not one_people or not other_people:
+            continue
+        common = sorted(one_people.keys() & other_people.keys())
         paired = len(common) >= FEWEST_IN_COMMON
-        people = common if paired else sorted(before[key])
-        one_values = [before[key][person] for person in people]
-        other_values = [after[key][person] for person in (common if paired else sorted(after[key]))]
+        people = common if paired else sorted(one_people)
+        one_values = [one_people[person] for person in people]
+        other_values = [other_people[person] for person in (common if paired else sorted(other_people))]
         if paired:
             low, high = interval([new - old for old, new in zip(one_values, other_values, strict=True)])
         else:
@@ -113,6 +118,10 @@ def _differences(first: Results, second: Results, part: str, one: str, other: st
         means = float(np.mean(one_values)), float(np.mean(other_values))
         verdict = _verdict(key, *means, low, high)
         yield Difference(part, one, other, key, *means, low, high, len(people), paired, verdict)
+
+
+def _finite(people: Mapping[str, float]) -> dict[str, float]:
+    return {person: value for person, value in people.items() if math.isfinite(value)}
 
 
 def _verdict(key: str, before: float, after: float, low: float | None, high: float | None) -> str:

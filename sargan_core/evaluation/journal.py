@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import DataError
+from sargan_core.photo.content import open_file, reason_of
 from sargan_core.photo.lines import check_ours
 
 # Part of every key: raise it when a change of the code changes a figure.
@@ -24,6 +25,10 @@ NOTHING = "none"
 
 
 TRUTH = "truth"
+
+
+# Bytes of a line of the journal; what is longer counts as several that cannot be read.
+LONGEST_LINE = 2**24
 
 
 @dataclass(frozen=True)
@@ -120,11 +125,21 @@ class Journal:
         check_ours(self.path, ("key", "photo", "model"), "journal of an evaluation")
 
     def read(self) -> Iterator[Entry]:
-        """Yield the readable entries."""
-        if not self.path.is_file():
+        """Yield the readable entries.
+
+        Raises:
+            DataError: the file is there but cannot be read, or is no file.
+        """
+        try:
+            stream = open_file(self.path)
+        except FileNotFoundError:
             return
-        with self.path.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{self.path}: cannot be read ({reason_of(error)}); choose another --out"
+            ) from error
+        with stream:
+            while line := stream.readline(LONGEST_LINE):
                 try:
                     values = json.loads(line)
                     measures = tuple(Measure.from_json(item) for item in values["measures"])

@@ -39,7 +39,8 @@ from sargan_core.expressions import LABELS, Expression, parse_expression
 from sargan_core.faces.face import Template
 from sargan_core.models.judge.network import TEMPLATE as JUDGE_TEMPLATE
 from sargan_core.models.judge.network import load_judge
-from sargan_core.photo.content import read_settings
+from sargan_core.models.registry import SIDES, check_template
+from sargan_core.photo.content import read_file, read_settings, reason_of
 from sargan_core.weights import find_record
 
 SHIPPED = "judge"
@@ -49,6 +50,10 @@ OUTPUTS = ("logits", "probabilities")
 OTHER = "-"
 # Bytes of a judge's description; its parser takes quadratic time for what nobody would write.
 LARGEST = 2**13
+# Bytes of a judge's network; OpenCV takes about three times as much for it.
+LARGEST_NETWORK = 2**28
+# Of scale, mean and std.
+LARGEST_NUMBER = 1e6
 _KNOWN = {
     *("name", "kind", "file", "size", "channels", "scale", "mean", "std", "output", "labels", "template"),
 }
@@ -141,11 +146,9 @@ class OnnxJudge:
         self.template = settings.template
         self.description = f"{settings.kind} by {settings.file.name}"
         try:
-            content = settings.file.read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"{settings.file}: cannot be read ({error.strerror or error}); check 'file'"
-            ) from error
+            content = read_file(settings.file, LARGEST_NETWORK)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{settings.file}: cannot be read ({reason_of(error)}); check 'file'") from error
         self.key = checksum(content, repr(settings))
         try:
             self._network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
@@ -207,7 +210,7 @@ def read_judge(path: Path) -> OnnxJudge:
         raise DataError(f"{path}: not a TOML file ({error}); see docs/evaluation.md") from error
     try:
         settings = _settings(values, path)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, UsageError) as error:
         missing = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
         raise UsageError(f"{path}: {missing}; see docs/evaluation.md for a judge's members") from error
     return OnnxJudge(settings)
@@ -225,8 +228,8 @@ def _settings(values: Mapping[str, Any], path: Path) -> OnnxSettings:
         if value not in known:
             raise ValueError(f"{name} '{value}': use {' or '.join(known)}")
     size = int(values["size"])
-    if not 8 <= size <= 1024:
-        raise ValueError(f"size {size}: give a side from 8 to 1024 pixels")
+    if size not in SIDES:
+        raise ValueError(f"size {size}: give a side from {SIDES[0]} to {SIDES[-1]} pixels")
     labels = tuple(
         None if name == OTHER else parse_expression(str(name)) for name in values.get("labels", ())
     )
@@ -237,9 +240,9 @@ def _settings(values: Mapping[str, Any], path: Path) -> OnnxSettings:
         name=str(values["name"]),
         kind=kind,
         file=path.parent / str(values["file"]),
-        template=Template.from_json(where),
+        template=check_template(Template.from_json(where)),
         channels=channels,
-        scale=float(values.get("scale", 1.0)),
+        scale=_numbers([values.get("scale", 1.0)], 1, "scale")[0],
         mean=_numbers(values.get("mean", (0.0,)), CHANNELS[channels], "mean"),
         std=_numbers(values.get("std", (1.0,)), CHANNELS[channels], "std"),
         output=output,
@@ -249,8 +252,9 @@ def _settings(values: Mapping[str, Any], path: Path) -> OnnxSettings:
 
 def _numbers(values: Sequence[Any], channels: int, name: str) -> tuple[float, ...]:
     numbers = tuple(float(value) for value in values)
-    if len(numbers) not in (1, channels) or (name == "std" and 0.0 in numbers):
-        raise ValueError(f"{name} {list(numbers)}: give 1 or {channels} numbers, none of them 0 for std")
+    finite = all(abs(number) <= LARGEST_NUMBER for number in numbers)
+    if len(numbers) not in (1, channels) or not finite or (name == "std" and 0.0 in numbers):
+        raise ValueError(f"{name} {list(numbers)[:4]}: give 1 or {channels} numbers, none of them 0 for std")
     return numbers
 
 

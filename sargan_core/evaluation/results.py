@@ -13,11 +13,15 @@ from sargan_core.errors import DataError
 from sargan_core.evaluation.bootstrap import Estimate
 from sargan_core.evaluation.cost import Cost
 from sargan_core.evaluation.metrics import SetDistance
+from sargan_core.photo.content import read_settings, reason_of
+from sargan_core.photo.plain_values import record_of
 
 FORMAT = "sargan-evaluation"
 VERSION = 1
 ALL = "all"
 LOST = "lost"
+# Figures of single people: a thousand people and twenty models have half of it.
+MOST_FIGURES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -137,28 +141,20 @@ class Results:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Results:
-        """Build results from what ``to_json`` returned; raises KeyError, TypeError or ValueError otherwise."""
+        """Build results from what ``to_json`` returned; raises ValueError otherwise."""
+        members = {name: value for name, value in values.items() if name not in ("format", "version")}
         # Results of earlier versions have no notes on costs.
-        members = {name: values[name] for name in cls.__dataclass_fields__ if name != "cost_notes"}
-        members["cost_notes"] = dict(values.get("cost_notes", {}))
-        members["models"] = tuple(values["models"])
-        members["rows"] = tuple(
-            Row(**{**row, "figures": {key: Estimate(**item) for key, item in row["figures"].items()}})
-            for row in values["rows"]
+        members.setdefault("cost_notes", {})
+        made = record_of(cls, members)
+        count = sum(
+            len(people)
+            for models in made.people.values()
+            for part in models.values()
+            for people in part.values()
         )
-        members["confusion"] = tuple(Confusion(**item) for item in values["confusion"])
-        members["curves"] = tuple(CurvePoint(**item) for item in values["curves"])
-        members["costs"] = {
-            name: Cost(**{**item, "photo": tuple(item["photo"])}) for name, item in values["costs"].items()
-        }
-        members["distances"] = {
-            part: {
-                model: {network: SetDistance(**item) for network, item in networks.items()}
-                for model, networks in models.items()
-            }
-            for part, models in values["distances"].items()
-        }
-        return cls(**members)
+        if count > MOST_FIGURES:
+            raise ValueError(f"{count:,} figures of people")
+        return made
 
 
 def read_results(path: Path) -> Results:
@@ -168,7 +164,11 @@ def read_results(path: Path) -> Results:
         DataError: missing, not such a file, or of another version.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        text = read_settings(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({reason_of(error)}); give a results.json") from error
+    try:
+        values = json.loads(text)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise DataError(f"{path}: not the results of sargan evaluate; give its results.json")
         if values.get("version") != VERSION:
@@ -177,10 +177,8 @@ def read_results(path: Path) -> Results:
                 "evaluate again"
             )
         return Results.from_json(values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); give a results.json") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path}: damaged results ({error!r}); evaluate again") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged results ({error}); evaluate again") from error
 
 
 def _rounded(value: Any) -> Any:

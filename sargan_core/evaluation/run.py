@@ -35,6 +35,8 @@ from sargan_core.evaluation.summary import (
     people_means,
 )
 from sargan_core.expressions import Expression
+from sargan_core.photo.content import largest_file, read_file
+from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
 
 JOURNAL = "journal.jsonl"
@@ -156,8 +158,8 @@ def _job(
 ) -> Job:
     try:
         files = [case.path, *(pair.target.path for pair in case.truths)]
-        contents = [checksum(path.read_bytes()) for path in files]
-    except OSError as error:
+        contents = [checksum(read_file(path, largest_file(MAX_PIXELS))) for path in files]
+    except (OSError, ValueError) as error:
         contents = [str(error)]
     references = [str(path) for _, path in case.references]
     common = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.evaluation.journal import NOTHING, TRUTH
-from sargan_core.weights import checksum, find_record
+from sargan_core.photo.content import reason_of
+from sargan_core.weights import find_record, read_content
 
 DEFAULT_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
@@ -32,9 +34,16 @@ class ModelChoice:
         """
         if self.weights is None:
             return find_record(self.name).sha256
-        if not self.weights.is_file():
-            raise WeightsError(f"{self.weights}: no such weights file; check --model {self.name}=FILE")
-        return checksum(self.weights)
+        try:
+            return hashlib.sha256(read_content(self.weights)).hexdigest()
+        except FileNotFoundError as error:
+            raise WeightsError(
+                f"{self.weights}: no such weights file; check --model {self.name}=FILE"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise WeightsError(
+                f"{self.weights}: cannot be read ({reason_of(error)}); check --model {self.name}=FILE"
+            ) from error
 
 
 @dataclass(frozen=True)

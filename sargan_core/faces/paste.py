@@ -6,6 +6,7 @@ first; the second is the photo's own, taken from where the edit moved it from, s
     result(P) = edited(v) + keep(v) * (photo(P') - crop(v + flow(v))),    v = to_crop(P),  P' = to_photo(v + flow(v))
 
 and is mixed into the photo with a soft mask. Where nothing moved and nothing changed this is the photo itself.
+A photo without colour, or of one tone, gets only changes that keep to it (``faces/tone.py``).
 Conventions of coordinates: see ``faces/align.py``.
 """
 
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.face import EditedCrops, Pixels
+from sargan_core.faces.tone import Tone, tone_of
 from sargan_core.faces.warp import positions, sample
 
 # The photo is pasted in bands of about this many pixels, so memory does not grow with the photo: a band needs some
@@ -116,12 +118,13 @@ def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops
         layers = gaussian_blur2d(layers, (window, window), (sigma, sigma))
     layers = enlarged(layers, min(FINER, max(1, round(alignment.scale))))
     x0, y0, x1, y1 = _region(photo, alignment, mask)
+    tone = tone_of(crop)
     result = photo.copy()
     totals = np.zeros(4)
     rows = max(16, BAND_PIXELS // max(1, x1 - x0))
     for top in range(y0, y1, rows):
         bottom = min(top + rows, y1)
-        band, sums = _band(photo, alignment, layers, size, (x0, top, x1, bottom))
+        band, sums = _band(photo, alignment, layers, size, tone, (x0, top, x1, bottom))
         result[top:bottom, x0:x1] = band
         totals += sums
     seam = 255 * totals[0] / max(totals[1], 1.0)
@@ -165,11 +168,16 @@ def _enlargement(size: int, factor: int) -> Tensor:
 
 
 def _band(
-    photo: Pixels, alignment: Alignment, layers: Tensor, size: int, box: tuple[int, int, int, int]
+    photo: Pixels,
+    alignment: Alignment,
+    layers: Tensor,
+    size: int,
+    tone: Tone | None,
+    box: tuple[int, int, int, int],
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count).
 
-    ``layers`` are those of a crop of ``size`` pixels, enlarged.
+    ``layers`` are those of a crop of ``size`` pixels, enlarged; ``tone`` is what the change keeps to.
     """
     x0, y0, x1, y1 = box
     peak = float(np.iinfo(photo.dtype).max)
@@ -190,7 +198,10 @@ def _band(
             moved = torch.where(still, own, moved)
     # In place: most of the time would go into fetching memory for what is used once.
     wanted = values[:, 0:3].addcmul_(keep, moved).clamp_(0, 1)
-    change = wanted.sub_(own).mul_(mask)
+    change = wanted.sub_(own)
+    if tone is not None:
+        change = tone.held(own, change)
+    change = change.mul_(mask)
     sums = _figures(change, mask)
     pixels = change.add_(own).mul_(peak).round_().clamp_(0, peak)
     whole = pixels[0].to(torch.uint8 if photo.dtype == np.uint8 else torch.int32)

@@ -97,11 +97,20 @@ def _template(record: WeightsRecord) -> Template:
     Raises:
         ValueError: one that no face could be put on.
     """
-    template = Template.from_json(record.template or {})
+    return check_template(Template.from_json(record.template or {}))
+
+
+def check_template(template: Template) -> Template:
+    """Return an alignment that a file brought along.
+
+    Raises:
+        ValueError: one that no face could be put on.
+    """
     known = template.size in SIDES and template.kind in KINDS
     points = 0 if template.shape is None else len(template.shape)
     area = abs(np.linalg.det(np.insert(template.pixels(), 2, 1, axis=1)))
-    if not known or points not in (0, 68) or not area > 1:
+    bare = template.kind == "spline" and not points
+    if not known or points not in (0, 68) or bare or not area > 1:
         raise ValueError("an alignment that no face can be put on")
     return template
 

@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+# What a network may take for one face: numbers in the answer of a layer (128 MB; the published networks have 1 to
+# 16 million), and parameters times pixels, which bounds its multiply-adds (a thousand times those of the shipped ones).
+LARGEST_ANSWER = 2**25
+MOST_WORK = 2**43
+
 
 def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a state dict on the CPU, float16 where they are floating-point numbers."""
@@ -45,3 +50,25 @@ def misfits(
             name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape
         ),
     }
+
+
+def check_size(network: nn.Module, side: int, *, channels: int, halvings: int, least: int = 1) -> None:
+    """Check that a network can work on crops of some size, in bounded memory and time.
+
+    Args:
+        network: on any device.
+        side: of the crops, in pixels.
+        channels: of its widest layer at full resolution.
+        halvings: how often it halves the crops, and doubles them again.
+        least: the smallest side that its innermost layers can work on.
+
+    Raises:
+        ValueError: the halvings do not divide the side or leave too little, or more than ``LARGEST_ANSWER`` or
+            ``MOST_WORK``.
+    """
+    inner = side >> halvings
+    if inner << halvings != side or inner < least:
+        raise ValueError(f"crops of {side} px cannot be halved {halvings} times")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if channels * side**2 > LARGEST_ANSWER or parameters * side**2 > MOST_WORK:
+        raise ValueError(f"too large a network for crops of {side} px")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import cv2
 from PIL.BmpImagePlugin import BmpImageFile
 
 from sargan_core.photo.kinds import Decoded, Defect, Encoding, Metadata
+from sargan_core.photo.metadata import storage_notes
 from sargan_core.photo.planes import Picture, check_size, from_pillow, to_pillow
 
 _EMBEDDED_PROFILE = b"DEBM"
+
+
+_RESOLUTION_AT = 38  # pixels a metre, across and down
+
+
+_INCH = 0.0254  # metres
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -23,13 +31,14 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     check_size(*image.size, max_pixels)
     image.load()
     pixels, alpha, grey = from_pillow(image, 1)
-    notes = ("the colour profile in the BMP cannot be kept",) if data[70:74] == _EMBEDDED_PROFILE else ()
+    notes = storage_notes(1 if image.mode == "1" else 8, palette=image.mode == "P")
+    if data[70:74] == _EMBEDDED_PROFILE:
+        notes += ("the colour profile in the BMP cannot be kept",)
     return Decoded(pixels, alpha, Encoding(grey=grey), Metadata(dpi=image.info.get("dpi")), notes)
 
 
 def encode(picture: Picture, metadata: Metadata) -> bytes:
-    """Return the picture as a BMP; with alpha the resolution is lost, because only OpenCV writes that
-    variant.
+    """Return the picture as a BMP.
 
     Raises:
         Defect: the encoder gave up.
@@ -43,4 +52,8 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     done, buffer = cv2.imencode(".bmp", bgra)
     if not done:
         raise Defect("the picture cannot be written as a BMP", "write PNG instead")
-    return bytes(buffer.tobytes())
+    data = bytearray(buffer.tobytes())
+    if metadata.dpi:
+        # OpenCV, which alone writes the variant with alpha, knows no resolution.
+        struct.pack_into("<II", data, _RESOLUTION_AT, *(round(value / _INCH) for value in metadata.dpi))
+    return bytes(data)

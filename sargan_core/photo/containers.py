@@ -84,6 +84,21 @@ def split_jpeg_payload(prefix: bytes, content: bytes, reserve: int = 0) -> list[
     return [content[at : at + step] for at in range(0, len(content), step)]
 
 
+def with_jfif_density(data: bytes, unit: int, across: float, down: float) -> bytes:
+    """Return the JPEG with the density of its JFIF header changed; one without that header comes back as it is.
+
+    Args:
+        data: the file.
+        unit: 0 = only the ratio counts, 1 = an inch, 2 = a centimetre.
+        across, down: pixels a unit; what does not fit into 16 bits is reduced, the ratio kept.
+    """
+    if data[2:4] != b"\xff\xe0" or data[6:11] != b"JFIF\0":
+        return data
+    reduced = max(1.0, across / 65535, down / 65535)
+    density = struct.pack(">BHH", unit, max(1, round(across / reduced)), max(1, round(down / reduced)))
+    return data[:13] + density + data[18:]
+
+
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the (type, data) chunks of a PNG with their checksums checked, the IEND chunk included.
 
@@ -188,18 +203,20 @@ def iso_boxes(data: bytes) -> list[tuple[bytes, int, int]]:
     return boxes
 
 
-def gif_blocks(data: bytes) -> list[tuple[int, bytes]]:
-    """Return the blocks of a GIF as (introducer, first bytes): 0x2C is a frame, 0x21 an extension.
+def gif_blocks(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Return the blocks of a GIF as (introducer, first bytes, content): 0x2C is a frame, 0x21 an extension.
+
+    The content of an extension is its data without the name of an application; of a frame it is left out.
 
     Raises:
         Defect: the file ends before its trailer, or a block is not where it should be.
     """
-    blocks: list[tuple[int, bytes]] = []
+    blocks: list[tuple[int, bytes, bytes]] = []
     try:
         at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
         while data[at] != 0x3B:
             introducer = data[at]
-            blocks.append((introducer, data[at + 1 : at + 16]))
+            start = data[at + 1 : at + 16]
             if introducer == 0x2C:
                 flags = data[at + 9]
                 at += 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
@@ -207,9 +224,13 @@ def gif_blocks(data: bytes) -> list[tuple[int, bytes]]:
                 at += 2
             else:
                 raise damaged("GIF", "unknown block")
+            parts = []
             while data[at]:
+                parts.append(data[at + 1 : at + 1 + data[at]] if introducer == 0x21 else b"")
                 at += 1 + data[at]
             at += 1
+            named = introducer == 0x21 and start[:1] == b"\xff"
+            blocks.append((introducer, start, b"".join(parts[1 if named else 0 :])))
     except IndexError:
         raise cut_off("GIF") from None
     return blocks

@@ -25,16 +25,97 @@ BLOCK = 2**20
 LARGEST_SETTINGS = 2**24
 
 
+class NoFileError(ValueError):
+    """A name stands for no file but a pipe or device."""
+
+
+class IsFolderError(NoFileError):
+    """A name stands for a folder."""
+
+
+class TooLargeError(ValueError):
+    """More bytes than what is wanted of them can need."""
+
+
 def largest_file(max_pixels: int) -> int:
     """Return how many bytes are read at most for a photo of at most ``max_pixels`` pixels."""
     return max_pixels * BYTES_A_PIXEL + BYTES_BESIDE
 
 
-def open_photo(path: Path, name: str) -> BinaryIO:
-    """Open a photo's file.
+def open_file(path: Path, *, pipes: bool = False) -> BinaryIO:
+    """Open a file to read; the one way in which files that somebody names are opened.
 
-    A named pipe would wait for a writer and a device may never end, so neither is opened; a pipe that the shell
-    handed over (``/dev/stdin``, ``/dev/fd/63``) is.
+    A named pipe would wait for a writer and a device may never end, so neither is opened.
+
+    Args:
+        path: the file.
+        pipes: also take a pipe that the shell handed over (``/dev/stdin``, ``/dev/fd/63``).
+
+    Raises:
+        OSError: missing or not readable.
+        ValueError: a folder, pipe or device, or no possible name.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError as error:
+        if path.is_dir():  # as Windows says it
+            raise IsFolderError("it is a folder") from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or (pipes and stat.S_ISFIFO(mode) and _handed_over(path)):
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsFolderError("it is a folder")
+    raise NoFileError("it is no file but a pipe or device")
+
+
+def read_file(path: Path, most: int, *, pipes: bool = False) -> bytes:
+    """Return the content of a file of at most ``most`` bytes; a larger one is not read.
+
+    Raises:
+        OSError, ValueError: as ``open_file``; ValueError also where it is larger.
+    """
+    with open_file(path, pipes=pipes) as stream:
+        return read_stream(stream, most)
+
+
+def read_stream(stream: BinaryIO, most: int, head: bytes = b"") -> bytes:
+    """Return ``head`` and what follows it in a stream, together at most ``most`` bytes.
+
+    Raises:
+        TooLargeError: it is longer; of a file nothing was read, of a pipe no more than that.
+        OSError: the stream broke off.
+    """
+    data = head
+    if stream.seekable():
+        at, end = stream.tell(), stream.seek(0, os.SEEK_END)
+        stream.seek(at)
+        if len(head) + end - at > most:
+            raise TooLargeError(f"it is larger than {most:,} bytes")
+        data += stream.read(end - at)
+    # What a pipe holds, and what a file (of /proc, or one that grows) holds beyond its size.
+    rest = bytearray()
+    while block := stream.read(BLOCK):
+        rest += block
+        if len(data) + len(rest) > most:
+            raise TooLargeError(f"it is larger than {most:,} bytes")
+    return data + rest if rest else data
+
+
+def read_settings(path: Path, most: int = LARGEST_SETTINGS) -> str:
+    """Return the text of a file of settings, of at most ``most`` bytes.
+
+    Raises:
+        OSError, ValueError: as ``read_file``; ValueError also where it is not UTF-8.
+    """
+    return read_file(path, most).decode("utf-8")
+
+
+def open_photo(path: Path, name: str) -> BinaryIO:
+    """Open a photo's file, or a pipe that the shell handed over.
 
     Args:
         path: the file.
@@ -43,28 +124,27 @@ def open_photo(path: Path, name: str) -> BinaryIO:
     Raises:
         PhotoError: missing, a folder, no file at all, or not readable.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, flags)
+        return open_file(path, pipes=True)
     except FileNotFoundError as error:
         if path.is_symlink():
             raise PhotoError(f"{name}: is a link to nothing; make the link anew") from error
         raise PhotoError(f"{name}: there is no such file; check the name") from error
     except PermissionError as error:
-        if path.is_dir():
-            raise PhotoError(f"{name}: is a folder; name a photo in it") from error
         raise PhotoError(f"{name}: no permission to read it; change its permissions") from error
+    except IsFolderError as error:
+        raise PhotoError(f"{name}: is a folder; name a photo in it") from error
+    except NoFileError as error:
+        raise PhotoError(
+            f"{name}: is no file but a pipe or device; name a file, or pipe a photo in with -"
+        ) from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise PhotoError(f"{name}: cannot be read ({reason}); check the name") from error
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) or (stat.S_ISFIFO(mode) and _handed_over(path)):
-        os.set_blocking(descriptor, True)
-        return os.fdopen(descriptor, "rb")
-    os.close(descriptor)
-    if stat.S_ISDIR(mode):
-        raise PhotoError(f"{name}: is a folder; name a photo in it")
-    raise PhotoError(f"{name}: is no file but a pipe or device; name a file, or pipe a photo in with -")
+        raise PhotoError(f"{name}: cannot be read ({reason_of(error)}); check the name") from error
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file could not be read, without its name."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _handed_over(path: Path) -> bool:
@@ -78,40 +158,12 @@ def read_rest(stream: BinaryIO, head: bytes, name: str, max_pixels: int) -> byte
     Raises:
         PhotoError: more bytes than a photo of ``max_pixels`` pixels can need, or the stream broke off.
     """
-    most = largest_file(max_pixels)
-    data = bytearray(head)
     try:
-        if stream.seekable():
-            at, end = stream.tell(), stream.seek(0, os.SEEK_END)
-            stream.seek(at)
-            if len(head) + end - at <= most:
-                return head + stream.read()
-            raise _too_large(name, max_pixels)
-        while block := stream.read(BLOCK):
-            data += block
-            if len(data) > most:
-                raise _too_large(name, max_pixels)
+        return read_stream(stream, largest_file(max_pixels), head)
+    except TooLargeError as error:
+        raise _too_large(name, max_pixels) from error
     except OSError as error:
-        raise PhotoError(f"{name}: cannot be read ({error.strerror or error}); get it again") from error
-    return bytes(data)
-
-
-def read_settings(path: Path, most: int = LARGEST_SETTINGS) -> str:
-    """Return the text of a file of settings, of at most ``most`` bytes.
-
-    A named pipe would wait for a writer and a device may never end, so neither is opened.
-
-    Raises:
-        OSError: missing or not readable.
-        ValueError: no file, larger, or not UTF-8.
-    """
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")
-    with path.open("rb") as stream:
-        data = stream.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"it is larger than {most} bytes")
-    return data.decode("utf-8")
+        raise PhotoError(f"{name}: cannot be read ({reason_of(error)}); get it again") from error
 
 
 def _too_large(name: str, max_pixels: int) -> PhotoError:

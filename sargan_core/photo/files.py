@@ -6,11 +6,18 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sargan_core.errors import OutputExistsError, PhotoError
+
+# Names that a message lists, and characters of each.
+MOST_NAMES = 8
+
+
+LONGEST_NAME = 80
+
 
 _NO_LINKS = {
     errno.EPERM,
@@ -29,6 +36,12 @@ def shown(name: str | os.PathLike[str]) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in os.fspath(name)
     )
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Return the first few of some names that a file brought along, shortened, for one line of a message."""
+    listed = ", ".join(shown(name[:LONGEST_NAME]) for name in names[:MOST_NAMES])
+    return f"{listed} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else listed
 
 
 @contextmanager

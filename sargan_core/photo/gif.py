@@ -13,9 +13,22 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
 from sargan_core.photo.containers import gif_blocks
+from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata
-from sargan_core.photo.metadata import CREDENTIALS_NOTE
+from sargan_core.photo.metadata import CREDENTIALS_NOTE, not_copied
 from sargan_core.photo.planes import Picture, check_size, from_pillow
+
+# Labels of extensions, and names of programs in them.
+_APPLICATION, _COMMENT, _PLAIN_TEXT = b"\xff", b"\xfe", b"\x01"
+
+
+_PROFILE = b"ICCRGBG1012"
+
+
+_LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
+
+
+_CREDENTIALS = b"C2PA_GIF"
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -34,14 +47,25 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         "a GIF holds at most 256 colours, so the edited picture is reduced to a new palette; "
         "PNG keeps it exact"
     ]
-    if sum(introducer == 0x2C for introducer, _ in blocks) > 1:
+    if sum(introducer == 0x2C for introducer, _, _ in blocks) > 1:
         notes.append("the file is an animation; only its first frame is kept")
-    if any(introducer == 0x21 and b"C2PA_GIF" in start for introducer, start in blocks):
+    programs = {start[2:13]: content for _, start, content in reversed(blocks) if start[:1] == _APPLICATION}
+    if any(name.startswith(_CREDENTIALS) for name in programs):
         notes.append(CREDENTIALS_NOTE)
-    return Decoded(pixels, alpha, Encoding(), Metadata(), tuple(notes))
+    profile = programs.get(_PROFILE)
+    lost = ["text over the picture"] if any(start[:1] == _PLAIN_TEXT for _, start, _ in blocks) else []
+    lost += [
+        shown(name.decode("latin-1"))
+        for name in programs
+        if name not in (_PROFILE, *_LOOPS) and not name.startswith(_CREDENTIALS)
+    ]
+    notes += not_copied("parts of the GIF", lost)
+    comments = tuple(content for _, start, content in blocks if start[:1] == _COMMENT and content)
+    metadata = Metadata(icc_profile=profile or None, comments=comments)
+    return Decoded(pixels, alpha, Encoding(), metadata, tuple(notes))
 
 
-def encode(picture: Picture) -> bytes:
+def encode(picture: Picture, metadata: Metadata) -> bytes:
     """Return the picture as a GIF.
 
     Raises:
@@ -77,7 +101,25 @@ def encode(picture: Picture) -> bytes:
     image.putpalette(palette)
     file = io.BytesIO()
     image.save(file, "GIF", optimize=False, **options)
-    return file.getvalue()
+    return _with_extensions(file.getvalue(), metadata)
+
+
+def _with_extensions(data: bytes, metadata: Metadata) -> bytes:
+    """Return the GIF with its colour profile and comments put in before the picture."""
+    blocks = [b"\x21" + _COMMENT + _sub_blocks(comment) for comment in metadata.comments]
+    if metadata.icc_profile:
+        # ICC.1:2022, annex B.4.
+        blocks.insert(0, b"\x21" + _APPLICATION + b"\x0b" + _PROFILE + _sub_blocks(metadata.icc_profile))
+    if not blocks:
+        return data
+    at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    # Only the newer version knows extensions.
+    return b"".join([b"GIF89a", data[6:at], *blocks, data[at:]])
+
+
+def _sub_blocks(content: bytes) -> bytes:
+    parts = [content[at : at + 255] for at in range(0, len(content), 255)]
+    return b"".join([*(bytes([len(part)]) + part for part in parts), b"\0"])
 
 
 def _indexed(colours: Array, most: int) -> tuple[Array, list[int]] | None:

@@ -12,9 +12,16 @@ from collections.abc import Sequence
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from sargan_core.photo import xmp as packets
-from sargan_core.photo.containers import insert_jpeg_segments, jpeg_scans, jpeg_segments, split_jpeg_payload
+from sargan_core.photo.containers import (
+    insert_jpeg_segments,
+    jpeg_scans,
+    jpeg_segments,
+    split_jpeg_payload,
+    with_jfif_density,
+)
+from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Decoded, Defect, Encoding, Metadata, cut_off, damaged
-from sargan_core.photo.metadata import tidy, without_pictures
+from sargan_core.photo.metadata import RESOURCES_NOTE, not_copied, tidy, without_pictures
 from sargan_core.photo.planes import (
     Picture,
     check_size,
@@ -25,6 +32,9 @@ from sargan_core.photo.planes import (
     srgb_profile,
     to_pillow,
 )
+
+_APP0, _APP15, _DRI, _CENTIMETRE = 0xE0, 0xEF, 0xDD, 2
+
 
 _APP1, _APP2, _APP11, _APP13, _APP14, _COM = 0xE1, 0xE2, 0xEB, 0xED, 0xEE, 0xFE
 
@@ -42,6 +52,22 @@ _ICC = b"ICC_PROFILE\x00"
 
 
 _PHOTOSHOP = b"Photoshop 3.0\x00"
+
+
+_MPF = b"MPF\x00"
+
+
+# Segments that are read on their own; all others are of other programs.
+_KNOWN = (
+    (_APP1, _EXIF), (_APP1, _XMP), (_APP1, _XMP_EXTENSION), (_APP2, _ICC), (_APP2, _MPF), (_APP13, _PHOTOSHOP),
+)  # fmt: skip
+
+
+# Of gain maps and layers, which belong to the picture before the edit; and the start of a picture.
+_TIED = (b"urn:iso:std:iso:ts:21496", b"JP")
+
+
+_PICTURE = b"\xff\xd8\xff"
 
 
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -83,9 +109,12 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     if is_linear(profile):
         raise linear_light()
     credentials = any(marker == _APP11 and b"jumb" in content[:64] for marker, content in segments)
-    kept = tidy(_exif(segments), _xmp(segments), credentials=credentials)
+    packet, whole = _xmp(segments)
+    kept = tidy(_exif(segments), packet, credentials=credentials)
     notes = list(kept.notes)
-    if any(marker == _APP2 and content.startswith(b"MPF\x00") for marker, content in segments):
+    if not whole:
+        notes.append("the extended XMP data are damaged and are not copied")
+    if any(marker == _APP2 and content.startswith(_MPF) for marker, content in segments):
         notes.append("the file holds several pictures; only the first is kept")
     encoding = _encoding(image, segments)
     if image.mode == "CMYK":
@@ -94,14 +123,24 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         notes.append("the file is CMYK; it is converted to sRGB")
     else:
         pixels, alpha, _ = from_pillow(image, kept.orientation)
+    if image.layers == 3 and get_sampling(image) < 0:
+        notes.append("the file's rare sampling of colours cannot be written; it becomes 4:2:0")
     resources = _joined(segments, _APP13, _PHOTOSHOP)
+    iptc = without_pictures(resources)
+    if iptc is None:
+        notes.append(RESOURCES_NOTE)
+    others, lost = _of_other_programs(segments)
+    notes += not_copied("application data", lost)
     metadata = Metadata(
         icc_profile=profile,
         exif=kept.exif,
         xmp=kept.xmp,
-        dpi=image.info.get("dpi"),
-        iptc=without_pictures(resources) if resources else None,
-        comment=image.info.get("comment"),
+        dpi=_resolution(image),
+        aspect=_aspect(image),
+        per_cm=image.info.get("jfif_unit") == _CENTIMETRE,
+        iptc=iptc or None,
+        comments=tuple(content for marker, content in segments if marker == _COM),
+        segments=tuple(others),
     )
     return Decoded(pixels, alpha, encoding, metadata, tuple(notes))
 
@@ -139,7 +178,8 @@ def _exif(segments: Segments) -> bytes | None:
     return block or None
 
 
-def _xmp(segments: Segments) -> bytes | None:
+def _xmp(segments: Segments) -> tuple[bytes | None, bool]:
+    """Return the XMP packet, and whether its extension, if it has one, could be joined to it."""
     packet = next(
         (body[len(_XMP) :] for marker, body in segments if marker == _APP1 and body.startswith(_XMP)), None
     )
@@ -149,14 +189,50 @@ def _xmp(segments: Segments) -> bytes | None:
             rest = content[len(_XMP_EXTENSION) :]
             pieces.setdefault(rest[:32], {})[int.from_bytes(rest[36:40], "big")] = rest[40:]
     if packet is None:
-        return None
+        return None, not pieces
     for guid, parts in pieces.items():
         if guid in packet:
             try:
-                return packets.join_extension(packet, b"".join(parts[at] for at in sorted(parts)))
+                return packets.join_extension(packet, b"".join(parts[at] for at in sorted(parts))), True
             except ValueError:
-                return packet
-    return packet
+                return packet, False
+    return packet, True
+
+
+def _of_other_programs(segments: Segments) -> tuple[list[tuple[int, bytes]], list[str]]:
+    """Return the application segments that are kept as they are, and the names of those that are not.
+
+    What may show the picture before the edit, or points to places in the file, is not kept.
+    """
+    kept, lost = [], []
+    for marker, content in segments:
+        if marker not in range(_APP1, _APP15 + 1) or marker in (
+            _APP14,
+            _APP11 if b"jumb" in content[:64] else 0,
+        ):
+            continue
+        if any(marker == known and content.startswith(name) for known, name in _KNOWN):
+            continue
+        if (marker in (_APP2, _APP11) and content.startswith(_TIED)) or _PICTURE in content:
+            name = content[:24].partition(b"\0")[0].decode("latin-1")
+            lost.append(f"APP{marker - _APP0} {shown(name)}".strip())
+        else:
+            kept.append((marker, content))
+    return kept, lost
+
+
+def _resolution(image: JpegImageFile) -> tuple[float, float] | None:
+    if image.info.get("jfif_unit") == _CENTIMETRE:
+        across, down = image.info["jfif_density"]
+        return across * 2.54, down * 2.54
+    known: tuple[float, float] | None = image.info.get("dpi")
+    return known
+
+
+def _aspect(image: JpegImageFile) -> tuple[float, float] | None:
+    density: tuple[int, int] = image.info.get("jfif_density", (1, 1))
+    without_unit = image.info.get("jfif_unit") == 0 and "dpi" not in image.info
+    return density if without_unit and density != (1, 1) and min(density) > 0 else None
 
 
 def _encoding(image: JpegImageFile, segments: Segments) -> Encoding:
@@ -176,8 +252,15 @@ def _encoding(image: JpegImageFile, segments: Segments) -> Encoding:
         subsampling=2 if subsampling < 0 else subsampling,
         progressive=bool(image.info.get("progressive")),
         keep_rgb=as_rgb and image.mode == "RGB",
+        restart=_restart(segments),
         lossless=False,
     )
+
+
+def _restart(segments: Segments) -> int:
+    """Return how many MCUs lie between restart markers; 0 = there are none."""
+    found = (int.from_bytes(content[:2], "big") for marker, content in reversed(segments) if marker == _DRI)
+    return next(found, 0)
 
 
 def encode(
@@ -190,13 +273,24 @@ def encode(
         options["qtables"] = [[min(step, _COARSEST) for step in table] for table in encoding.quantization]
     else:
         options["quality"] = _QUALITY
+    if encoding.restart:
+        options["restart_marker_blocks"] = encoding.restart
     if metadata.dpi is not None:
-        options["dpi"] = metadata.dpi
+        options["dpi"] = metadata.dpi  # writes the header that the density goes into, if Pillow writes one
     if encoding.keep_rgb and not picture.grey:
         options["keep_rgb"] = True
     file = io.BytesIO()
     to_pillow(picture).save(file, "JPEG", **options)
-    return insert_jpeg_segments(file.getvalue(), _segments(metadata, marks))
+    return insert_jpeg_segments(_with_density(file.getvalue(), metadata), _segments(metadata, marks))
+
+
+def _with_density(data: bytes, metadata: Metadata) -> bytes:
+    if metadata.aspect is not None:
+        return with_jfif_density(data, 0, *metadata.aspect)
+    if metadata.dpi is not None and metadata.per_cm:
+        across, down = metadata.dpi
+        return with_jfif_density(data, _CENTIMETRE, across / 2.54, down / 2.54)
+    return data
 
 
 def _segments(metadata: Metadata, marks: Sequence[packets.Property]) -> list[tuple[int, bytes]]:
@@ -212,8 +306,8 @@ def _segments(metadata: Metadata, marks: Sequence[packets.Property]) -> list[tup
         segments += [
             (_APP2, _ICC + bytes([number, len(parts)]) + part) for number, part in enumerate(parts, 1)
         ]
-    if metadata.comment:
-        segments.append((_COM, metadata.comment[:65533]))
+    segments += metadata.segments
+    segments += [(_COM, comment[:65533]) for comment in metadata.comments]
     return segments
 
 

@@ -43,6 +43,7 @@ class Encoding:
         keep_rgb: JPEG that stores RGB instead of luma and chroma.
         lossless: stored without loss; decides between lossless and lossy WebP.
         compressed: TIFF data are compressed.
+        restart: MCUs between the restart markers of a JPEG; 0 = it has none.
         premultiplied: TIFF alpha is associated (the colours are multiplied by it).
     """
 
@@ -51,6 +52,7 @@ class Encoding:
     subsampling: int = 0
     progressive: bool = False
     keep_rgb: bool = False
+    restart: int = 0
     lossless: bool = True
     compressed: bool = True
     premultiplied: bool = False
@@ -66,9 +68,13 @@ class Metadata:
         xmp: XMP packet.
         dpi: horizontal and vertical pixels per inch.
         iptc: Photoshop image resources (JPEG APP13 without its prefix, TIFF tag 34377), which hold IPTC-IIM.
-        comment: JPEG comment.
+        aspect: pixels across and down in a unit that is not told: only their ratio counts; None where ``dpi`` is known.
+        per_cm: the file gives its resolution a centimetre and not an inch.
+        comments: comments of a JPEG or GIF.
+        segments: JPEG application segments of other programs, as (marker, payload).
         colour_chunks: PNG chunks about colour (gAMA, cHRM, sRGB, cICP, mDCV, cLLI) as (type, data).
         text_chunks: PNG text chunks except XMP, as (type, data).
+        other_chunks: PNG chunks that stay true for an edited picture, as (type, data).
     """
 
     icc_profile: bytes | None = None
@@ -76,13 +82,23 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     iptc: bytes | None = None
-    comment: bytes | None = None
+    aspect: tuple[float, float] | None = None
+    per_cm: bool = False
+    comments: tuple[bytes, ...] = ()
+    segments: tuple[tuple[int, bytes], ...] = ()
     colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
     text_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    other_chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     def stripped(self) -> Metadata:
         """Return only what the picture's look depends on: colour profile, colour chunks and resolution."""
-        return Metadata(icc_profile=self.icc_profile, dpi=self.dpi, colour_chunks=self.colour_chunks)
+        return Metadata(
+            icc_profile=self.icc_profile,
+            dpi=self.dpi,
+            aspect=self.aspect,
+            per_cm=self.per_cm,
+            colour_chunks=self.colour_chunks,
+        )
 
 
 @dataclass(frozen=True)

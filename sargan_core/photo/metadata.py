@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sargan_core.photo import xmp as packets
+
+PROFILE_NOTE = "the colour profile is damaged and is not copied"
+
+
+RESOURCES_NOTE = "the Photoshop data (IPTC) are damaged and are not copied"
+
 
 CREDENTIALS_NOTE = "Content Credentials present; they will no longer be valid and are not copied"
 
@@ -65,24 +71,63 @@ def tidy(
     return Tidied(exif or None, xmp or None, found, tuple(notes))
 
 
+def not_copied(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return a note that parts of a file are not copied, each name once; none without names."""
+    listed = ", ".join(dict.fromkeys(names))
+    return (f"{what} cannot be kept and are not copied: {listed}",) if listed else ()
+
+
+def storage_notes(bits: int, *, palette: bool = False) -> tuple[str, ...]:
+    """Return a note for a picture of fewer bits or of a palette, which an edit needs more than.
+
+    Args:
+        bits: bits a channel in the file.
+        palette: the file stores indices into a palette.
+    """
+    if palette:
+        return ("the file has a palette; the edited photo is written with full colours",)
+    if bits == 1:
+        return (
+            "the file is black and white (1 bit a pixel); the edited photo is written as grey with 8 bits",
+        )
+    return (f"the file has {bits} bits a channel; the edited photo is written with 8",) if bits < 8 else ()
+
+
+def resource(number: int, content: bytes) -> bytes:
+    """Return one Photoshop image resource without a name."""
+    head = b"8BIM" + number.to_bytes(2, "big") + bytes(2) + len(content).to_bytes(4, "big")
+    return head + content + bytes(len(content) % 2)
+
+
+def find_resource(resources: bytes, number: int) -> bytes | None:
+    """Return the content of the first Photoshop image resource with a number, or None."""
+    return next((content for found, _, content in _resources(resources) if found == number), None)
+
+
 def without_pictures(resources: bytes) -> bytes | None:
-    """Return Photoshop image resources without their thumbnails, or None if they are damaged.
+    """Return Photoshop image resources without their thumbnails, or None if they are damaged; none are no damage.
 
     Source: Adobe Photoshop File Formats Specification, "Image Resource Blocks".
     """
-    kept: list[bytes] = []
+    try:
+        kept = [block for number, block, _ in _resources(resources) if number not in _PICTURE_RESOURCES]
+    except ValueError:
+        return None
+    return b"".join(kept)
+
+
+def _resources(resources: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield each resource's number, its bytes and its content; ValueError if one reaches past the end."""
     at = 0
     while at + 12 <= len(resources) and resources[at : at + 4] == b"8BIM":
         number = int.from_bytes(resources[at + 4 : at + 6], "big")
-        name_end = at + 6 + (resources[at + 6] // 2 + 1) * 2
-        length = int.from_bytes(resources[name_end : name_end + 4], "big")
-        end = name_end + 4 + length + length % 2
-        if name_end + 4 + length > len(resources):
-            return None
-        if number not in _PICTURE_RESOURCES:
-            kept.append(resources[at:end])
+        start = at + 10 + (resources[at + 6] // 2 + 1) * 2
+        length = int.from_bytes(resources[start - 4 : start], "big")
+        if start + length > len(resources):
+            raise ValueError("resource past the end")
+        end = start + length + length % 2
+        yield number, resources[at:end], resources[start : start + length]
         at = end
-    return b"".join(kept) or None
 
 
 ORIENTATION = 0x0112

@@ -21,6 +21,7 @@ from sargan_core.photo.kinds import (
     Encoding,
     Metadata,
     damaged,
+    holds_provenance,
     kind_of_bytes,
     kind_of_path,
 )
@@ -207,7 +208,36 @@ def _encode(
         case "BMP":
             return bmp.encode(picture, metadata)
         case _:
-            return gif.encode(picture)
+            return gif.encode(picture, metadata)
+
+
+def render_photo(
+    photo: Photo,
+    name: Path | None,
+    *,
+    metadata: MetadataPolicy = "keep",
+    provenance: Provenance | None = None,
+) -> tuple[bytes, str | None]:
+    """Return the file of an edited photo, and what it cannot hold.
+
+    Args:
+        photo: the edited photo.
+        name: the file's name, whose ending decides the format; None or another ending = the photo's own format. A
+            file that is written over itself keeps its format even if its name says another: give None.
+        metadata: as for ``encode_photo``.
+        provenance: as for ``encode_photo``.
+
+    Returns:
+        The bytes, and a note if the format has no place for ``provenance``.
+
+    Raises:
+        PhotoError: the format cannot hold the photo.
+    """
+    kind = (None if name is None else kind_of_path(name)) or photo.format
+    note = None
+    if provenance is not None and not holds_provenance(kind):
+        note = f"{kind} has no place for the mark that says how the photo was changed"
+    return encode_photo(photo, kind, metadata=metadata, provenance=provenance), note
 
 
 def write_photo(

@@ -17,8 +17,9 @@ import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
 from sargan_core.photo.containers import PNG_SIGNATURE, inflate, insert_png_chunks, png_chunk, png_chunks
+from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
-from sargan_core.photo.metadata import tidy
+from sargan_core.photo.metadata import PROFILE_NOTE, not_copied, storage_notes, tidy
 from sargan_core.photo.planes import (
     Picture,
     check_size,
@@ -28,6 +29,7 @@ from sargan_core.photo.planes import (
     linear_light,
     to_pillow,
 )
+from sargan_core.photo.png_chunks import fitting_chunks, kept_chunks, unsafe_chunks
 
 _COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 
@@ -73,13 +75,17 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         raise damaged("PNG", "no picture in it")
     bits, colour_type = header[8], header[9]
     profile = _profile(chunks)
+    bad_profile = b"iCCP" in chunks and profile is None
     # gAMA holds 100000 divided by the exponent; a profile or an sRGB chunk outranks it.
     gamma = int.from_bytes(chunks.get(b"gAMA", [b""])[0], "big")
     if is_linear(profile) or (profile is None and b"sRGB" not in chunks and 95000 < gamma < 105000):
         raise linear_light()
-    texts, exif, xmp = _texts(chunks)
+    texts, exif, xmp, bad = _texts(chunks)
     kept = tidy(exif, xmp, credentials=b"caBX" in chunks)
-    notes = list(kept.notes)
+    notes = [*kept.notes, *bad, *storage_notes(bits, palette=colour_type == _PALETTE)]
+    if bad_profile:
+        notes.append(PROFILE_NOTE)
+    notes += not_copied("PNG chunks", unsafe_chunks(chunks))
     if b"acTL" in chunks:
         notes.append("the file is an animation; only its first picture is kept")
 
@@ -103,9 +109,11 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         icc_profile=profile,
         exif=kept.exif,
         xmp=kept.xmp,
-        dpi=_resolution(chunks),
+        dpi=_resolution(chunks, 1),
+        aspect=_resolution(chunks, 0),
         colour_chunks=tuple((kind, chunks[kind][0]) for kind in _COLOUR_CHUNKS if kind in chunks),
         text_chunks=texts,
+        other_chunks=tuple(kept_chunks(chunks, header, alpha is not None)),
     )
     return Decoded(pixels, alpha, Encoding(grey=grey), metadata, tuple(notes))
 
@@ -136,17 +144,20 @@ def _profile(chunks: dict[bytes, list[bytes]]) -> bytes | None:
     return inflate(chunks[b"iCCP"][0].partition(b"\0")[2][1:])
 
 
-def _resolution(chunks: dict[bytes, list[bytes]]) -> tuple[float, float] | None:
+def _resolution(chunks: dict[bytes, list[bytes]], unit: int) -> tuple[float, float] | None:
+    """Return pixels an inch (unit 1) or of no unit (unit 0), across and down; None = the file gives another or none."""
     content = chunks.get(b"pHYs", [b""])[0]
-    if len(content) != 9 or content[8] != 1:
+    if len(content) != 9 or content[8] != unit:
         return None
-    return int.from_bytes(content[:4], "big") * _INCH, int.from_bytes(content[4:8], "big") * _INCH
+    scale = _INCH if unit else 1
+    return int.from_bytes(content[:4], "big") * scale, int.from_bytes(content[4:8], "big") * scale
 
 
 def _texts(
     chunks: dict[bytes, list[bytes]],
-) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None, bytes | None]:
-    """Return the text chunks to keep, the EXIF block and the XMP packet, wherever the file has the latter."""
+) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None, bytes | None, tuple[str, ...]]:
+    """Return the text chunks to keep, EXIF block and XMP packet, wherever the file has them, and notes of damage."""
+    lost: list[str] = []
     kept: list[tuple[bytes, bytes]] = []
     exif = chunks.get(b"eXIf", [None])[0]
     xmp: bytes | None = None
@@ -159,7 +170,9 @@ def _texts(
                 continue
             seen.add(key)
             if key == _XMP_KEY:
-                xmp = xmp or _text(kind, content)
+                packet = _text(kind, content)
+                xmp = xmp or packet
+                lost += [] if packet is not None else ["XMP"]
             elif key in _INFLATED:
                 # ImageMagick's form of EXIF and XMP: kept once, in the standard place.
                 raw = _raw_profile(_text(kind, content))
@@ -167,9 +180,10 @@ def _texts(
                     xmp = xmp or raw
                 elif raw is not None and raw.startswith(b"Exif\0\0"):
                     exif = exif or raw
+                lost += [] if raw is not None else [shown(key.decode("latin-1"))]
             else:
                 kept.append((kind, content))
-    return tuple(kept), exif, xmp
+    return tuple(kept), exif, xmp, not_copied("damaged text chunks", lost)
 
 
 def _text(kind: bytes, content: bytes) -> bytes | None:
@@ -207,7 +221,7 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
         file = io.BytesIO()
         to_pillow(picture).save(file, "PNG")
         data = file.getvalue()
-    return insert_png_chunks(data, list(_chunks(metadata)))
+    return insert_png_chunks(data, [*_chunks(metadata), *fitting_chunks(metadata.other_chunks, data[24:26])])
 
 
 def _encode_deep(picture: Picture) -> bytes:
@@ -241,9 +255,10 @@ def _chunks(metadata: Metadata) -> Iterable[tuple[bytes, bytes]]:
             yield kind, content
     if metadata.icc_profile:
         yield b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile)
-    if metadata.dpi is not None:
-        across, down = (max(1, round(value / _INCH)) for value in metadata.dpi)
-        yield b"pHYs", across.to_bytes(4, "big") + down.to_bytes(4, "big") + b"\x01"
+    density, scale = (metadata.dpi, _INCH) if metadata.dpi is not None else (metadata.aspect, 1)
+    if density is not None:
+        across, down = (min(max(1, round(value / scale)), 2**31 - 1) for value in density)
+        yield b"pHYs", struct.pack(">IIB", across, down, metadata.dpi is not None)
     if metadata.exif:
         yield b"eXIf", metadata.exif
     if metadata.xmp:

@@ -18,11 +18,19 @@ import cv2
 import numpy as np
 import tifffile
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2, TiffImageFile
 
 from sargan_core.photo.containers import inflates_to
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
-from sargan_core.photo.metadata import EXIF_IFD, GPS_IFD, Block, tidy, without_pictures
+from sargan_core.photo.metadata import (
+    EXIF_IFD,
+    GPS_IFD,
+    RESOURCES_NOTE,
+    Block,
+    not_copied,
+    tidy,
+    without_pictures,
+)
 from sargan_core.photo.planes import (
     Picture,
     check_size,
@@ -69,9 +77,12 @@ _NEW_SUBFILE, _ORIENTATION, _XMP, _IPTC, _RESOURCES, _ICC = 254, 274, 700, 33723
 _CREDENTIALS, _DNG_VERSION, _INTEROPERABILITY = 52545, 50706, 40965
 
 
+_RATIONAL = 5  # the number of the type in a TIFF
+
+
 # What describes the stored samples and not the picture; written anew.
 _STRUCTURE = {
-    *range(254, 267), 273, *range(277, 282), 282, 283, 284, 290, 291, 292, 293, 296, 297, 301, 317, 318, 319,
+    *range(254, 267), 273, *range(277, 282), 282, 283, 284, 290, 291, 292, 293, 296, 297, 301, 317,
     320, *range(321, 348), 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, _IPTC,
     _RESOURCES, _ICC, _CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
 }  # fmt: skip
@@ -120,13 +131,14 @@ def _decode_page(data: bytes, page: Any, pages: int, max_pixels: int) -> Decoded
     if is_linear(profile):
         raise linear_light()
     orientation = int(page.tags[_ORIENTATION].value) if _ORIENTATION in page.tags else 1
+    exif, lost = _exif(data)
     kept = tidy(
-        _exif(data),
+        exif,
         _as_bytes(values.get(_XMP)),
         orientation=orientation if 1 <= orientation <= 8 else 1,
         credentials=_CREDENTIALS in page.tags,
     )
-    notes = list(kept.notes)
+    notes = [*kept.notes, *lost]
     if pages > 1:
         notes.append(f"the file has {pages} pages; only the first is kept")
     photometric = int(page.photometric)
@@ -143,13 +155,15 @@ def _decode_page(data: bytes, page: Any, pages: int, max_pixels: int) -> Decoded
         encoding = replace(encoding, premultiplied=1 in [int(kind) for kind in page.extrasamples])
     else:
         pixels, alpha, _ = from_pillow(_through_pillow(data), 1)
-    resources = _as_bytes(values.get(_RESOURCES))
+    iptc = without_pictures(_as_bytes(values.get(_RESOURCES)) or b"")
+    if iptc is None:
+        notes.append(RESOURCES_NOTE)
     metadata = Metadata(
         icc_profile=profile,
         exif=kept.exif,
         xmp=kept.xmp,
         dpi=_resolution(page),
-        iptc=without_pictures(resources) if resources else None,
+        iptc=iptc or None,
     )
     return Decoded(pixels, alpha, encoding, metadata, tuple(notes))
 
@@ -243,19 +257,30 @@ def _resolution(page: Any) -> tuple[float, float] | None:
     return (across * scale, down * scale) if across > 0 and down > 0 else None
 
 
-def _exif(data: bytes) -> bytes | None:
-    """Return what the file says about the picture (camera, dates, EXIF, GPS) as an EXIF block."""
-    exif = Image.Exif()
+def _exif(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
+    """Return what the file says about the picture (camera, dates, colours, EXIF, GPS) as an EXIF block, and notes.
+
+    The notes name what cannot be copied.
+    """
     try:
-        exif.load(data)
-        for tag in list(exif):
-            if tag in _STRUCTURE:
-                del exif[tag]
-        if not len(exif):
-            return None
-        return exif.tobytes().removeprefix(b"Exif\0\0")
+        # Read through Pillow's TIFF reader, because its EXIF reader knows no BigTIFF.
+        found = TiffImageFile(io.BytesIO(data)).getexif()
+        exif, lost = Image.Exif(), []
+        for tag, value in found.items():
+            if tag in (EXIF_IFD, GPS_IFD):
+                exif.get_ifd(tag).update(found.get_ifd(tag))
+            elif tag in (*_STRUCTURE, _ORIENTATION):
+                continue
+            elif _plain_tag(tag, value) is None:
+                lost.append(str(tag))
+            else:
+                exif[tag] = value
+        notes = not_copied("TIFF tags", lost)
+        if not len(exif) and not any(exif.get_ifd(tag) for tag in (EXIF_IFD, GPS_IFD)):
+            return None, notes
+        return exif.tobytes().removeprefix(b"Exif\0\0"), notes
     except Exception:  # anything can be in a tag, and metadata must never fail a photo
-        return None
+        return None, ("the tags of the TIFF (camera, dates, EXIF) cannot be read and are not copied",)
 
 
 def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
@@ -263,7 +288,7 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
     samples = picture.colours
     if picture.alpha is not None:
         samples = np.dstack([samples, picture.alpha])
-    tags: list[tuple[int, str, int, Any, bool]] = [(_ORIENTATION, "H", 1, 1, True)]
+    tags: list[tuple[int, int | str, int, Any, bool]] = [(_ORIENTATION, "H", 1, 1, True)]
     for code, content in ((_XMP, metadata.xmp), (_RESOURCES, metadata.iptc)):
         if content:
             tags.append((code, "B", len(content), content, True))
@@ -295,18 +320,30 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
     return _with_directories(file.getvalue(), directories, exif) if directories else file.getvalue()
 
 
-def _plain_tags(exif: Image.Exif) -> list[tuple[int, str, int, Any, bool]]:
-    tags: list[tuple[int, str, int, Any, bool]] = []
-    for tag, value in exif.items():
-        if tag in _STRUCTURE or tag in (EXIF_IFD, GPS_IFD, _ORIENTATION):
-            continue
-        if isinstance(value, str):
-            tags.append((tag, "s", 0, value.encode("utf-8", "surrogateescape"), True))
-        elif isinstance(value, bytes) and value:
-            tags.append((tag, "B", len(value), value, True))
-        elif isinstance(value, int) and 0 <= value < 2**32:
-            tags.append((tag, "H" if value < 65536 else "I", 1, value, True))
-    return tags
+def _plain_tags(exif: Image.Exif) -> list[tuple[int, int | str, int, Any, bool]]:
+    return [
+        made
+        for tag, value in exif.items()
+        if tag not in (*_STRUCTURE, EXIF_IFD, GPS_IFD, _ORIENTATION)
+        and (made := _plain_tag(tag, value)) is not None
+    ]
+
+
+def _plain_tag(tag: int, value: Any) -> tuple[int, int | str, int, Any, bool] | None:
+    """Return a tag as tifffile takes it (code, type, count, value, once); None for a kind that it cannot write."""
+    if isinstance(value, str):
+        return tag, "s", 0, value.encode("utf-8", "surrogateescape"), True
+    if isinstance(value, bytes):
+        return (tag, "B", len(value), value, True) if value else None
+    values = value if isinstance(value, tuple) else (value,)
+    if values and all(isinstance(item, int) and 0 <= item < 2**32 for item in values):
+        kind = "H" if max(values) < 65536 else "I"
+        return tag, kind, len(values), values if len(values) > 1 else values[0], True
+    if values and all(isinstance(item, IFDRational) and item.denominator for item in values):
+        pairs = [number for item in values for number in (item.numerator, item.denominator)]
+        if all(0 <= number < 2**32 for number in pairs):
+            return tag, _RATIONAL, len(values), tuple(pairs), True
+    return None
 
 
 def _with_directories(data: bytes, directories: dict[int, dict[int, Any]], exif: Image.Exif) -> bytes:

@@ -7,9 +7,13 @@ import io
 from PIL.WebPImagePlugin import WebPImageFile
 
 from sargan_core.photo.containers import riff_chunks
+from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Decoded, Encoding, Metadata
-from sargan_core.photo.metadata import tidy
+from sargan_core.photo.metadata import not_copied, tidy
 from sargan_core.photo.planes import Picture, check_size, from_pillow, is_linear, linear_light, to_pillow
+
+_KNOWN = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"}
+
 
 _QUALITY = 90  # a WebP does not tell the quality it was written with
 
@@ -32,6 +36,9 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         raise linear_light()
     kept = tidy(fields.get(b"EXIF"), fields.get(b"XMP "), credentials=b"C2PA" in fields)
     notes = list(kept.notes)
+    notes += not_copied(
+        "parts of the WebP", (shown(kind.decode("latin-1")) for kind in fields if kind not in _KNOWN)
+    )
     # A frame of an animation is: position, size and duration in 16 bytes, then the chunks of a picture.
     frame = fields.get(b"ANMF", b"")[16:]
     if sum(kind == b"ANMF" for kind, _ in chunks) > 1:

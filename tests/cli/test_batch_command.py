@@ -175,7 +175,10 @@ def test_a_reference_that_never_ends_is_refused_at_once(sargan, photo_folder, re
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 @pytest.mark.parametrize(
     ("place", "code", "said"),
-    [("w", 3, "is no file but a pipe"), ("out/sargan-batch.jsonl", 2, "is no regular file")],
+    [
+        ("w", 3, "cannot be read (it is no file but a pipe"),
+        ("out/sargan-batch.jsonl", 2, "is no regular file"),
+    ],
 )
 def test_pipes_as_weights_or_manifest_are_not_waited_for(sargan, photo_folder, place, code, said):
     Path("out").mkdir()

@@ -24,7 +24,8 @@ def command_lines(text: str) -> Iterator[list[str]]:
     """The arguments of every call of sargan in the code of a page."""
     lines = [line for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
     for line in [*lines, *INDENTED.findall(text)]:
-        called = line.strip().startswith("sargan ") or re.search(r"[|&] (xargs [^|]*)?sargan ", line)
+        # Two spaces: a sub-command of this name in a list of commands.
+        called = re.match(r"sargan (?! )", line.strip()) or re.search(r"[|&] (xargs [^|]*)?sargan ", line)
         if not called or "`" in line or any(part in line for part in PATTERN):
             continue
         yield from calls_in(line)

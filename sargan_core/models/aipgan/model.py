@@ -33,7 +33,7 @@ from sargan_core.models.aipgan.parts import (
     with_shut_lids,
 )
 from sargan_core.models.base import ExpressionModel, Reference, Target
-from sargan_core.models.state import halved, misfits, without
+from sargan_core.models.state import check_size, halved, misfits, without
 from sargan_core.weights import WeightsRecord, save_weights
 
 FORMS = ("displaced", "painted")
@@ -208,6 +208,10 @@ def _rest(crops: FaceCrops, index: int) -> Points | None:
 KIND = "aipgan"
 
 
+# Of its encoders, and doublings of its decoder.
+HALVINGS = 4
+
+
 # Counters of batch normalisation that serve training only, and heads that only training reads.
 LEFT_OUT = ("num_batches_tracked", "network.landmarks.", "network.intrinsic.")
 
@@ -248,12 +252,19 @@ def build_aipgan(record: WeightsRecord, tensors: dict[str, Tensor]) -> AipganMod
         raise WeightsError(f"{record.file}: no form '{settings.form}' of this model; train it again")
     # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
     with torch.device("meta"):
-        found = misfits(_parts(settings, template, tensors), tensors, LEFT_OUT)
+        empty = _parts(settings, template, tensors)
+    found = misfits(empty, tensors, LEFT_OUT)
     wrong = [*sorted(found["missing"] + found["unexpected"]), *found["of another shape"]]
     if wrong:
         raise WeightsError(
             f"{record.file}: tensors missing, unexpected or of another shape: {', '.join(wrong[:6])}"
         )
+    if settings.network and empty.network is not None:
+        network = settings.network
+        try:
+            check_size(empty.network, network.size, channels=network.width, halvings=HALVINGS, least=2)
+        except ValueError as error:
+            raise WeightsError(f"{record.file}: cannot be used ({error}); train it again") from error
     model = _parts(settings, template, tensors)
     # Not strict: what is left out of the file is not there to be loaded.
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
@@ -263,6 +274,9 @@ def build_aipgan(record: WeightsRecord, tensors: dict[str, Tensor]) -> AipganMod
 def _parts(settings: TransferSettings, template: Template, tensors: dict[str, Tensor]) -> AipganModel:
     shading = None
     if "shading.basis" in tensors and "shading.pictures" in tensors:
-        shading = Shading(tensors["shading.basis"], tensors["shading.pictures"])
+        basis, pictures = tensors["shading.basis"], tensors["shading.pictures"]
+        if basis.shape[1:] != (136,) or pictures.shape[:2] != (len(basis), 1) or pictures.ndim != 4:
+            raise ValueError("shading of another shape")
+        shading = Shading(basis, pictures)
     network = AipganNetwork(settings.network) if settings.network else None
     return AipganModel(settings, template, NeutralNetwork(), LidsNetwork(), shading, network)

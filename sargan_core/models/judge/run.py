@@ -114,7 +114,7 @@ class JudgeRun(TrainingRun):
             task.export(folder / self.weights)
             values = {"temperature": temperature, "figures": [asdict(row) for row in figures]}
             write_text(folder / FIGURES, json.dumps(values, indent=2) + "\n")
-            record, _ = open_weights(folder / self.weights)
+            record = open_weights(folder / self.weights)[0]
             write_text(folder / CARD, card(record, figures, training, training.steps))
 
         return Prepared(tuple(skipped), split, task, finish)

@@ -72,6 +72,10 @@ def build_pixel(record: WeightsRecord, tensors: dict[str, Tensor]) -> PixelModel
             f"{record.file}: a pixel model of form {settings.form} holds {', '.join(wanted)}, "
             f"this file holds {', '.join(sorted(tensors))}; train it again"
         )
+    if settings.form == "displaced" and template.shape is None:
+        raise WeightsError(
+            f"{record.file}: moves a face, but has no landmarks to align it by; train it again"
+        )
     odd = [name for name, tensor in tensors.items() if not _fits(name, tensor, settings, template)]
     if odd:
         raise WeightsError(

@@ -68,7 +68,7 @@ class Figures:
 class PixelRun(TrainingRun):
     """A fit of the pixel model in closed form.
 
-    It writes weights, card and split, and figures and a sheet of the people held out.
+    It writes weights, card and split, and figures and a sheet of held-out people.
 
     Attributes:
         fit: form and numbers.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sargan_core.errors import WeightsError
+from sargan_core.expressions import LABELS
 from sargan_core.faces.face import Template
+from sargan_core.models.sargan.checkpoint_file import read_state
 from sargan_core.models.sargan.generator import Generator, GeneratorSettings, preset
-from sargan_core.models.state import halved, misfits
+from sargan_core.models.state import check_size, halved, misfits
+from sargan_core.photo.files import some_names
 from sargan_core.weights import WeightsRecord, save_weights
 
 KIND = "generator"
@@ -80,10 +80,35 @@ def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Genera
         raise WeightsError(f"{record.file}: its settings ask for more layers than it holds; export it again")
     # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
     with torch.device("meta"):
-        _check_fit(Generator(settings), tensors, record.file)
+        empty = Generator(settings)
+    _check_fit(empty, tensors, record.file)
+    _check_sizes(record, empty)
     generator = Generator(settings)
     load_strictly(generator, {name: tensor.float() for name, tensor in tensors.items()}, record.file)
     return generator.eval()
+
+
+def _check_sizes(record: WeightsRecord, empty: Generator) -> None:
+    """Check that a generator fits the crops it will be given and the seven expressions.
+
+    Raises:
+        WeightsError: it does not.
+    """
+    settings, side = empty.settings, int((record.template or {})["size"])
+    refines = record.kind == REFINER
+    labels = len(LABELS) if refines else max(len(LABELS), settings.labels)
+    if settings.labels != labels or (refines and settings.size > side):
+        raise WeightsError(
+            f"{record.file}: made for {settings.labels} expressions and {settings.size} px, "
+            f"which do not fit the {len(LABELS)} here and crops of {side} px; train it again"
+        )
+    side = settings.size if refines else side
+    try:
+        # An attention unit halves twice more, and its borders reflect two pixels of what is left.
+        least = 5 if settings.attention else 2
+        check_size(empty, side, channels=settings.width, halvings=settings.downs, least=least)
+    except ValueError as error:
+        raise WeightsError(f"{record.file}: cannot be used ({error}); train or import it again") from error
 
 
 def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -> None:
@@ -98,7 +123,7 @@ def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -
 
 def _check_fit(generator: Generator, state: dict[str, Tensor], source: str) -> None:
     found = misfits(generator, state)
-    listed = [f"{kind}: {', '.join(names)}" for kind, names in found.items() if names]
+    listed = [f"{kind}: {some_names(names)}" for kind, names in found.items() if names]
     if listed:
         arch = generator.settings.arch
         raise WeightsError(f"{source}: the weights do not fit {arch} ({'; '.join(listed)})")
@@ -106,9 +131,6 @@ def _check_fit(generator: Generator, state: dict[str, Tensor], source: str) -> N
 
 # The crops that the authors' samples show: eyes and mouth as fractions of the side (docs/papers.md 2.4).
 OFFICIAL_TEMPLATE = Template(128, "affine", (0.263, 0.353), (0.732, 0.354), (0.496, 0.71))
-
-
-CONTAINERS = ("generator", "G", "state_dict", "model")
 
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -144,59 +166,38 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
         WeightsError: not a state dict of a generator, or a tensor is left over, missing or of another shape;
             the message names the keys.
     """
-    layers = _layers(_read(path), path)
-    layers = _without_unused_unit(layers)
+    layers = _without_unused_unit(_layers(_wanted(read_state(path)), path))
     settings = preset(arch or _guess(layers), labels=max(1, layers[0].weight.shape[1] - 3))
-    generator = Generator(replace(settings, width=layers[0].weight.shape[0]))
-    load_strictly(generator, _renamed(generator, layers, path), str(path))
+    settings = replace(settings, width=layers[0].weight.shape[0])
+    odd = [layer.key for layer in layers if not bool(layer.weight.half().isfinite().all())]
+    if odd:
+        raise WeightsError(
+            f"{path}: holds numbers that are not finite, or not as float16, which weights are written in: "
+            f"{some_names(odd)}"
+        )
+    # Compared without memory first: a small file may name any width.
+    with torch.device("meta"):
+        state = _renamed(Generator(settings), layers, path)
+    generator = Generator(settings)
+    load_strictly(generator, state, str(path))
     return generator.eval()
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.exists() and not path.is_file():
-        raise WeightsError(f"{path}: is no file; give the generator's checkpoint")
-    if _inflates(path):
-        raise WeightsError(
-            f"{path}: holds compressed parts, as no checkpoint does; give the generator's checkpoint"
-        )
-    try:
-        with warnings.catch_warnings():
-            # What is odd in a pickle either stops the reading or does not matter.
-            warnings.simplefilter("ignore")
-            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # the interpreter of pickles stops at damage with errors of many types
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: not a plain PyTorch checkpoint ({reason})") from error
-    if isinstance(loaded, dict):
-        loaded = next((loaded[key] for key in CONTAINERS if isinstance(loaded.get(key), dict)), loaded)
-    if not isinstance(loaded, dict) or not loaded:
-        raise WeightsError(f"{path}: holds no state dict; give the generator's checkpoint")
-    others = [str(key) for key, value in loaded.items() if not isinstance(value, Tensor)]
-    if others:
-        raise WeightsError(f"{path}: not a state dict, these are no tensors: {', '.join(others[:8])}")
-    return {str(key): value.float() for key, value in loaded.items() if not str(key).endswith(STATISTICS)}
-
-
-def _inflates(path: Path) -> bool:
-    """Whether a file is an archive of which parts would grow in memory; ``torch.save`` stores them as they are."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(part.file_size > part.compress_size for part in archive.infolist())
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return False  # no archive, or none that can be read: for torch to say
+def _wanted(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.float() for name, value in state.items() if not name.endswith(STATISTICS)}
 
 
 def _layers(state: dict[str, Tensor], path: Path) -> list[_Layer]:
     layers: list[_Layer] = []
     for key, tensor in state.items():
-        if tensor.ndim == 4:
+        if tensor.ndim == 4 and tensor.numel():
             layers.append(_Layer(key, tensor, []))
         elif tensor.ndim == 1 and layers:
             layers[-1].vectors.append((key, tensor))
         else:
-            raise WeightsError(f"{path}: unexpected tensor {key} of shape {tuple(tensor.shape)}")
+            raise WeightsError(
+                f"{path}: the tensor {some_names([key])} of shape {tuple(tensor.shape)} fits nowhere"
+            )
     if not layers:
         raise WeightsError(f"{path}: holds no convolution; give the generator's checkpoint")
     return layers
@@ -223,7 +224,7 @@ def _renamed(generator: Generator, layers: list[_Layer], path: Path) -> dict[str
     for layer in _layers(generator.state_dict(), path):
         match = next((other for other in left if _shapes(other) == _shapes(layer)), None)
         if match is None:
-            unused = ", ".join(other.key for other in left[:8])
+            unused = some_names([other.key for other in left])
             shape = tuple(layer.weight.shape)
             raise WeightsError(
                 f"{path}: no layer of shape {shape} for {layer.key}; unused in the file: {unused or 'none'}"
@@ -233,8 +234,10 @@ def _renamed(generator: Generator, layers: list[_Layer], path: Path) -> dict[str
         for (name, _), (_, tensor) in zip(layer.vectors, match.vectors, strict=True):
             state[name] = tensor
     if left:
-        keys = ", ".join(key for layer in left for key in (layer.key, *(name for name, _ in layer.vectors)))
-        raise WeightsError(f"{path}: tensors that {generator.settings.arch} does not have: {keys}")
+        keys = [key for layer in left for key in (layer.key, *(name for name, _ in layer.vectors))]
+        raise WeightsError(
+            f"{path}: tensors that {generator.settings.arch} does not have: {some_names(keys)}"
+        )
     return state
 
 

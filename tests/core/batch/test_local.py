@@ -15,10 +15,10 @@ from PIL import Image
 
 from sargan_core.batch.local import run_local
 from sargan_core.batch.manifest import read_manifest
-from sargan_core.batch.plan import Like, PlanRequest, make_plan
+from sargan_core.batch.plan import PlanRequest, make_plan
 from sargan_core.batch.run import Policy, run_batch
 from sargan_core.errors import PhotoError, UsageError
-from sargan_core.expressions import parse_mix
+from sargan_core.expressions import Like, parse_mix
 
 
 def run(plan, on_result=None, policy=None, **options):
@@ -121,7 +121,7 @@ def test_several_expressions_share_the_work_on_a_photo(folder, editor):
 def test_a_reference_is_read_once_a_variant_and_its_strength_is_the_series(folder, editor):
     stand_in, asked = editor(StandIn()), []
     stand_in.reference = lambda photo, face: asked.append((photo.name, face)) or parse_mix("sad")
-    like = Like(Path("in/0.png"), "0" * 64, 2)
+    like = Like(Path("in/0.png"), 2, "0" * 64)
     plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [0.5, 1.0]))
     assert run(plan).complete
     assert asked == [("in/0.png", 2)] * 2
@@ -133,7 +133,7 @@ def test_a_reference_is_read_once_a_variant_and_its_strength_is_the_series(folde
 
 
 def test_a_reference_may_have_no_more_pixels_than_a_photo(folder, editor):
-    like = Like(Path("in/0.png"), "0" * 64)
+    like = Like(Path("in/0.png"), sha256="0" * 64)
     plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [1.0]))
     with pytest.raises(PhotoError, match=r"in/0\.png: .*--max-pixels"):
         run(plan, max_pixels=10)

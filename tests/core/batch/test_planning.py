@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from sargan_core.batch.plan import (
-    Like,
     PlanRequest,
     Shard,
     make_plan,
@@ -18,7 +17,7 @@ from sargan_core.batch.plan import (
 )
 from sargan_core.batch.sources import read_list
 from sargan_core.errors import UsageError
-from sargan_core.expressions import parse_mix
+from sargan_core.expressions import Like, parse_mix
 
 
 @pytest.fixture
@@ -156,7 +155,7 @@ def test_results_never_replace_photos_unless_asked(tree):
 def test_in_place_keeps_its_reference(tree):
     (tree / "link.jpg").symlink_to(tree / "in/b.jpg")
     for name in ("in/b.jpg", "link.jpg"):
-        mixes = [Like(Path(name), "0" * 64)]
+        mixes = [Like(Path(name), sha256="0" * 64)]
         with pytest.raises(UsageError, match=r"in/b\.jpg is one of the photos"):
             plan("in", in_place=True, mixes=mixes)
         assert plan("in", mixes=mixes).sources
@@ -223,7 +222,7 @@ def test_the_default_folder_says_what_is_in_it(tree):
     assert plan("in", strengths=[0.5]).folder == Path("in-surprised50")
     assert plan("in", strengths=[0.5, 1]).folder == Path("in-surprised")
     assert plan("in", mixes=[parse_mix("sad"), parse_mix("happy")]).folder == Path("in-expressions")
-    assert plan("in", mixes=[Like(Path("a/friend.jpg"), "0" * 64)]).folder == Path("in-like-friend")
+    assert plan("in", mixes=[Like(Path("a/friend.jpg"), sha256="0" * 64)]).folder == Path("in-like-friend")
     assert plan("in/b.jpg").folder == Path("sargan-surprised")
 
 

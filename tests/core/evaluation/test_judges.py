@@ -91,3 +91,42 @@ def test_files_that_are_none(describe, tmp_path):
     path.write_text("name = ")
     with pytest.raises(DataError, match="TOML"):
         read_judge(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("scale = nan", "scale = inf", "scale = []", "mean = [nan]", "std = [inf]", "mean = 5", "std = [0]"),
+        *(
+            'labels = ["rage"]',
+            "labels = 7",
+            "labels = [1, 2]",
+            'channels = ["rgb"]',
+            "output = {}",
+            "file = 7",
+        ),
+        *(
+            "template = 5",
+            "[template]\nleft_eye = []",
+            "[template]\nleft_eye = [0.5, 0.71]\nright_eye = [0.5, 0.71]",
+        ),
+        *("[template]\nmouth = [nan, 0]", '[template]\nkind = "spline"', '[template]\nkind = "none"'),
+    ],
+)
+def test_a_description_that_means_nothing_is_one_clear_error(describe, line):
+    lines = [line] if line.startswith("labels") else [LABELS, line]
+    path = describe(*lines)
+    with pytest.raises((UsageError, DataError)) as refused:
+        read_judge(path)
+    assert str(path.parent) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "size", ["0", "15", "1025", "inf", "nan", "-3", '"big"', "[]", "9223372036854775807"]
+)
+def test_a_size_that_is_none_is_one_clear_error(tmp_path, size):
+    path = tmp_path / "judge.toml"
+    path.write_text(f'name = "j"\nkind = "identity"\nfile = "net.onnx"\nsize = {size}\n')
+    with pytest.raises(UsageError, match=r"judge\.toml"):
+        read_judge(path)
