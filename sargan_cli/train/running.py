@@ -92,7 +92,7 @@ def carry_out(run: TrainingRun, place: Place) -> None:
             with counting("training", console) as progress:
                 session.run(progress=progress)
         else:
-            with _showing_steps(run.loop, console) as on_step:
+            with showing_steps(run.loop, console) as on_step:
                 session.run(on_step)
     if session.fabric.is_global_zero:
         print_path(place.out / run.weights)
@@ -134,7 +134,7 @@ def counting(label: str, console: Console) -> Iterator[Progress]:
 
 
 @contextmanager
-def _showing_steps(loop: LoopSettings, console: Console) -> Iterator[Callable[[int, dict[str, float]], None]]:
+def showing_steps(loop: LoopSettings, console: Console) -> Iterator[Callable[[int, dict[str, float]], None]]:
     """Give a function that is called after every step: it moves a bar on a terminal, and elsewhere says some steps."""
     if not _shows_bars(console):
         began = time.perf_counter()

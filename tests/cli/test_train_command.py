@@ -1,6 +1,9 @@
 """``sargan train``: plan, run, resume, pack, on a tiny packed set."""
 
+import io
 import json
+import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import torch
 from train_samples import SIZE, arguments, write_pack
 
 from sargan_cli.__main__ import main
+from sargan_cli.console import Console
+from sargan_cli.train.running import showing_steps
 from sargan_core.models.aipgan.network import AipganSettings
 from sargan_core.models.aipgan.recipe import paired_recipe
 from sargan_core.models.aipgan.run import AipganRun
@@ -31,6 +36,44 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(packed: Path, tmp_path: Path
     assert "crops of 64 px" in plan
     assert "steps to make: 20" in plan
     assert not (tmp_path / "run").exists()
+
+
+class Terminal(io.StringIO):
+    """A stderr that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_terminal_shows_bars_and_quiet_shows_nothing(
+    quiet: bool, packed: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    more = ["--quiet"] if quiet else []
+    assert main(arguments(packed, tmp_path / "run", "--steps", "2", *more)) == 0
+    said = sys.stderr.getvalue()
+    assert ("training: 100%" in said) == (not quiet)
+    assert "step 2 of 2" not in said
+    assert bool(said) == (not quiet)
+
+
+def test_elsewhere_some_steps_are_lines(capsys):
+    with showing_steps(LoopSettings(4, log_every=2), Console()) as on_step:
+        for step in range(1, 5):
+            on_step(step, {"pixel": 0.5})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step 2 of 4", "step 4 of 4"]
+    assert lines[0].endswith("pixel 0.5000")
+
+
+def test_a_bar_of_a_resumed_run_begins_where_that_stopped(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with showing_steps(LoopSettings(1000), Console()) as on_step:
+        on_step(901, {"pixel": 0.5})
+        time.sleep(0.15)
+        on_step(902, {"pixel": 0.5})
+    assert "902/1000" in sys.stderr.getvalue()
 
 
 def test_run_resume_and_start_from_its_weights(packed: Path, tmp_path: Path, capsys):

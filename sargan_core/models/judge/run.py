@@ -108,7 +108,7 @@ class JudgeRun(TrainingRun):
         training = replace(self.training, steps=self.loop.steps)
         task = JudgeTask(training, judge_data(train_crops), judge_data(test_crops), described)
 
-        def finish(folder: Path, _: Progress) -> None:
+        def finish(folder: Path, progress: Progress) -> None:
             temperature = calibrate(task.judge, torch.from_numpy(test_crops.images), test_crops.labels)
             figures = held_out_figures(task.judge, test_crops)
             task.export(folder / self.weights)

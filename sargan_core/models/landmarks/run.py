@@ -52,7 +52,9 @@ class _Crops:
 
 @dataclass(frozen=True, kw_only=True)
 class LandmarksRun(TrainingRun):
-    """A training run of the landmark network; it writes weights, split, and a card with the error on held-out people.
+    """A training run of the landmark network.
+
+    It writes weights, split, and a card with the error on the people held out.
 
     Attributes:
         phases: settings of the phases, each going on from the one before.

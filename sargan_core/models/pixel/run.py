@@ -108,7 +108,7 @@ class PixelRun(TrainingRun):
             elif not sides:
                 check_chosen(chosen, self.folders[0])
 
-        def finish(folder: Path, _: Progress) -> None:
+        def finish(folder: Path, progress: Progress) -> None:
             self._fit(folder, sides[0], sides[1] if len(sides) > 1 else None, len(split.train))
 
         return Prepared(tuple(skipped), split, finish=finish)

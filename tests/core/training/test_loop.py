@@ -139,5 +139,5 @@ def test_measured_time_is_that_of_late_steps():
     task, steps = tiny_task(), []
     good = task.step
     task.step = lambda number: steps.append(number) or good(number)
-    assert measure(task, 100) > 0
+    assert measure(task, 100, most=600) > 0
     assert steps == [96, 96, 97, 98, 99, 100]
