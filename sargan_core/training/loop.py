@@ -82,6 +82,21 @@ def step_random(seed: int, step: int, rank: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) * 1_009 + rank)
 
 
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Let oneDNN use only kernels whose sums do not depend on how their threads meet, inside the block.
+
+    A run that is repeated or resumed on a CPU gives the same numbers only then; without this oneDNN makes no promise.
+    """
+    mkldnn: Any = torch.backends.mkldnn
+    before = mkldnn.deterministic
+    mkldnn.deterministic = True
+    try:
+        yield
+    finally:
+        mkldnn.deterministic = before
+
+
 def train(
     task: TrainingTask,
     settings: LoopSettings,
@@ -108,7 +123,7 @@ def train(
     """
     step = _resume(task, folder) if settings.resume else 0
     collected: dict[str, list[float]] = {}
-    with _stop_requests() as stop:
+    with _stop_requests() as stop, deterministic_kernels():
         while step < settings.steps and not stop.is_set():
             step += 1
             losses = {name: float(value) for name, value in task.step(step).items()}
@@ -133,6 +148,40 @@ def train(
     if stop.is_set():
         raise KeyboardInterrupt
     return step
+
+
+def fit(
+    network: nn.Module,
+    loss_of_batch: Callable[[], Tensor],
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Fit a small network in one go, without checkpoints: AdamW, one cycle of the learning rate, clipped gradients.
+
+    Args:
+        network: left in evaluation mode.
+        loss_of_batch: draws a batch and returns its loss, a scalar; all randomness is the caller's.
+        steps: how many steps.
+        learning_rate: the highest of the cycle.
+        weight_decay: of AdamW.
+        progress: called after every step with its number and loss.
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
+    network.train()
+    with deterministic_kernels():
+        for step in range(1, steps + 1):
+            loss = loss_of_batch()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+            progress(step, float(loss.detach()))
+    network.eval()
 
 
 def measure(task: TrainingTask, last: int, most: float = 5.0) -> float:

@@ -34,6 +34,7 @@ from sargan_core.models.landmarks.network import SIZE
 from sargan_core.models.landmarks.task import MARGIN, augment, training_crop
 from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
+from sargan_core.training.loop import fit
 
 Points = npt.NDArray[np.float64]
 
@@ -189,13 +190,9 @@ def train_neutral(
     """
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.rate, total_steps=options.steps, pct_start=0.1
-    )
-    network.train()
     chances = crops.chances / crops.chances.sum()
-    for step in range(1, options.steps + 1):
+
+    def loss_of_batch() -> Tensor:
         drawn = rng.choice(len(crops.images), options.batch, p=chances)
         images = torch.from_numpy(crops.images[drawn]).float()[:, None] / 255
         own = torch.from_numpy(crops.landmarks[drawn])
@@ -210,14 +207,17 @@ def train_neutral(
         error = functional.smooth_l1_loss(
             network(views, seen + noise), seen - still, reduction="none", beta=0.5
         ).sum(2)
-        loss = (error * worth).sum() / worth.sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        progress(step, float(loss.detach()))
-    return network.eval()
+        return (error * worth).sum() / worth.sum()
+
+    fit(
+        network,
+        loss_of_batch,
+        steps=options.steps,
+        learning_rate=options.rate,
+        weight_decay=1e-3,
+        progress=progress,
+    )
+    return network
 
 
 def start_neutral() -> NeutralNetwork:

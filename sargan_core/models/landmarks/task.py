@@ -16,6 +16,7 @@ from sargan_core.faces.align import similarity
 from sargan_core.faces.landmarks import MIRRORED, upright_crop
 from sargan_core.models.landmarks.network import CROP_POINTS, SIZE, LandmarkNetwork
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
+from sargan_core.training.loop import fit
 
 # Room around the network's crop for rotation, shift and scale in training.
 MARGIN = 28
@@ -85,26 +86,25 @@ def train_landmarks(
     torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
     network = start or LandmarkNetwork()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, options.learning_rate, total_steps=options.steps, pct_start=0.1
-    )
-    network.train()
-    for step in range(1, options.steps + 1):
+
+    def loss_of_batch() -> Tensor:
         drawn = rng.choice(len(crops), options.batch, p=chances / chances.sum())
         images = torch.from_numpy(crops[drawn]).float()[:, None] / 255
         images, points, trust = augment(
             images, torch.from_numpy(landmarks[drawn]), torch.from_numpy(weights[drawn])
         )
         error = functional.smooth_l1_loss(network(images), points, reduction="none", beta=0.5).sum(2)
-        loss = (error * trust).sum() / trust.sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        progress(step, float(loss.detach()))
-    return network.eval()
+        return (error * trust).sum() / trust.sum()
+
+    fit(
+        network,
+        loss_of_batch,
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        weight_decay=1e-4,
+        progress=progress,
+    )
+    return network
 
 
 def augment(images: Tensor, points: Tensor, trust: Tensor) -> tuple[Tensor, Tensor, Tensor]:
