@@ -23,14 +23,12 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from sargan_core.evaluation.bootstrap import interval
 from sargan_core.evaluation.cost import count_parameters
 from sargan_core.evaluation.examples import make_gallery
-from sargan_core.evaluation.protocol import labelled_cases
+from sargan_core.evaluation.protocol import EvaluationSettings, ModelChoice, labelled_cases
 from sargan_core.evaluation.report import markdown_table, write_report
-from sargan_core.evaluation.results import Results
+from sargan_core.evaluation.results import Results, interval
 from sargan_core.evaluation.run import evaluate
-from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
 from sargan_core.evaluation.tables import (
     cost_table,
     expression_table,

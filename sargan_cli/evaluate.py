@@ -13,7 +13,7 @@ from sargan_cli.outcomes import OK, SOME_FAILED
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sargan_core.evaluation.settings import EvaluationSettings
+    from sargan_core.evaluation.protocol import EvaluationSettings
     from sargan_core.evaluation.tables import Table
 
 DEFAULT_OUT = Path("evaluation")
@@ -140,7 +140,7 @@ def evaluate(
     if not data and not ood:
         raise UsageError("nothing to evaluate; name photos with --data or --ood, or results with --compare")
     from sargan_core.batch.local import available_cores
-    from sargan_core.evaluation.settings import EvaluationSettings, parse_models
+    from sargan_core.evaluation.protocol import EvaluationSettings, parse_models
 
     settings = EvaluationSettings(
         models=parse_models(model),

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from sargan_core.errors import DataError
-from sargan_core.evaluation.bootstrap import difference_interval, interval
 from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.evaluation.metrics import METRICS
-from sargan_core.evaluation.results import Results
+from sargan_core.evaluation.results import Results, difference_interval, interval
 from sargan_core.evaluation.tables import PARTS, metric_of
 
 # With fewer people in common the runs are compared as if their people were different ones.

@@ -15,8 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sargan_core.errors import DataError, SarganError
-from sargan_core.evaluation.protocol import TARGETS, Case
-from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
+from sargan_core.evaluation.protocol import TARGETS, Case, EvaluationSettings, ModelChoice
 
 REPEATS = 5
 

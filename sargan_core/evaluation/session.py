@@ -13,8 +13,7 @@ from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry
 from sargan_core.evaluation.judges import FaceJudge, make_judges
 from sargan_core.evaluation.measure import Features, Subject
 from sargan_core.evaluation.metrics import TEMPLATE, inception_features
-from sargan_core.evaluation.protocol import Case
-from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
+from sargan_core.evaluation.protocol import Case, EvaluationSettings, ModelChoice
 from sargan_core.evaluation.view import Targets, Viewer
 from sargan_core.models.landmarks.network import face_finder
 

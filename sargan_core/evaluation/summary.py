@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sargan_core.evaluation.bootstrap import estimate
 from sargan_core.evaluation.journal import NOTHING, TRUTH, Measure
 from sargan_core.evaluation.metrics import SetDistance, set_distance
 from sargan_core.evaluation.protocol import TARGETS
-from sargan_core.evaluation.results import ALL, LOST, Confusion, CurvePoint, Row
+from sargan_core.evaluation.results import ALL, LOST, Confusion, CurvePoint, Row, estimate
 from sargan_core.expressions import LABELS, Expression
 
 

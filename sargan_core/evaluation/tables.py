@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sargan_core.evaluation.bootstrap import Estimate
 from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.evaluation.metrics import BY_KEY, METRICS, Metric, SetDistance
 from sargan_core.evaluation.protocol import TARGETS
-from sargan_core.evaluation.results import ALL, Results, Row
+from sargan_core.evaluation.results import ALL, Estimate, Results, Row
 
 if TYPE_CHECKING:
     from sargan_core.evaluation.compare import Difference

@@ -30,13 +30,7 @@ from sargan_core.photo.files import write_text
 from sargan_core.progress import Progress
 from sargan_core.training.augment import AugmentSettings
 from sargan_core.training.loop import LoopSettings
-from sargan_core.training.plan import (
-    TrainingPlan,
-    count_parameters,
-    random_crops,
-    seconds_per_step,
-    survey,
-)
+from sargan_core.training.plan import TrainingPlan, count_parameters, random_crops, seconds_per_step, survey
 from sargan_core.training.run_folder import card_head
 from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import WeightsRecord, open_weights

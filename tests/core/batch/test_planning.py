@@ -7,14 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sargan_core.batch.plan import (
-    PlanRequest,
-    Shard,
-    make_plan,
-    make_variants,
-    output_names,
-    parse_shard,
-)
+from sargan_core.batch.plan import PlanRequest, Shard, make_plan, make_variants, output_names, parse_shard
 from sargan_core.batch.sources import read_list
 from sargan_core.errors import UsageError
 from sargan_core.expressions import Like, parse_mix

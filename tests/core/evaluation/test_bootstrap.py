@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sargan_core.evaluation.bootstrap import difference_interval, estimate, interval
+from sargan_core.evaluation.results import difference_interval, estimate, interval
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():

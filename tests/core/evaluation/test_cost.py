@@ -7,8 +7,7 @@ from torch import nn
 from sargan_core.errors import DataError
 from sargan_core.evaluation import cost
 from sargan_core.evaluation.cost import count_multiply_adds, count_parameters, measure_cost
-from sargan_core.evaluation.protocol import Case
-from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice
+from sargan_core.evaluation.protocol import Case, EvaluationSettings, ModelChoice
 from sargan_core.faces.face import Template
 from sargan_core.models.sargan.file import save_generator
 from sargan_core.models.sargan.generator import Generator, GeneratorSettings, one_hot

@@ -12,10 +12,10 @@ from sargan_core.errors import DataError, UsageError, WeightsError, WorkerLostEr
 from sargan_core.evaluation.examples import Gallery, choose, make_gallery
 from sargan_core.evaluation.journal import Measure
 from sargan_core.evaluation.metrics import HIGHEST_PSNR
+from sargan_core.evaluation.protocol import EvaluationSettings, ModelChoice, parse_models
 from sargan_core.evaluation.report import JSON, write_report
 from sargan_core.evaluation.results import read_results
 from sargan_core.evaluation.run import JOURNAL, evaluate
-from sargan_core.evaluation.settings import EvaluationSettings, ModelChoice, parse_models
 
 PLAIN = Path(__file__).parents[3] / "weights" / "pixel-plain.safetensors"
 
