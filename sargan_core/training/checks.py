@@ -1,4 +1,4 @@
-"""Settings that cannot be trained with, refused before any photo is read."""
+"""Checks of training settings, made before any photo is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST_SIZE = 64
 
 
 def check_rate(rate: float) -> None:
-    """Raise UsageError for a learning rate that moves no weight, or all of them to nowhere."""
+    """Raise UsageError for a learning rate that moves no weight, or that is not finite."""
     if not math.isfinite(rate) or rate <= 0:
         raise UsageError(
             f"--rate {rate:g}: must be a number above 0; the recipes' own lie from 0.0001 to 0.003"
@@ -33,7 +33,7 @@ def check_test_fraction(fraction: float) -> None:
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
-    """Raise UsageError for a count, by the name of its option, that is below 1 or that nobody lives to see."""
+    """Raise UsageError for a count, by the name of its option, that is below 1 or above LARGEST_COUNT."""
     for name, count in counts.items():
         if not 1 <= count <= LARGEST_COUNT:
             raise UsageError(f"{name} {count}: must be from 1 to {LARGEST_COUNT}")

@@ -1,4 +1,4 @@
-"""The training loop: one for every network, readable from top to bottom."""
+"""The training loop of every network."""
 
 from __future__ import annotations
 
@@ -185,10 +185,10 @@ def fit(
 
 
 def measure(task: TrainingTask, last: int, most: float = 5.0) -> float:
-    """Return the mean seconds of five steps up to step ``last``, after one to warm up; it spends the task.
+    """Return the mean seconds of the five steps up to step ``last``, after one to warm up.
 
-    The late steps count, because losses that start later make them dearer; five, because a recipe may do more
-    in every fifth. Where they are slow, fewer are made: none begins after ``most`` seconds.
+    The last steps are measured because losses that start late make them slower; five because a recipe may do more
+    in every fifth. No step begins after ``most`` seconds. The task cannot be trained on afterwards.
     """
     first = max(1, last - 4)
     began = time.perf_counter()

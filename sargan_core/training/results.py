@@ -1,4 +1,4 @@
-"""Where the results of a training go: never over an earlier run unasked, and then only once they are whole."""
+"""The place of a run's results: an earlier run is replaced only when asked, and only once the new one is complete."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_folder(out: Path) -> Path:
 
 
 def check_place(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Raise what keeps a run out of a folder.
+    """Check that a run may write to a folder.
 
     Raises:
         UsageError: no folder, or an earlier run lies there that is neither to be resumed nor replaced.

@@ -205,14 +205,14 @@ class EventFile:
 
 
 def damaged(checkpoint: Path, error: Exception) -> TrainingError:
-    """Return the error that says of a checkpoint that it cannot be gone on with."""
+    """Return the error for a checkpoint that cannot be resumed from."""
     return TrainingError(
         f"{checkpoint}: cannot be read ({_cause(error)}); start the run again with --overwrite"
     )
 
 
 def _cause(error: Exception) -> str:
-    """Return the beginning of what a library says of a file, which may be pages."""
+    """Return the first line of a library's error message, at most 160 characters."""
     said = str(error) if isinstance(error, OSError | ValueError | UsageError | DataError) else repr(error)
     first = said.strip().splitlines()[0] if said.strip() else type(error).__name__
     return first if len(first) <= 160 else f"{first[:160]}…"

@@ -1,4 +1,4 @@
-"""How the expression transfer is trained, as settings: the reading of the paper, and ours for pairs."""
+"""Training recipes of the expression transfer: the published one, and ours for pairs."""
 
 from __future__ import annotations
 
@@ -111,17 +111,17 @@ def check_aipgan(settings: AipganSettings) -> None:
 
 def paper_recipe(network: AipganSettings, batch: int = 8, seed: int = 0) -> AipganTraining:
     """Return the recipe of docs/papers.md 3.4, every term from the first step."""
-    judge = DiscriminatorSettings(size=network.size)
-    return AipganTraining(network=network, discriminator=judge, batch=batch, seed=seed)
+    discriminator = DiscriminatorSettings(size=network.size)
+    return AipganTraining(network=network, discriminator=discriminator, batch=batch, seed=seed)
 
 
 def paired_recipe(network: AipganSettings, batch: int = 8, seed: int = 0, **changes: Any) -> AipganTraining:
     """Return our recipe for small machines: pairs first, squared errors first, a small discriminator late."""
-    judge = DiscriminatorSettings(width=24, layers=4, size=network.size)
+    discriminator = DiscriminatorSettings(width=24, layers=4, size=network.size)
     return replace(
         AipganTraining(
             network=network,
-            discriminator=judge,
+            discriminator=discriminator,
             batch=batch,
             rate=1e-3,
             gradient=5.0,

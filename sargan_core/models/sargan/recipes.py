@@ -1,4 +1,4 @@
-"""The recipes that SARGAN, US-GAN and StarGAN are trained by, as settings."""
+"""Training recipes of SARGAN, US-GAN and StarGAN, and their losses."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ def paired_recipe(
     generator: GeneratorSettings, batch: int = 8, seed: int = 0, **changes: Any
 ) -> SarganTraining:
     """Return our recipe for pairs, with a discriminator small enough for a CPU."""
-    # Five layers down to a map of at least 5 x 5 patches: sharp mouths need a local judge.
-    judge = DiscriminatorSettings(width=24, layers=4, labels=generator.labels, size=generator.size)
-    return SarganTraining(generator=generator, discriminator=judge, batch=batch, seed=seed, **changes)
+    # Five layers down to a map of at least 5 x 5 patches: sharp mouths need a local discriminator.
+    discriminator = DiscriminatorSettings(width=24, layers=4, labels=generator.labels, size=generator.size)
+    return SarganTraining(generator=generator, discriminator=discriminator, batch=batch, seed=seed, **changes)
 
 
 def refine_recipe(
@@ -134,7 +134,7 @@ def refine_recipe(
     return replace(recipe, recipe="refine")
 
 
-# How much more a pixel counts where the expression changes it than where it does not.
+# Extra weight of pixels that the expression changes.
 CHANGE_GAIN = 6.0
 
 
@@ -143,7 +143,7 @@ FULL_CHANGE = 0.25
 
 
 def change_weight(source: Tensor, target: Tensor) -> Tensor:
-    """Return how much each pixel of a pair counts: 1 where nothing changes, up to 1 + CHANGE_GAIN.
+    """Return the weight of each pixel of a pair: 1 where nothing changes, up to 1 + CHANGE_GAIN.
 
     Args:
         source: (B, 3, S, S) in [-1, 1].
@@ -207,28 +207,28 @@ def hinge_discriminator(real: Tensor, made: Tensor) -> Tensor:
 
 
 def gradient_penalty(
-    judge: Callable[[Tensor], Tensor], real: Tensor, made: Tensor, random: torch.Generator
+    discriminator: Callable[[Tensor], Tensor], real: Tensor, made: Tensor, random: torch.Generator
 ) -> Tensor:
     """Return the two-sided WGAN gradient penalty, mean of ``(|gradient| - 1) ** 2``.
 
-    The gradient of the summed realness is taken at a uniform random mix of real and made, one share a sample
+    The gradient of the summed realness is taken at a uniform random mix of real and made, one fraction per sample
     (docs/papers.md 1.4).
 
     Args:
-        judge: images (B, 3, S, S) -> realness of any shape.
+        discriminator: images (B, 3, S, S) -> realness of any shape.
         real: (B, 3, S, S).
         made: (B, 3, S, S).
         random: draws the shares, on the CPU.
     """
     share = torch.rand(len(real), 1, 1, 1, generator=random).to(real)
     mixed = (share * real + (1 - share) * made).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(judge(mixed).sum(), mixed, create_graph=True)
+    (gradient,) = torch.autograd.grad(discriminator(mixed).sum(), mixed, create_graph=True)
     length: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
     return ((length - 1) ** 2).mean()
 
 
-def zero_centred_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+def zero_centred_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
     """Return the mean squared gradient of the summed realness at real images (R1)."""
     real = real.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(judge(real).sum(), real, create_graph=True)
+    (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean()
