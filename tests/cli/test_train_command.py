@@ -53,7 +53,7 @@ def test_a_terminal_shows_bars_and_quiet_shows_nothing(
     more = ["--quiet"] if quiet else []
     assert main(arguments(packed, tmp_path / "run", "--steps", "2", *more)) == 0
     said = sys.stderr.getvalue()
-    assert ("training: 100%" in said) == (not quiet)
+    assert ("training: " in said) == (not quiet)
     assert "step 2 of 2" not in said
     assert bool(said) == (not quiet)
 
