@@ -6,8 +6,8 @@ For a change of the code that must not change what comes out: write the sums bef
     python benchmarks/sums.py --data FOLDER --compare before.json
 
 FOLDER holds photos of faces. Odd files (grey, 16 bit, alpha, cut off, no face, not a picture) are made from them and
-from examples/. Every call is a call of the command line, in this process. Times and what depends on them are left out of manifests and
-JSON lines, and reports and their small copies altogether. Exit codes and what is said on stderr are kept too.
+from examples/. Every call is a call of the command line, in this process. Exit codes and what is said on stderr are
+kept too. Times and what depends on them are left out of manifests and JSON lines; reports are left out altogether.
 """
 
 from __future__ import annotations
