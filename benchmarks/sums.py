@@ -155,7 +155,7 @@ def call(words: list[str]) -> str:
         out.flush()
     text = out.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined]
     # Local engines hand results back in order, but notes of several threads may come in any.
-    notes = sorted(line for line in err.getvalue().splitlines() if not re.search(r"\d+(\.\d+)? ?s\b", line))
+    notes = sorted(line for line in err.getvalue().splitlines() if not re.search(r"\d+(\.\d+)? ?s\b|time went to", line))
     return "\n".join([f"exit {code}", without_times(text), *notes])
 
 
