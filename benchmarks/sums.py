@@ -154,8 +154,9 @@ def call(words: list[str]) -> str:
         code = main_of_sargan(words)
         out.flush()
     text = out.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined]
-    # Local engines hand results back in order, but notes of several threads may come in any.
-    notes = sorted(line for line in err.getvalue().splitlines() if not re.search(r"\d+(\.\d+)? ?s\b|time went to", line))
+    # Notes of several threads come in any order; those with times are left out.
+    timed = re.compile(r"\d+(\.\d+)? ?s\b|time went to")
+    notes = sorted(line for line in err.getvalue().splitlines() if not timed.search(line))
     return "\n".join([f"exit {code}", without_times(text), *notes])
 
 
