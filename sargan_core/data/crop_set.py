@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from sargan_core.data.crops import Cropper
-from sargan_core.data.samples import TRANSFER, Pair, Sample, Skipped
+from sargan_core.data.samples import Pair, Sample, Skipped
 from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.face import Template
@@ -48,54 +45,6 @@ class CropSet:
 
     def __len__(self) -> int:
         return len(self.images)
-
-    @property
-    def pair_sources(self) -> list[str]:
-        """The data set of each pair: the target's, or ``transfer`` where the input alone comes from there."""
-        inputs, targets = self.sources[self.pairs[:, 0]], self.sources[self.pairs[:, 1]]
-        return [str(one if one == TRANSFER else other) for one, other in zip(inputs, targets, strict=True)]
-
-    def save(self, file: Path) -> None:
-        """Write everything as one npz file, to be carried to another machine."""
-        part = file.with_name(f"{file.name}.{os.getpid()}.part")
-        with part.open("wb") as stream:
-            np.savez_compressed(
-                stream,
-                template=np.array(json.dumps(self.template.to_json())),
-                images=self.images,
-                landmarks=self.landmarks,
-                labels=self.labels,
-                own=self.own,
-                persons=self.persons,
-                sources=self.sources,
-                paths=self.paths,
-                pairs=self.pairs,
-            )
-        part.replace(file)
-
-    @classmethod
-    def load(cls, file: Path) -> CropSet:
-        """Read what ``save`` wrote.
-
-        Raises:
-            DataError: not such a file.
-        """
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                values = {name: arrays[name] for name in arrays.files}
-            template = Template.from_json(json.loads(str(values.pop("template"))))
-            return cls(template, **values)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            EOFError,
-            IndexError,
-            RecursionError,
-            BadZipFile,
-        ) as error:
-            raise DataError(f"{file}: not a readable crop set ({error}); make it again") from error
 
 
 class _Rows:

@@ -177,10 +177,6 @@ class Cropper:
         self._cache.store(key, {"crop": crop})
         return crop
 
-    def cut_all(self, paths: Sequence[Path], alignment: Alignment) -> npt.NDArray[np.uint8]:
-        """Return several photos' crops under one alignment, as for all targets of one input: (N, 3, S, S)."""
-        return np.stack([self.cut(path, alignment) for path in paths])
-
     def landmarks(self, sample: Sample, alignment: Alignment) -> Points | None:
         """Return (68, 2) float32 landmarks in crop pixels: the known ones, else those found, else None."""
         points = sample.landmarks

@@ -31,7 +31,6 @@ class KnownLandmarks:
         points: name of the (n, 68, 2) array with the best iBUG-68 points.
         found: name of the (n, 68, 2) array whose points were found the same way in all photos of the set, or
             None.
-        mesh: name of the (n, 478, 2) array of face mesh points, or None.
         centre: coordinate of the top left pixel's centre in the file's units: 0.5 where the origin is the
             image's corner, 0 where it is that pixel's centre.
     """
@@ -40,7 +39,6 @@ class KnownLandmarks:
     row: int
     points: str
     found: str | None = None
-    mesh: str | None = None
     centre: float = 0.5
 
     def read(self, name: str) -> npt.NDArray[np.float32]:
@@ -100,11 +98,6 @@ class Sample:
     def found_landmarks(self) -> npt.NDArray[np.float32] | None:
         """As ``landmarks``, but found in one and the same way over the set, so that two photos compare."""
         return self.known.read(self.known.found) if self.known and self.known.found else None
-
-    @property
-    def mesh478(self) -> npt.NDArray[np.float32] | None:
-        """The known (478, 2) float32 face mesh points in image pixels, (x, y), pixel centres at integers."""
-        return self.known.read(self.known.mesh) if self.known and self.known.mesh else None
 
 
 @dataclass(frozen=True)

@@ -67,31 +67,25 @@ _RAFD = re.compile(r"Rafd(\d{3})_(\d\d)_([a-z]+)_([a-z]+)_([a-z]+)_(frontal|left
 _JAFFE = re.compile(rf"([A-Z]{{2}})\.({'|'.join(_JAFFE_CODES)})(\d+)\.\d+", re.IGNORECASE)
 
 
-def parse_file_name(stem: str, every_view: bool = False) -> NamedPhoto | Unwanted | None:
+def parse_file_name(stem: str) -> NamedPhoto | Unwanted | None:
     """Return what a file name without its suffix says; None where it belongs to none of the three sets.
 
     KDEF ``AF01ANS``: session, sex, number, expression, view; the person is sex + number, the same in both
     sessions. RaFD ``Rafd090_28_Caucasian_male_angry_frontal``: camera angle, person, group, sex, expression,
     gaze. JAFFE ``KA.AN1.39``: person, expression and its number, serial number.
-
-    Args:
-        stem: the file name without suffix, in any case.
-        every_view: also take faces that are turned (KDEF half and full profiles, RaFD cameras beside 090) and
-            gazes beside frontal.
     """
     if match := _KDEF.fullmatch(stem):
         session, sex, number, code, view = (part.upper() for part in match.groups())
-        if view != STRAIGHT and not every_view:
+        if view != STRAIGHT:
             return Unwanted(f"KDEF view {view}; only straight views are used")
-        take = session if view == STRAIGHT else f"{session}-{view}"
-        return NamedPhoto("kdef", sex + number, _KDEF_CODES[code], take)
+        return NamedPhoto("kdef", sex + number, _KDEF_CODES[code], session)
     if stem.upper() in _KDEF_TRUNCATED:
         return Unwanted("truncated KDEF name, a known error of that set; rename it if you know what it shows")
     if match := _RAFD.fullmatch(stem):
         camera, person, _, _, expression, gaze = (part.lower() for part in match.groups())
         if expression not in _RAFD_NAMES:
             return Unwanted(f"RaFD expression '{expression}' is none of the seven")
-        if (camera != "090" or gaze != "frontal") and not every_view:
+        if camera != "090" or gaze != "frontal":
             return Unwanted(f"RaFD camera {camera}, gaze {gaze}; only camera 090 with frontal gaze is used")
         return NamedPhoto("rafd", person, _RAFD_NAMES[expression], f"{camera}-{gaze}")
     if match := _JAFFE.fullmatch(stem):
@@ -163,10 +157,7 @@ def read_shared_set(folder: Path) -> SharedSet | None:
         rows = enumerate(names.get("files", ()))
         return SharedSet(
             TRANSFER,
-            {
-                str(name): KnownLandmarks(file, row, "ibug68_manual", "ibug68", "mesh478")
-                for row, name in rows
-            },
+            {str(name): KnownLandmarks(file, row, "ibug68_manual", "ibug68") for row, name in rows},
         )
     if "neutral_ids" not in present:
         return None
@@ -175,7 +166,5 @@ def read_shared_set(folder: Path) -> SharedSet | None:
         points = f"{expression}_ibug68"
         best = f"{points}_manual" if f"{points}_manual" in present else points
         for row, identity in enumerate(names.get(f"{expression}_ids", ())):
-            known[f"{expression}/{identity}.jpg"] = KnownLandmarks(
-                file, row, best, points, f"{expression}_mesh478"
-            )
+            known[f"{expression}/{identity}.jpg"] = KnownLandmarks(file, row, best, points)
     return SharedSet(LONDON if "happy_ids" in present else NEUTRAL_EXTRA, known)

@@ -50,7 +50,7 @@ class Sources:
         return Counter(item.reason for item in self.skipped)
 
 
-def read_sources(folders: Sequence[Path | str], *, every_view: bool = False) -> Sources:
+def read_sources(folders: Sequence[Path | str]) -> Sources:
     """Read the photos of all ``folders``; each file is recognised by itself, so layouts may be mixed.
 
     A file's name is looked at first (KDEF, RaFD, JAFFE), then the nearest folder above it that has an
@@ -63,7 +63,6 @@ def read_sources(folders: Sequence[Path | str], *, every_view: bool = False) -> 
 
     Args:
         folders: folders, or CSV files.
-        every_view: also take turned faces and averted gazes of KDEF and RaFD.
 
     Returns:
         The samples, each path once, and what was skipped.
@@ -81,7 +80,7 @@ def read_sources(folders: Sequence[Path | str], *, every_view: bool = False) -> 
     for root, name in zip(roots, _names(roots), strict=True):
         if not root.exists():
             raise DataError(f"{root}: no such folder; check --data")
-        found: list[Sample | Skipped] = list(_read(root, name, every_view))
+        found: list[Sample | Skipped] = list(_read(root, name))
         usable = [item for item in found if isinstance(item, Sample)]
         if not usable:
             raise DataError(f"{root}: {_why_nothing(found)}; accepted: {LAYOUTS}")
@@ -98,7 +97,7 @@ def read_sources(folders: Sequence[Path | str], *, every_view: bool = False) -> 
     return Sources(tuple(samples), tuple(skipped))
 
 
-def _read(root: Path, name: str, every_view: bool) -> Iterator[Sample | Skipped]:
+def _read(root: Path, name: str) -> Iterator[Sample | Skipped]:
     if root.is_file():
         if root.suffix.lower() != ".csv":
             raise _no_source(root)
@@ -126,7 +125,7 @@ def _read(root: Path, name: str, every_view: bool) -> Iterator[Sample | Skipped]
         elif file.suffix.lower() not in IMAGE_SUFFIXES:
             yield Skipped(file, "not an image file")
         else:
-            yield _read_image(file, root, name, every_view)
+            yield _read_image(file, root, name)
 
 
 def _no_source(root: Path) -> DataError:
@@ -143,12 +142,12 @@ def _read_shared(file: Path, home: Path, known: SharedSet) -> Sample | Skipped:
     return Sample(file, person, expression, known.name, take, landmarks, train_only)
 
 
-def _read_image(file: Path, root: Path, name: str, every_view: bool) -> Sample | Skipped:
+def _read_image(file: Path, root: Path, name: str) -> Sample | Skipped:
     folders = file.relative_to(root).parts[:-1]
     if any(folder.upper() == "AKDEF" for folder in folders):
         return Skipped(file, "AKDEF average, not a person")
     expression = _expression_of_folder(file, root)
-    named = parse_file_name(file.stem, every_view)
+    named = parse_file_name(file.stem)
     if isinstance(named, Unwanted):
         return Skipped(file, named.reason)
     if named is not None:

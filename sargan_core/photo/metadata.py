@@ -99,11 +99,6 @@ def resource(number: int, content: bytes) -> bytes:
     return head + content + bytes(len(content) % 2)
 
 
-def find_resource(resources: bytes, number: int) -> bytes | None:
-    """Return the content of the first Photoshop image resource with a number, or None."""
-    return next((content for found, _, content in _resources(resources) if found == number), None)
-
-
 def without_pictures(resources: bytes) -> bytes | None:
     """Return Photoshop image resources without their thumbnails, or None if they are damaged; none are no damage.
 

@@ -30,8 +30,7 @@ from sargan_core.models.aipgan.parts import (
     eye_patches,
     shut_lids,
 )
-from sargan_core.models.landmarks.network import SIZE
-from sargan_core.models.landmarks.task import MARGIN, augment, training_crop
+from sargan_core.models.landmarks.task import augment, training_crop
 from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
 from sargan_core.training.loop import fit
@@ -74,7 +73,6 @@ class NeutralCrops:
         motions: (N, 68, 2) float32 crop pixels, landmarks minus those of the neutral face.
         trust: (N, 68) float32.
         chances: (N,) float64, how often each is drawn, relative.
-        kinds: (N,) str: data set and expression.
     """
 
     images: npt.NDArray[np.uint8]
@@ -82,7 +80,6 @@ class NeutralCrops:
     motions: npt.NDArray[np.float32]
     trust: npt.NDArray[np.float32]
     chances: npt.NDArray[np.float64]
-    kinds: npt.NDArray[np.str_]
 
 
 def neutral_points(sample: Sample, neutral: Sample, find: Find | None = None) -> tuple[Points, Points] | None:
@@ -126,7 +123,7 @@ def neutral_crops(
         for sample in reversed(samples)
         if sample.expression is Expression.NEUTRAL and (sample.known is not None or find is not None)
     }
-    images, landmarks, motions, trusts, chances, kinds = [], [], [], [], [], []
+    images, landmarks, motions, trusts, chances = [], [], [], [], []
     skipped = []
     for sample in samples:
         known = by_person.get(sample.person)
@@ -147,7 +144,6 @@ def neutral_crops(
         trust, chance = _worth(sample)
         trusts.append(trust)
         chances.append(chance)
-        kinds.append(f"{sample.source} {sample.expression}")
     if not images:
         raise DataError("no photo whose person also has a neutral one with known landmarks")
     crops = NeutralCrops(
@@ -156,7 +152,6 @@ def neutral_crops(
         np.asarray(motions, dtype=np.float32),
         np.asarray(trusts, dtype=np.float32),
         np.asarray(chances, dtype=np.float64),
-        np.array(kinds),
     )
     return crops, skipped
 
@@ -234,29 +229,6 @@ def start_neutral() -> NeutralNetwork:
         {name: tensor for name, tensor in tensors.items() if name.startswith("at_")}, strict=False
     )
     return network
-
-
-def neutral_errors(network: NeutralNetwork, crops: NeutralCrops) -> dict[str, tuple[int, float, float]]:
-    """Return by kind: photos, mean error of the motions, and mean motion, as shares of the outer eye distance."""
-    window = slice(MARGIN, MARGIN + SIZE)
-    images = torch.from_numpy(crops.images[:, window, window].copy()).float()[:, None] / 255
-    points = torch.from_numpy(crops.landmarks) - MARGIN
-    with torch.inference_mode():
-        found = torch.cat(
-            [network(batch, known) for batch, known in zip(images.split(64), points.split(64), strict=True)]
-        ).numpy()
-    scale = np.linalg.norm(crops.landmarks[:, 36] - crops.landmarks[:, 45], axis=1)
-    inner = slice(17, 68)
-    error = np.linalg.norm(found - crops.motions, axis=2)[:, inner].mean(1) / scale
-    motion = np.linalg.norm(crops.motions, axis=2)[:, inner].mean(1) / scale
-    return {
-        str(kind): (
-            int((crops.kinds == kind).sum()),
-            float(error[crops.kinds == kind].mean()),
-            float(motion[crops.kinds == kind].mean()),
-        )
-        for kind in sorted(set(crops.kinds))
-    }
 
 
 STEPS, BATCH, RATE = 500, 64, 2e-3

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from skimage.data import astronaut
 
 from sargan_core.data.crop_cache import ArrayCache, checksum, default_cache
-from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crop_set import make_crop_set
 from sargan_core.data.crops import Cropper, face_from_landmarks, points_in_crop
 from sargan_core.data.samples import KnownLandmarks, Pair, Sample, pairs
 from sargan_core.errors import DataError, NoFaceError, PhotoError
@@ -108,15 +108,6 @@ def test_target_of_a_real_pair_follows_the_head_but_not_the_mouth(tmp_path):
     for number in (0, 1, 2):
         np.testing.assert_allclose(mark(crop, number), mark(input_crop, number), atol=0.6)
     assert mark(crop, 3)[1] > mark(input_crop, 3)[1] + 3
-
-
-def test_several_targets_under_one_alignment(tmp_path):
-    maker = cropper(tmp_path)
-    paths = [draw(tmp_path / f"{mouth}.png", mouth=mouth) for mouth in (0, 5, 10)]
-    alignment = maker.align(sample(paths[0]))
-    crops = maker.cut_all(paths, alignment)
-    assert crops.shape == (3, 3, 64, 64)
-    np.testing.assert_array_equal(crops[1], maker.cut(paths[1], alignment))
 
 
 def test_second_run_needs_neither_finder_nor_photo(tmp_path, monkeypatch):
@@ -271,7 +262,6 @@ def test_crop_set_holds_own_crops_targets_and_pairs(tmp_path):
         assert crops.persons[source] == crops.persons[target] == "x-a"
         assert crops.labels[source] != crops.labels[target]
     assert set(crops.labels.tolist()) == {Expression.NEUTRAL.label, Expression.SURPRISED.label}
-    assert crops.pair_sources == ["x", "x"]
 
 
 def test_faceless_broken_and_black_photos_are_reported_and_left_out(tmp_path):
@@ -296,19 +286,6 @@ def test_faceless_broken_and_black_photos_are_reported_and_left_out(tmp_path):
 def test_nothing_usable_is_an_error(tmp_path):
     with pytest.raises(DataError, match="usable face"):
         make_crop_set([sample(draw(tmp_path / "a.png", marks=()))], [], cropper(tmp_path))
-
-
-def test_crop_set_travels_as_one_file(tmp_path):
-    samples = [sample(draw(tmp_path / "n.png")), sample(draw(tmp_path / "s.png", mouth=8), "sad")]
-    crops, _ = make_crop_set(samples, pairs(samples), cropper(tmp_path))
-    crops.save(tmp_path / "crops.npz")
-    back = CropSet.load(tmp_path / "crops.npz")
-    assert back.template == TEMPLATE
-    for name in ("images", "landmarks", "labels", "own", "persons", "sources", "paths", "pairs"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(crops, name))
-    (tmp_path / "crops.npz").write_bytes(b"PK nonsense")
-    with pytest.raises(DataError, match=r"crops\.npz"):
-        CropSet.load(tmp_path / "crops.npz")
 
 
 def test_a_real_face_is_found_and_cut(tmp_path):

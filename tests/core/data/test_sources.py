@@ -236,8 +236,6 @@ def test_shared_landmarks_are_the_right_row_with_centres_at_integers(tmp_path):
     np.testing.assert_array_equal(found["london/happy/001.jpg"].landmarks, points[1] + 9)
     np.testing.assert_array_equal(found["london/neutral/001.jpg"].found_landmarks, points[1] + 9)
     np.testing.assert_array_equal(found["synth/sad/s0.jpg"].landmarks, points[0])
-    assert found["synth/sad/s0.jpg"].mesh478 is None
-    assert found["transfer/sad/001_k0.jpg"].mesh478.shape == (478, 2)
 
 
 def test_transferred_pictures_pair_with_the_neutral_photo_only(tmp_path):
@@ -290,4 +288,4 @@ def test_the_shared_sets_as_they_lie():
 def test_samples_are_values(tmp_path):
     sample = Sample(tmp_path / "a.jpg", "x-a", Expression.SAD, "x")
     assert sample == Sample(tmp_path / "a.jpg", "x-a", Expression.SAD, "x")
-    assert sample.landmarks is sample.found_landmarks is sample.mesh478 is None
+    assert sample.landmarks is sample.found_landmarks is None
