@@ -14,7 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sargan_core.photo.content import open_file
 from sargan_core.photo.files import replacing
+
+# Bytes of the header, which names the person of every crop: a million crops have half of it.
+LARGEST_HEADER = 2**25
 
 # What reading a file raises, and building something of its content, where it is no such file.
 UNREADABLE = (OSError, KeyError, TypeError, ValueError, IndexError, RecursionError, SafetensorError)
@@ -42,9 +46,10 @@ def write_pack(
 
 def read_pack(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the values of a file that ``write_pack`` wrote; raises one of ``UNREADABLE``."""
-    if not path.is_file():
-        # Opening a named pipe would wait for a writer.
-        raise OSError("no such file" if not path.exists() else "not a regular file")
+    # Looked at first: safetensors would wait for a pipe. A pack may be larger than weights, so it is not read whole.
+    with open_file(path) as file:
+        if int.from_bytes(file.read(8), "little") > LARGEST_HEADER:
+            raise ValueError(f"a header of more than {LARGEST_HEADER:,} bytes")
     with safe_open(path, framework="pt") as stream:
         described = {name: json.loads(value) for name, value in (stream.metadata() or {}).items()}
         return {name: stream.get_tensor(name) for name in stream.keys()}, described  # noqa: SIM118

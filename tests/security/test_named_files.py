@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[str, str, int]] = {
     "evaluate --compare": ("results.json", "evaluate --compare {} {}", 1),
     "train --start": ("w.safetensors", "train --data {people} --start {} --out {out}/t", 3),
     "train --data, packed": ("p.safetensors", "train --data {} --out {out}/t", 1),
-    "train --data": ("people.csv", "train --model pixel --data {} --out {out}/t", 1),
+    "train --data": ("people.csv", "train pixel --data {} --out {out}/t", 1),
 }
 # What is no fault, or another one: a folder of no photos is wrong usage, a home without an index is not looked at.
 EXCEPTIONS = {
