@@ -239,7 +239,7 @@ def test_memory_limit_ends_the_photo_and_not_the_call(tmp_path: Path):
     )
     done = subprocess.run(call, capture_output=True, text=True, check=False, preexec_fn=limit)
     lines = done.stdout.splitlines()
-    if len(lines) < 2:
+    if len(lines) < 2 or "shared object" in done.stdout:
         pytest.skip("the libraries do not load under this limit")
     assert "memory" in lines[0]
     assert "no face found" in lines[1]
