@@ -56,7 +56,7 @@ class Tone:
         kept = added.expand_as(change).contiguous()
         if bool(self.line.any()):
             kept = kept + (self.colour((light + added)[0, 0]) - self.colour(light[0, 0]))[None]
-            # Lightness gives way where a channel would be cut; cut alone, it would take the colour off the line.
+            # What is too light or dark for its colour gives up lightness: cut channel by channel it leaves the line.
             result = own + kept
             kept = kept - (result.amax(1, keepdim=True) - 1).clamp_min(0)
             kept = kept - result.amin(1, keepdim=True).clamp_max(0)

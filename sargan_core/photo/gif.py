@@ -16,7 +16,7 @@ from sargan_core.photo.containers import gif_blocks
 from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata
 from sargan_core.photo.metadata import CREDENTIALS_NOTE, not_copied
-from sargan_core.photo.planes import Picture, check_size, from_pillow
+from sargan_core.photo.planes import Picture, check_size, from_pillow, is_grey
 
 # Labels of extensions, and names of programs in them.
 _APPLICATION, _COMMENT, _PLAIN_TEXT = b"\xff", b"\xfe", b"\x01"
@@ -43,10 +43,17 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     check_size(*image.size, max_pixels)
     image.load()
     pixels, alpha, _ = from_pillow(image, 1)
-    notes = [
-        "a GIF holds at most 256 colours, so the edited picture is reduced to a new palette; "
-        "PNG keeps it exact"
-    ]
+    grey = is_grey(pixels)
+    # 256 colours are all shades of grey.
+    exact = grey and alpha is None
+    notes = (
+        []
+        if exact
+        else [
+            "a GIF holds at most 256 colours, so the edited picture is reduced to a new palette; "
+            "PNG keeps it exact"
+        ]
+    )
     if sum(introducer == 0x2C for introducer, _, _ in blocks) > 1:
         notes.append("the file is an animation; only its first frame is kept")
     programs = {start[2:13]: content for _, start, content in reversed(blocks) if start[:1] == _APPLICATION}
@@ -62,7 +69,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     notes += not_copied("parts of the GIF", lost)
     comments = tuple(content for _, start, content in blocks if start[:1] == _COMMENT and content)
     metadata = Metadata(icc_profile=profile or None, comments=comments)
-    return Decoded(pixels, alpha, Encoding(), metadata, tuple(notes))
+    return Decoded(pixels, alpha, Encoding(grey=grey), metadata, tuple(notes))
 
 
 def encode(picture: Picture, metadata: Metadata) -> bytes:
@@ -71,6 +78,8 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     Raises:
         Defect: parts of it are half transparent.
     """
+    if picture.grey and picture.alpha is None:
+        return _written(Image.fromarray(picture.colours), metadata)
     hidden: Array | None = None
     if picture.alpha is not None:
         hidden = picture.alpha == 0
@@ -99,6 +108,10 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
         options["transparency"] = 255
     image = Image.fromarray(indices)
     image.putpalette(palette)
+    return _written(image, metadata, **options)
+
+
+def _written(image: Image.Image, metadata: Metadata, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, "GIF", optimize=False, **options)
     return _with_extensions(file.getvalue(), metadata)

@@ -99,6 +99,11 @@ def resource(number: int, content: bytes) -> bytes:
     return head + content + bytes(len(content) % 2)
 
 
+def find_resource(resources: bytes, number: int) -> bytes | None:
+    """Return the content of the first Photoshop image resource with a number, or None."""
+    return next((content for found, _, content in _resources(resources) if found == number), None)
+
+
 def without_pictures(resources: bytes) -> bytes | None:
     """Return Photoshop image resources without their thumbnails, or None if they are damaged; none are no damage.
 
@@ -132,6 +137,9 @@ EXIF_IFD = 0x8769
 
 
 GPS_IFD = 0x8825
+
+
+INTEROPERABILITY = 0xA005
 
 
 _THUMBNAIL_START, _THUMBNAIL_LENGTH = 0x0201, 0x0202
@@ -178,9 +186,10 @@ class Block:
         except struct.error:
             raise ValueError("directory outside the block") from None
 
-    def entries(self, start: int) -> Iterator[Entry]:
-        """Yield the entries of the directory at an offset."""
-        for number in range(self.unpack("H", start)):
+    def entries(self, start: int, *, cut: bool = False) -> Iterator[Entry]:
+        """Yield the entries of the directory at an offset; of a ``cut`` one those that are whole."""
+        count = self.unpack("H", start)
+        for number in range(min(count, (len(self.data) - start - 2) // 12) if cut else count):
             at = start + 2 + 12 * number
             yield Entry(at, self.unpack("H", at), self.unpack("H", at + 2), self.unpack("I", at + 4))
 

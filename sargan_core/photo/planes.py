@@ -124,7 +124,8 @@ def eight_bits(values: Array) -> Array:
     return out
 
 
-def _is_grey(pixels: Array) -> bool:
+def is_grey(pixels: Array) -> bool:
+    """Return whether the three channels of (H, W, 3) are the same everywhere."""
     red = pixels[..., 0]
     return np.array_equal(red, pixels[..., 1]) and np.array_equal(red, pixels[..., 2])
 
@@ -154,7 +155,7 @@ def picture_for(
                 f"the photo has transparent parts, which {kind.name} cannot hold", "write PNG, WEBP or TIFF"
             )
         alpha = None
-    if encoding.grey and _is_grey(pixels):
+    if encoding.grey and is_grey(pixels):
         return Picture(np.ascontiguousarray(pixels[..., 0]), alpha)
     if encoding.grey and space_of(profile) == "GRAY":
         return Picture(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), alpha)

@@ -16,7 +16,7 @@ _GREY, _PALETTE = 0, 3
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
-# About place, scale and time of the picture, which an edit does not change.
+# About the place, the scale and the time of the picture: an edit moves no pixel, and keeps what EXIF says of time too.
 _TRUE = {b"tIME", b"oFFs", b"sCAL", b"pCAL", b"sTER", b"vpAg", b"sPLT"}
 
 

@@ -18,16 +18,19 @@ import cv2
 import numpy as np
 import tifffile
 from PIL import Image
-from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2, TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from sargan_core.photo.containers import inflates_to
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import (
     EXIF_IFD,
     GPS_IFD,
+    INTEROPERABILITY,
+    ORIENTATION,
     RESOURCES_NOTE,
     Block,
     not_copied,
+    storage_notes,
     tidy,
     without_pictures,
 )
@@ -40,6 +43,18 @@ from sargan_core.photo.planes import (
     is_linear,
     linear_light,
     srgb_profile,
+)
+from sargan_core.photo.tiff_tags import (
+    CREDENTIALS,
+    ICC,
+    XMP,
+    ExtraTag,
+    block_tags,
+    exif_of,
+    has_other_pictures,
+    plain_tags,
+    resources_of,
+    tag_bytes,
 )
 
 
@@ -71,21 +86,10 @@ _CFA, _LINEAR_RAW = 32803, 34892
 _NONE, _DEFLATES = 1, (8, 32946)
 
 
-_NEW_SUBFILE, _ORIENTATION, _XMP, _IPTC, _RESOURCES, _ICC = 254, 274, 700, 33723, 34377, 34675
+_DNG_VERSION = 50706
 
 
-_CREDENTIALS, _DNG_VERSION, _INTEROPERABILITY = 52545, 50706, 40965
-
-
-_RATIONAL = 5  # the number of the type in a TIFF
-
-
-# What describes the stored samples and not the picture; written anew.
-_STRUCTURE = {
-    *range(254, 267), 273, *range(277, 282), 282, 283, 284, 290, 291, 292, 293, 296, 297, 301, 317,
-    320, *range(321, 348), 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _XMP, _IPTC,
-    _RESOURCES, _ICC, _CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
-}  # fmt: skip
+_INCH, _CENTIMETRE = 2, 3
 
 
 # tifffile logs what it finds odd; without a handler that would go to the standard error stream.
@@ -126,22 +130,24 @@ def _decode_page(data: bytes, page: Any, pages: int, max_pixels: int) -> Decoded
         start + count > len(data) for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)
     ):
         raise cut_off("TIFF")
-    values = {code: page.tags[code].value for code in (_XMP, _RESOURCES, _ICC) if code in page.tags}
-    profile: bytes | None = _as_bytes(values.get(_ICC))
+    profile = tag_bytes(data, page, ICC)
     if is_linear(profile):
         raise linear_light()
-    orientation = int(page.tags[_ORIENTATION].value) if _ORIENTATION in page.tags else 1
-    exif, lost = _exif(data)
+    orientation = int(page.tags[ORIENTATION].value) if ORIENTATION in page.tags else 1
+    exif, lost = exif_of(data, page)
     kept = tidy(
         exif,
-        _as_bytes(values.get(_XMP)),
+        tag_bytes(data, page, XMP),
         orientation=orientation if 1 <= orientation <= 8 else 1,
-        credentials=_CREDENTIALS in page.tags,
+        credentials=CREDENTIALS in page.tags,
     )
-    notes = [*kept.notes, *lost]
+    photometric = int(page.photometric)
+    notes = [*kept.notes, *not_copied("TIFF tags", lost)]
+    notes += storage_notes(page.bitspersample, palette=photometric == _PALETTE)
     if pages > 1:
         notes.append(f"the file has {pages} pages; only the first is kept")
-    photometric = int(page.photometric)
+    if has_other_pictures(page):
+        notes.append("the file holds further pictures beside its first (SubIFDs); only the first is kept")
     encoding = Encoding(grey=photometric in _GREYS, compressed=int(page.compression) != _NONE)
     alpha: Array | None
     if photometric == _CMYK:
@@ -155,15 +161,17 @@ def _decode_page(data: bytes, page: Any, pages: int, max_pixels: int) -> Decoded
         encoding = replace(encoding, premultiplied=1 in [int(kind) for kind in page.extrasamples])
     else:
         pixels, alpha, _ = from_pillow(_through_pillow(data), 1)
-    iptc = without_pictures(_as_bytes(values.get(_RESOURCES)) or b"")
-    if iptc is None:
+    resources = without_pictures(resources_of(data, page))
+    if resources is None:
         notes.append(RESOURCES_NOTE)
     metadata = Metadata(
         icc_profile=profile,
         exif=kept.exif,
         xmp=kept.xmp,
         dpi=_resolution(page),
-        iptc=iptc or None,
+        aspect=_aspect(page),
+        per_cm=int(page.resolutionunit) == _CENTIMETRE,
+        iptc=resources or None,
     )
     return Decoded(pixels, alpha, encoding, metadata, tuple(notes))
 
@@ -242,45 +250,20 @@ def _through_pillow(data: bytes) -> Image.Image:
     return image
 
 
-def _as_bytes(value: Any) -> bytes | None:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
-    return bytes(value) if isinstance(value, bytes | tuple | list | np.ndarray) and len(value) else None
-
-
 def _resolution(page: Any) -> tuple[float, float] | None:
     unit = int(page.resolutionunit)
-    if unit not in (2, 3) or 282 not in page.tags or 283 not in page.tags:
+    if unit not in (_INCH, _CENTIMETRE) or 282 not in page.tags or 283 not in page.tags:
         return None
     across, down = page.resolution
-    scale = 2.54 if unit == 3 else 1.0
+    scale = 2.54 if unit == _CENTIMETRE else 1.0
     return (across * scale, down * scale) if across > 0 and down > 0 else None
 
 
-def _exif(data: bytes) -> tuple[bytes | None, tuple[str, ...]]:
-    """Return what the file says about the picture (camera, dates, colours, EXIF, GPS) as an EXIF block, and notes.
-
-    The notes name what cannot be copied.
-    """
-    try:
-        # Read through Pillow's TIFF reader, because its EXIF reader knows no BigTIFF.
-        found = TiffImageFile(io.BytesIO(data)).getexif()
-        exif, lost = Image.Exif(), []
-        for tag, value in found.items():
-            if tag in (EXIF_IFD, GPS_IFD):
-                exif.get_ifd(tag).update(found.get_ifd(tag))
-            elif tag in (*_STRUCTURE, _ORIENTATION):
-                continue
-            elif _plain_tag(tag, value) is None:
-                lost.append(str(tag))
-            else:
-                exif[tag] = value
-        notes = not_copied("TIFF tags", lost)
-        if not len(exif) and not any(exif.get_ifd(tag) for tag in (EXIF_IFD, GPS_IFD)):
-            return None, notes
-        return exif.tobytes().removeprefix(b"Exif\0\0"), notes
-    except Exception:  # anything can be in a tag, and metadata must never fail a photo
-        return None, ("the tags of the TIFF (camera, dates, EXIF) cannot be read and are not copied",)
+def _aspect(page: Any) -> tuple[float, float] | None:
+    if int(page.resolutionunit) in (_INCH, _CENTIMETRE) or 282 not in page.tags or 283 not in page.tags:
+        return None
+    across, down = page.resolution
+    return (across, down) if across > 0 and down > 0 and (across, down) != (1, 1) else None
 
 
 def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
@@ -288,17 +271,19 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
     samples = picture.colours
     if picture.alpha is not None:
         samples = np.dstack([samples, picture.alpha])
-    tags: list[tuple[int, int | str, int, Any, bool]] = [(_ORIENTATION, "H", 1, 1, True)]
-    for code, content in ((_XMP, metadata.xmp), (_RESOURCES, metadata.iptc)):
-        if content:
-            tags.append((code, "B", len(content), content, True))
+    tags: list[ExtraTag] = [(ORIENTATION, "H", 1, 1, True), *block_tags(metadata.xmp, metadata.iptc)]
     exif = Image.Exif()
     if metadata.exif:
         exif.load(metadata.exif)
-        tags += _plain_tags(exif)
+        tags += plain_tags(metadata.exif)
     directories = {tag: exif.get_ifd(tag) for tag in (EXIF_IFD, GPS_IFD) if exif.get_ifd(tag)}
     # Placeholders one below the real tag, which tifffile would not write; they get tag and offset below.
     tags += [(tag - 1, "I", 1, 0, True) for tag in directories]
+    resolution, unit = metadata.aspect, 1
+    if metadata.dpi is not None:
+        across, down = metadata.dpi
+        scale, unit = (2.54, _CENTIMETRE) if metadata.per_cm else (1.0, _INCH)
+        resolution = across / scale, down / scale
     file = io.BytesIO()
     tifffile.imwrite(
         file,
@@ -311,8 +296,8 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
         compression="zlib" if encoding.compressed else None,
         predictor=encoding.compressed or None,
         iccprofile=metadata.icc_profile,
-        resolution=metadata.dpi,
-        resolutionunit=None if metadata.dpi is None else 2,
+        resolution=resolution,
+        resolutionunit=unit if resolution is not None else None,
         extratags=tags,
         metadata=None,
         software=False,
@@ -320,39 +305,13 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
     return _with_directories(file.getvalue(), directories, exif) if directories else file.getvalue()
 
 
-def _plain_tags(exif: Image.Exif) -> list[tuple[int, int | str, int, Any, bool]]:
-    return [
-        made
-        for tag, value in exif.items()
-        if tag not in (*_STRUCTURE, EXIF_IFD, GPS_IFD, _ORIENTATION)
-        and (made := _plain_tag(tag, value)) is not None
-    ]
-
-
-def _plain_tag(tag: int, value: Any) -> tuple[int, int | str, int, Any, bool] | None:
-    """Return a tag as tifffile takes it (code, type, count, value, once); None for a kind that it cannot write."""
-    if isinstance(value, str):
-        return tag, "s", 0, value.encode("utf-8", "surrogateescape"), True
-    if isinstance(value, bytes):
-        return (tag, "B", len(value), value, True) if value else None
-    values = value if isinstance(value, tuple) else (value,)
-    if values and all(isinstance(item, int) and 0 <= item < 2**32 for item in values):
-        kind = "H" if max(values) < 65536 else "I"
-        return tag, kind, len(values), values if len(values) > 1 else values[0], True
-    if values and all(isinstance(item, IFDRational) and item.denominator for item in values):
-        pairs = [number for item in values for number in (item.numerator, item.denominator)]
-        if all(0 <= number < 2**32 for number in pairs):
-            return tag, _RATIONAL, len(values), tuple(pairs), True
-    return None
-
-
 def _with_directories(data: bytes, directories: dict[int, dict[int, Any]], exif: Image.Exif) -> bytes:
     """Return the TIFF with EXIF and GPS directories put at its end and linked from their placeholders."""
     out = Block(data)
     first = out.unpack("I", 4)
     for tag, content in directories.items():
-        if tag == EXIF_IFD and _INTEROPERABILITY in content:
-            content = {**content, _INTEROPERABILITY: exif.get_ifd(_INTEROPERABILITY)}
+        if tag == EXIF_IFD and INTEROPERABILITY in content:
+            content = {**content, INTEROPERABILITY: exif.get_ifd(INTEROPERABILITY)}
         directory = ImageFileDirectory_v2(prefix=b"II")
         for key, value in content.items():
             directory[key] = value

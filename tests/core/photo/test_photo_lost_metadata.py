@@ -52,13 +52,6 @@ def test_tags_of_a_tiff_are_kept(big, tmp_path):
     assert not any("tag" in note for note in notes)
 
 
-def test_a_tag_that_cannot_be_written_is_named(tmp_path):
-    odd = [(65000, 12, 1, 0.25, True), (315, "s", 0, b"Ann", True)]
-    written, notes = again(tiff(big=False, tags=odd), "a.tif", tmp_path)
-    assert tags_of(written)[315] == "Ann"
-    assert any("65000" in note and "not copied" in note for note in notes)
-
-
 def gif(*extensions: bytes) -> bytes:
     file = io.BytesIO()
     Image.fromarray(noise(10, 12, 3)).quantize(16).save(file, "GIF")

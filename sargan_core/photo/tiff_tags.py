@@ -1,0 +1,179 @@
+"""TIFF tags about the picture: from any TIFF into an EXIF block, and from an EXIF block into a TIFF.
+
+Source: TIFF 6.0, sections 2, 8 and 20; BigTIFF has the same tags with wider offsets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.TiffTags import lookup
+
+from sargan_core.photo.bigtiff import classic_tags, is_bigtiff
+from sargan_core.photo.metadata import EXIF_IFD, GPS_IFD, ORIENTATION, Block, find_resource, resource
+
+XMP, IPTC, RESOURCES, ICC, CREDENTIALS = 700, 33723, 34377, 34675, 52545
+
+
+_IPTC_RESOURCE = 1028
+
+
+_RGB, _YCBCR = 2, 6
+
+
+_TRANSFER_FUNCTION, _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 301, 529, 532
+
+
+_GREY_RESPONSE, _SUB_IFDS = (290, 291), 330
+
+
+# What describes the stored samples and not the picture; written anew. tifffile's own (pages, shapes) are among them.
+STRUCTURE = {
+    *range(254, 267), 273, *range(277, 282), 282, 283, 284, *_GREY_RESPONSE, 292, 293, 296, 317, 320,
+    *range(322, 337), *range(338, 348), *range(512, 516), 517, 518, 519, 520, 521, 529, 530, 531,
+    XMP, IPTC, RESOURCES, ICC, CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
+}  # fmt: skip
+
+
+# Bytes of one number of each type; a rational is two.
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
+
+
+_RATIONALS = (5, 10)
+
+
+_SIGNED_RATIONAL = 10
+
+
+_ASCII = 2
+
+
+ExtraTag = tuple[int, Any, int, Any, bool]
+
+
+def tag_bytes(data: bytes, page: Any, code: int) -> bytes | None:
+    """Return the value of a tag as it lies in the file, None if the page has none."""
+    tag = page.tags.get(code)
+    if tag is None or not tag.valuebytecount:
+        return None
+    return data[tag.valueoffset : tag.valueoffset + tag.valuebytecount]
+
+
+def exif_of(data: bytes, page: Any) -> tuple[bytes | None, list[str]]:
+    """Return what the file says about the picture (camera, dates, EXIF, GPS) as an EXIF block, and what it cannot hold.
+
+    Args:
+        data: the file, classic TIFF or BigTIFF.
+        page: its first page, as tifffile has it.
+    """
+    dropped = _untrue(page)
+    lost = [lookup(code).name for code in dropped if code in page.tags]
+    try:
+        exif = _loaded(data)
+        tags = list(exif)
+    except Exception:  # anything can be in a tag, and metadata must never fail a photo
+        return None, [*lost, "EXIF"]
+    for tag in tags:
+        coded = tag == _REFERENCE_BLACK_WHITE and int(page.photometric) == _YCBCR
+        if tag in STRUCTURE or tag in dropped or coded:
+            del exif[tag]
+        elif not _is_writable(exif, tag):
+            lost.append(lookup(tag).name)
+            del exif[tag]
+    if not len(exif):
+        return None, lost
+    try:
+        return exif.tobytes().removeprefix(b"Exif\0\0"), lost
+    except Exception:  # as above
+        return None, [*lost, "EXIF"]
+
+
+def _untrue(page: Any) -> list[int]:
+    """Return the tags about samples that are not so in the written file, and that no other tag there replaces."""
+    photometric = int(page.photometric)
+    tags = list(_GREY_RESPONSE)
+    if photometric != _YCBCR:
+        tags.append(_YCBCR_COEFFICIENTS)
+    if photometric not in (_RGB, _YCBCR):
+        tags.append(_REFERENCE_BLACK_WHITE)
+    if page.bitspersample not in (8, 16):
+        tags.append(_TRANSFER_FUNCTION)
+    return tags
+
+
+def _loaded(data: bytes) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(classic_tags(data, STRUCTURE) if is_bigtiff(data) else data)
+    return exif
+
+
+def _is_writable(exif: Image.Exif, tag: int) -> bool:
+    if tag in (EXIF_IFD, GPS_IFD):
+        return True
+    alone = Image.Exif()
+    try:
+        alone[tag] = exif[tag]
+        alone.tobytes()
+    except Exception:  # as above
+        return False
+    return True
+
+
+def has_other_pictures(page: Any) -> bool:
+    """Return whether the page has pictures of its own beside it, such as smaller copies."""
+    return _SUB_IFDS in page.tags
+
+
+def resources_of(data: bytes, page: Any) -> bytes:
+    """Return the Photoshop resources of a page, with the IPTC data of its own tag where they hold none."""
+    resources = tag_bytes(data, page, RESOURCES) or b""
+    iptc = tag_bytes(data, page, IPTC)
+    if iptc is None:
+        return resources
+    if iptc[:1] != b"\x1c" and iptc[3:4] == b"\x1c":
+        # Written as whole numbers in the other order of bytes, as some programs do.
+        iptc = np.frombuffer(iptc[: len(iptc) // 4 * 4], ">u4").astype("<u4").tobytes()
+    try:
+        known = find_resource(resources, _IPTC_RESOURCE)
+    except ValueError:
+        return resources
+    return resources if known is not None else resources + resource(_IPTC_RESOURCE, iptc)
+
+
+def block_tags(xmp: bytes | None, resources: bytes | None) -> list[ExtraTag]:
+    """Return the tags of XMP, Photoshop resources and the IPTC data in them."""
+    iptc = find_resource(resources, _IPTC_RESOURCE) if resources else None
+    blocks = ((XMP, xmp), (RESOURCES, resources), (IPTC, iptc))
+    return [(code, "B", len(content), content, True) for code, content in blocks if content]
+
+
+def plain_tags(exif: bytes) -> list[ExtraTag]:
+    """Return the tags of an EXIF block's first directory that describe the picture, for a little-endian TIFF."""
+    block = Block(exif)
+    tags: list[ExtraTag] = []
+    for entry in block.entries(block.unpack("I", 4), cut=True):
+        if (
+            entry.tag in STRUCTURE
+            or entry.tag in (EXIF_IFD, GPS_IFD, ORIENTATION)
+            or entry.type not in _SIZES
+        ):
+            continue
+        unit = _SIZES[entry.type]
+        length = unit * entry.count * (2 if entry.type in _RATIONALS else 1)
+        at = entry.at + 8 if length <= 4 else block.unpack("I", entry.at + 8)
+        content = bytes(block.data[at : at + length])
+        if not content or len(content) < length:
+            continue
+        if entry.type == _ASCII:
+            tags.append((entry.tag, "s", 0, content.rstrip(b"\0"), True))
+            continue
+        numbers = np.frombuffer(content, f"{block.order}u{unit}").astype(f"<u{unit}")
+        if entry.type in _RATIONALS:
+            # tifffile counts packed rationals twice.
+            pairs = numbers.view(np.int32 if entry.type == _SIGNED_RATIONAL else np.uint32).tolist()
+            tags.append((entry.tag, entry.type, entry.count, pairs, True))
+        else:
+            tags.append((entry.tag, entry.type, entry.count, numbers.tobytes(), True))
+    return tags
