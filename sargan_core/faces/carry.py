@@ -66,17 +66,18 @@ class Carried:
     inside: Tensor
 
 
-def carry(face: Seen, goal: Points, reference: Seen) -> Carried:
+def carry(face: Seen, goal: Points, reference: Seen, flow: Tensor | None = None) -> Carried:
     """Return ``face`` with its landmarks at ``goal``.
 
     Args:
         face: the face to be changed.
         goal: (68, 2) crop pixels.
         reference: whose mouth is seen inside if this face's own does not show enough; its crop has the same size.
+        flow: (1, 2, S, S) how the face's pixels move; None = as its landmarks alone say.
     """
     size = face.image.shape[-1]
     own, goal = sound(face.landmarks), sound(goal)
-    flow = motion_field(own, goal, size).to(face.image)
+    flow = motion_field(own, goal, size).to(face.image) if flow is None else flow
     inside = inside_mouth(goal, size).to(face.image)[None]
     before, after = opening(own), opening(goal)
     image, seen = _hide(face.image, own, _ramp(1 - after / max(before, 1e-6), CLOSING))
