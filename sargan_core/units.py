@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sargan_core.errors import UsageError
@@ -96,6 +98,10 @@ MIRRORED_CODE = _mirrored()
 MIRRORED_SIGN = tuple(-1.0 if name in ("jaw_side", "mouth_side") else 1.0 for name in CODE_NAMES)
 
 
+# Characters of a mix in a file name; longer ones are named by a checksum.
+LONGEST_SLUG = 80
+
+
 @dataclass(frozen=True)
 class UnitMix:
     """Face units by name, on top of an expression by name if there is one.
@@ -118,7 +124,10 @@ class UnitMix:
     def slug(self) -> str:
         """The mix as part of a file name, e.g. ``corner_pull80-brow_up_L50``."""
         named = "-".join(f"{name}{round(weight * self.strength * 100)}" for name, weight in self.units)
-        return f"{self.mix.scaled(self.strength).slug}-{named}" if self.mix.parts else named
+        slug = f"{self.mix.scaled(self.strength).slug}-{named}" if self.mix.parts else named
+        if len(slug) <= LONGEST_SLUG:
+            return slug
+        return f"units-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
 
     @property
     def is_identity(self) -> bool:
@@ -144,6 +153,12 @@ class UnitMix:
         for name, weight in self.units:
             _in_range(_BY_NAME[name], name, weight * scaled.strength, " x --strength")
         return scaled
+
+
+def code_json(code: Sequence[float]) -> dict[str, float]:
+    """Return the entries of a code that are not 0 by name, for reports."""
+    rounded = {name: round(weight, 3) for name, weight in zip(CODE_NAMES, code, strict=True)}
+    return {name: weight for name, weight in rounded.items() if weight}
 
 
 def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:

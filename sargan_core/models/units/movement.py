@@ -70,7 +70,8 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array, m
     """
     model, size = head.model, image.shape[-1]
     own = settled(landmarks, size)
-    before = placed_vertices(model, fit, own, size)
+    # Lids are moved from where their edges are seen: skin, not eyeball, has to come along.
+    before = placed_vertices(model, fit, with_seen_lids(sound(own)), size)
     moved = np.tensordot(change * _lid_gains(model, fit, own), model.offsets, 1)
     shift = moved @ fit.pose.matrix.T
     after = before + shift
@@ -103,7 +104,8 @@ def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array) -> Array:
     """Return the factor (U,) on each unit: lids of large eyes have further to go."""
     gains = np.ones(len(CODE_NAMES))
     seen = fit.pose.project(model.shape(fit.identity, fit.code)[model.landmarks])
-    for side, found, modelled in zip(SIDES, eye_openings(landmarks), eye_openings(seen), strict=True):
+    found_openings = eye_openings(with_seen_lids(sound(landmarks)))
+    for side, found, modelled in zip(SIDES, found_openings, eye_openings(seen), strict=True):
         gain = float(np.clip(found / max(modelled, 1e-6), *LID_REACH)) if found > 0 else 1.0
         for unit in LID_UNITS:
             gains[CODE_NAMES.index(f"{unit}_{side}")] = gain
