@@ -88,7 +88,9 @@ def wanted_mixes(
         return [parse_units(text, parse_mix(expr[0]) if expr else None) for text in units]
     if not expr:
         known = ", ".join(options.EXPRESSIONS)
-        raise UsageError(f"say which expression with --expr NAME ({known}, or all), --units NAME=WEIGHT or --like PHOTO")
+        raise UsageError(
+            f"say which expression with --expr NAME ({known}, or all), --units NAME=WEIGHT or --like PHOTO"
+        )
     names = [name for text in expr for name in (options.EXPRESSIONS if text == ALL else (text,))]
     return [parse_mix(name) for name in names]
 

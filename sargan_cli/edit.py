@@ -185,7 +185,9 @@ def edit(
     raise typer.Exit(overall_code(reports))
 
 
-def _wanted(expr: list[str] | None, units: str | None, strength: float, grid: bool) -> ExpressionMix | UnitMix:
+def _wanted(
+    expr: list[str] | None, units: str | None, strength: float, grid: bool
+) -> ExpressionMix | UnitMix:
     if units is None:
         return _mix(expr, strength, grid)
     if grid:

@@ -98,6 +98,7 @@ MIRRORED_CODE = _mirrored()
 MIRRORED_SIGN = tuple(-1.0 if name in ("jaw_side", "mouth_side") else 1.0 for name in CODE_NAMES)
 
 
+NOTHING = ExpressionMix(())
 # Characters of a mix in a file name; longer ones are named by a checksum.
 LONGEST_SLUG = 80
 
@@ -113,7 +114,7 @@ class UnitMix:
     """
 
     units: tuple[tuple[str, float], ...]
-    mix: ExpressionMix = ExpressionMix(())
+    mix: ExpressionMix = NOTHING
     strength: float = 1.0
 
     def __str__(self) -> str:
@@ -192,7 +193,7 @@ def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:
             raise UsageError(f"--units names {name} twice; give each unit and side once")
         taken |= parts
         units[name] = weight + 0.0
-    return UnitMix(tuple(units.items()), mix or ExpressionMix(()))
+    return UnitMix(tuple(units.items()), mix or NOTHING)
 
 
 def _in_range(unit: Unit, name: str, weight: float, told: str = "") -> None:

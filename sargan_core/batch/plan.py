@@ -272,9 +272,7 @@ def default_folder(request: PlanRequest) -> Path:
     else:
         mix = request.mixes[0]
         single = not isinstance(mix, Like) and len(set(request.strengths)) == 1
-        label = (
-            mix.scaled(request.strengths[0]).slug if single and not isinstance(mix, Like) else mix.slug
-        )
+        label = mix.scaled(request.strengths[0]).slug if single and not isinstance(mix, Like) else mix.slug
     folders = [Path(argument) for argument in request.arguments if os.path.isdir(argument)]  # noqa: PTH112
     if len(request.arguments) == 1 and len(folders) == 1 and request.listed is None:
         place = Path(os.path.abspath(folders[0]))  # noqa: PTH100 (a link keeps its own name)

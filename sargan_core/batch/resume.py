@@ -216,7 +216,10 @@ def _of_variant(variant: Variant) -> dict[str, object]:
     if isinstance(mix, Like):
         return {"like": mix.sha256, "face": mix.face, "strength": variant.strength}
     if isinstance(mix, UnitMix):
-        named = {"units": sorted(mix.units), "expression": [[str(name), weight] for name, weight in mix.mix.parts]}
+        named = {
+            "units": sorted(mix.units),
+            "expression": [[str(name), weight] for name, weight in mix.mix.parts],
+        }
         return {**named, "strength": variant.strength}
     return {"expression": [[str(name), weight] for name, weight in mix.parts], "strength": variant.strength}
 

@@ -24,7 +24,12 @@ WHITE = 1.0
 
 
 def assembled(
-    encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge, shading: Shading, template: Template, pixel: PixelModel
+    encoder: UnitEncoder,
+    face: FaceModel,
+    knowledge: Knowledge,
+    shading: Shading,
+    template: Template,
+    pixel: PixelModel,
 ) -> UnitsModel:
     """Return the model.
 
@@ -59,8 +64,12 @@ def smiling_mouth(pixel: PixelModel) -> Seen:
     row = pixel.settings.expressions.index(Expression.HAPPY.value)
     inside = pixel.get_buffer("inside")[row]
     white = pixel.get_buffer("eye_white").view(3, 1, 1)
-    picture = torch.lerp(white.expand_as(pixel.get_buffer("bias")[row]), pixel.get_buffer("bias")[row], (inside > 0).float())
-    image = torch.nn.functional.interpolate(picture[None], (TEMPLATE.size,) * 2, mode="bilinear", align_corners=False)
+    picture = torch.lerp(
+        white.expand_as(pixel.get_buffer("bias")[row]), pixel.get_buffer("bias")[row], (inside > 0).float()
+    )
+    image = torch.nn.functional.interpolate(
+        picture[None], (TEMPLATE.size,) * 2, mode="bilinear", align_corners=False
+    )
     scale = TEMPLATE.size / pixel.template.size
     return Seen(image, (pixel.goal(Expression.HAPPY) + 0.5) * scale - 0.5)
 
@@ -68,6 +77,4 @@ def smiling_mouth(pixel: PixelModel) -> Seen:
 def posed_codes(codes: dict[Expression, Array]) -> Array:
     """Return the mean code (7, U) of each expression out of codes (N, U) by expression."""
     units = next(iter(codes.values())).shape[1]
-    return np.stack(
-        [codes[label].mean(0) if label in codes else np.zeros(units) for label in LABELS]
-    )
+    return np.stack([codes[label].mean(0) if label in codes else np.zeros(units) for label in LABELS])

@@ -17,9 +17,8 @@ from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import similarity
 from sargan_core.faces.landmarks import upright_crop
-from sargan_core.models.units.face_model import Array, FaceModel, rotation_of
-from sargan_core.models.units.fit import Expected, eye_distance, fit_face
-from sargan_core.models.units.network import CROP_POINTS, SIZE, code_bounds
+from sargan_core.models.units.face_model import Array, FaceModel
+from sargan_core.models.units.network import CROP_POINTS, SIZE
 from sargan_core.models.units.pairs import fitted_code
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
 from sargan_core.progress import Progress
@@ -28,7 +27,9 @@ from sargan_core.units import CODE_NAMES
 # Room around the network's crop for shift and scale in training.
 MARGIN = 8
 SIDE = SIZE + 2 * MARGIN
-ARRAYS, BASIS = "units.npz", "unit_basis.npz"
+# Crops that a plan looks at.
+FEW = 60
+ARRAYS, BASIS, RECORDS = "units.npz", "unit_basis.npz", "meta.csv"
 # How much a code that was fitted to landmarks of a photo counts beside an exact one.
 FITTED_TRUST = 0.4
 # Sculpted units by the names that records of rendered people have for them.
@@ -139,6 +140,7 @@ def coded_faces(
     test_fraction: float,
     max_pixels: int = MAX_PIXELS,
     progress: Progress = lambda done, total: None,
+    least: bool = False,
 ) -> tuple[CodedFaces, Split, FaceModel, list[Skipped]]:
     """Return all crops with their codes, who is held out, the face model, and what was left out.
 
@@ -147,6 +149,7 @@ def coded_faces(
         test_fraction: part of the people held out.
         max_pixels: photos of more are left out.
         progress: called with (done, total).
+        least: cut a few crops only, for a plan.
 
     Raises:
         DataError: no folder of rendered units, or nothing in the others.
@@ -159,13 +162,15 @@ def coded_faces(
     found = read_sources(photos) if photos else None
     samples = found.samples if found else ()
     rows = [row for home in homes for row in _rendered(home)]
-    rows += _posed(samples, photos)
-    rows += _photographed(samples, model)
+    records = _records(photos)
+    rows += _posed(samples, records)
+    rows += _photographed(samples, model, _by_expression(samples, records))
     split = split_by_person(
-        [*samples, *(Sample(row.path, row.person, Expression.NEUTRAL, "units") for row in rows)], test_fraction
+        [*samples, *(Sample(row.path, row.person, Expression.NEUTRAL, "units") for row in rows)],
+        test_fraction,
     )
     skipped = list(found.skipped) if found else []
-    faces, missed = _cut(rows, max_pixels, progress)
+    faces, missed = _cut(rows[:: max(1, len(rows) // FEW)] if least else rows, max_pixels, progress)
     return faces, split, model, skipped + missed
 
 
@@ -177,7 +182,9 @@ def encoder_matrix(landmarks: Array) -> Array:
 
 def _rendered(home: Path) -> list[_Row]:
     with np.load(home / ARRAYS) as arrays:
-        values = {name: arrays[name] for name in ("names", "id", "identity", "code", "code_id", "landmarks", "pose")}
+        values = {
+            name: arrays[name] for name in ("names", "id", "identity", "code", "code_id", "landmarks", "pose")
+        }
     rows = []
     for index, name in enumerate(values["names"]):
         landmarks = values["landmarks"][index].astype(np.float64) - 0.5
@@ -189,27 +196,54 @@ def _rendered(home: Path) -> list[_Row]:
     return rows
 
 
-def _posed(samples: Sequence[Sample], folders: Sequence[Path]) -> list[_Row]:
-    """Return the rendered people of seven posed expressions, whose records name the sculpted units."""
-    codes: dict[str, tuple[Array, Array]] = {}
-    for folder in folders:
-        path = folder / "meta.csv"
+def _records(folders: Sequence[Path]) -> dict[str, tuple[Array, Array]]:
+    """Return code and pose of rendered people of posed expressions, by ``expression/person``."""
+    records: dict[str, tuple[Array, Array]] = {}
+    for path in (folder / RECORDS for folder in folders):
         if not path.is_file():
             continue
-        with path.open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                if "units" in line and "yaw" in line:
-                    pose = np.array([float(line[name]) for name in ("yaw", "pitch", "roll")])
-                    codes[f"{line['expression']}/{line['id']}"] = sculpted_code(line["units"]), pose
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                for line in csv.DictReader(stream):
+                    if "units" in line and "yaw" in line:
+                        pose = np.array([float(line[name]) for name in ("yaw", "pitch", "roll")])
+                        records[f"{line['expression']}/{line['id']}"] = sculpted_code(line["units"]), pose
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); fetch the data set again") from error
+    return records
+
+
+def codes_by_expression(folders: Sequence[Path]) -> dict[Expression, Array]:
+    """Return the codes (N, U) that rendered people posed for each expression; empty without such people."""
+    photos = [folder for folder in folders if not (folder / ARRAYS).is_file()]
+    samples = read_sources(photos).samples if photos else ()
+    return _by_expression(samples, _records(photos))
+
+
+def _by_expression(
+    samples: Sequence[Sample], records: dict[str, tuple[Array, Array]]
+) -> dict[Expression, Array]:
+    codes: dict[Expression, list[Array]] = {}
+    for sample in samples:
+        if sample.source == SYNTH and _key(sample) in records and sample.expression is not Expression.NEUTRAL:
+            codes.setdefault(sample.expression, []).append(records[_key(sample)][0])
+    return {expression: np.stack(some) for expression, some in codes.items()}
+
+
+def _key(sample: Sample) -> str:
+    return f"{sample.path.parent.name}/{sample.path.stem}"
+
+
+def _posed(samples: Sequence[Sample], records: dict[str, tuple[Array, Array]]) -> list[_Row]:
+    """Return the rendered people of seven posed expressions, whose records name the sculpted units."""
     rows = []
     for sample in samples:
-        key = f"{sample.path.parent.name}/{sample.path.stem}"
-        if sample.source != SYNTH or key not in codes or sample.landmarks is None:
+        landmarks = sample.landmarks
+        if sample.source != SYNTH or _key(sample) not in records or landmarks is None:
             continue
-        landmarks = sample.landmarks.astype(np.float64)
-        code, pose = codes[key]
-        angles = _in_crop(pose, landmarks)
-        rows.append(_Row(sample.path, landmarks, code, 1.0, angles, -1, sample.person, SYNTH))
+        code, pose = records[_key(sample)]
+        points = landmarks.astype(np.float64)
+        rows.append(_Row(sample.path, points, code, 1.0, _in_crop(pose, points), -1, sample.person, SYNTH))
     return rows
 
 
@@ -227,41 +261,34 @@ def sculpted_code(text: str) -> Array:
     return code
 
 
-def _photographed(samples: Sequence[Sample], model: FaceModel) -> list[_Row]:
-    """Return neutral photos, whose code is 0, and photos of an expression with the code that their landmarks ask for."""
+def _photographed(samples: Sequence[Sample], model: FaceModel, known: dict[Expression, Array]) -> list[_Row]:
+    """Return neutral photos, whose code is 0, and others with the code that their landmarks ask for."""
     unknown = np.full(3, np.nan)
     nothing = np.zeros(len(CODE_NAMES))
     rows = []
     for sample in samples:
-        if sample.source != SYNTH and sample.expression is Expression.NEUTRAL and sample.landmarks is not None:
+        if (
+            sample.source != SYNTH
+            and sample.expression is Expression.NEUTRAL
+            and sample.landmarks is not None
+        ):
             landmarks = sample.landmarks.astype(np.float64)
             rows.append(_Row(sample.path, landmarks, nothing, 1.0, unknown, -1, sample.person, sample.source))
-    known = _codes_by_expression(samples)
     for pair in pairs(samples):
         one, other = pair.source, pair.target
         if one.expression is not Expression.NEUTRAL or other.source == SYNTH or other.expression not in known:
             continue
-        before, after = (one.landmarks, other.landmarks) if pair.still else (one.found_landmarks, other.found_landmarks)
+        before, after = (
+            (one.landmarks, other.landmarks) if pair.still else (one.found_landmarks, other.found_landmarks)
+        )
         if before is None or after is None or other.landmarks is None:
             continue
-        code = fitted_code(model, before.astype(np.float64), after.astype(np.float64), known[other.expression])
+        code = fitted_code(
+            model, before.astype(np.float64), after.astype(np.float64), known[other.expression]
+        )
         landmarks = other.landmarks.astype(np.float64)
         rows.append(_Row(other.path, landmarks, code, FITTED_TRUST, unknown, -1, other.person, other.source))
     return rows
-
-
-def _codes_by_expression(samples: Sequence[Sample]) -> dict[Expression, Array]:
-    """Return the exact codes (N, U) of rendered people by expression; empty without such people."""
-    folders = list(dict.fromkeys(sample.path.parent.parent for sample in samples if sample.source == SYNTH))
-    result: dict[Expression, list[Array]] = {}
-    wanted = {f"{sample.path.parent.name}/{sample.path.stem}": sample.expression for sample in samples if sample.source == SYNTH}
-    for folder in folders:
-        with (folder / "meta.csv").open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                expression = wanted.get(f"{line['expression']}/{line['id']}")
-                if expression is not None:
-                    result.setdefault(expression, []).append(sculpted_code(line["units"]))
-    return {expression: np.stack(codes) for expression, codes in result.items()}
 
 
 def _in_crop(angles: Array, landmarks: Array) -> Array:

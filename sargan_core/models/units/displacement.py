@@ -15,7 +15,7 @@ from sargan_core.faces.warp import thin_plate_operator
 from sargan_core.models.units.face_model import Array, FaceModel
 from sargan_core.models.units.fit import Fit
 
-# How closely the picture's own points are followed where the model has them elsewhere, in the units of ``spline_field``.
+# How closely the picture's own points are followed where the model has them elsewhere; see ``spline_field``.
 SMOOTHING = 1.0
 # Width, as a share of the crop's side, over which the movement of the surface fades out at the outline of the head.
 FADE = 0.05

@@ -91,7 +91,9 @@ def fit_pose(points: Array, landmarks: Array, weights: Array) -> Pose:
     weights = weights / weights.sum()
     centre, middle = weights @ points, weights @ landmarks
     across = (points - centre) * weights[:, None]
-    affine = np.linalg.solve(across.T @ (points - centre) + 1e-9 * np.eye(3), across.T @ (landmarks - middle)).T
+    affine = np.linalg.solve(
+        across.T @ (points - centre) + 1e-9 * np.eye(3), across.T @ (landmarks - middle)
+    ).T
     affine[1] *= -1
     left, scales, right = np.linalg.svd(affine, full_matrices=False)
     rows = left @ right

@@ -127,7 +127,9 @@ class UnitsModel(ExpressionModel):
         low, high = (bound.double().numpy() for bound in code_bounds())
         # What a face shows already may be beyond what units reach; it is never pushed further.
         wanted = np.clip(fit.code + change, np.minimum(low, fit.code), np.maximum(high, fit.code))
-        return move(self.head, image, own, fit, wanted - fit.code, Seen(mouth.image.to(image), mouth.landmarks))
+        return move(
+            self.head, image, own, fit, wanted - fit.code, Seen(mouth.image.to(image), mouth.landmarks)
+        )
 
     def _change(self, code: Array, target: Target) -> Array:
         """Return the change of the code (U,) that a target asks of a face."""
@@ -174,4 +176,3 @@ def encoder_view(image: Tensor, landmarks: Array) -> tuple[Tensor, Array]:
 def _points(landmarks: Tensor) -> Array | None:
     points = landmarks.detach().cpu().double().numpy()
     return points if np.isfinite(points).all() else None
-

@@ -59,7 +59,9 @@ class UnitEncoder(nn.Module):
         # Where something is matters as much as what it is, so places are kept: 8 x 8 of few channels.
         self.squeeze = nn.Sequential(nn.Conv2d(4 * width, width, 1), nn.ReLU(), nn.Flatten())
         self.features = nn.Sequential(nn.Linear(64 * width, 8 * width), nn.ReLU(), nn.Dropout(0.2))
-        self.points = nn.Sequential(nn.Linear(137, 4 * width), nn.ReLU(), nn.Linear(4 * width, 4 * width), nn.ReLU())
+        self.points = nn.Sequential(
+            nn.Linear(137, 4 * width), nn.ReLU(), nn.Linear(4 * width, 4 * width), nn.ReLU()
+        )
         self.mixed = nn.Sequential(nn.Linear(12 * width, 8 * width), nn.ReLU())
         self.head = nn.Linear(8 * width, len(CODE_NAMES) + 3)
         low, high = code_bounds()
@@ -71,7 +73,9 @@ class UnitEncoder(nn.Module):
         seen = self.features(self.squeeze(self.trunk(standardised(crops))))
         known = torch.isfinite(landmarks).all(2).all(1, keepdim=True).to(crops)
         centred = torch.nan_to_num((landmarks - (SIZE - 1) / 2) / (SIZE / 4)).flatten(1)
-        found = self.head(self.mixed(torch.cat([seen, self.points(torch.cat([centred * known, known], 1))], 1)))
+        found = self.head(
+            self.mixed(torch.cat([seen, self.points(torch.cat([centred * known, known], 1))], 1))
+        )
         return found[:, : len(CODE_NAMES)], found[:, len(CODE_NAMES) :] * DEGREES
 
     def forward(self, crops: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:

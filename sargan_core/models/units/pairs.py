@@ -53,6 +53,8 @@ def fitted_code(model: FaceModel, before: Array, after: Array, posed: Array) -> 
     return code
 
 
-def _solve(pose: Pose, motion: Array, offsets: Array, weights: Array, expected: Expected, start: Array) -> Array:
+def _solve(
+    pose: Pose, motion: Array, offsets: Array, weights: Array, expected: Expected, start: Array
+) -> Array:
     columns = (offsets @ pose.matrix.T).reshape(len(offsets), -1).T
     return bounded_ridge(columns, motion.ravel(), np.repeat(weights, 2), expected, start)

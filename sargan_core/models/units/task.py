@@ -110,6 +110,8 @@ class UnitsTask:
     def step(self, step: int, done: float | None = None) -> dict[str, Tensor]:
         """Make a step; ``done`` is the share of the run that is over, by default told by its number."""
         random = step_random(self.options.seed, step)
+        # Dropout draws from the generator of its device.
+        torch.manual_seed(int(torch.randint(2**31, (), generator=random)))
         done = step / self.options.steps if done is None else done
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate_of(done)
@@ -183,9 +185,7 @@ def rate_of(done: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - 0.05) / 0.95)))
 
 
-def view(
-    crops: Tensor, landmarks: Tensor, mirror: Tensor, random: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def view(crops: Tensor, landmarks: Tensor, mirror: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return a view of the network's size of each of (B, 1, C, C) crops: shifted, turned and scaled a little.
 
     Landmarks (B, 68, 2) in pixels of the crops are returned in those of the views.

@@ -1,0 +1,180 @@
+"""A training run of the encoder, from rendered units and photos to weights with a card; ``sargan train units``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from sargan_core.data.split import Split
+from sargan_core.errors import DataError
+from sargan_core.models.aipgan.model import AipganModel
+from sargan_core.models.pixel.model import PixelModel
+from sargan_core.models.registry import load_model
+from sargan_core.models.units.assemble import assembled, posed_codes
+from sargan_core.models.units.data import MARGIN, SIDE, CodedFaces, coded_faces, codes_by_expression
+from sargan_core.models.units.face_model import Array, FaceModel
+from sargan_core.models.units.file import save_units
+from sargan_core.models.units.model import Knowledge
+from sargan_core.models.units.network import SIZE, UnitEncoder
+from sargan_core.models.units.task import EncoderBank, UnitsOptions, UnitsTask, chances_of, mislaid
+from sargan_core.photo.files import write_text
+from sargan_core.progress import Progress
+from sargan_core.training.loop import LoopSettings, make_fabric, step_random
+from sargan_core.training.plan import Survey, TrainingPlan, count_parameters, seconds_per_step
+from sargan_core.training.run_folder import card_head
+from sargan_core.training.session import Prepared, TrainingRun
+from sargan_core.units import CODE_NAMES, UNITS
+from sargan_core.weights import WeightsRecord, open_weights
+
+CARD = "units.md"
+RENDERED = "units"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitsRun(TrainingRun):
+    """A training run of the encoder.
+
+    Attributes:
+        loop: length and what is written how often; its number of steps counts, not that of ``training``.
+        training: how.
+        device: ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    loop: LoopSettings
+    training: UnitsOptions = field(default_factory=UnitsOptions)
+    device: str = "cpu"
+
+    weights: ClassVar[str] = "units.safetensors"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Build a run from ``dataclasses.asdict`` of one."""
+        return super().from_json({**values, "training": UnitsOptions(**values["training"])})
+
+    def fabric(self) -> Fabric:
+        """Return where the run trains; UsageError if that is not on this machine."""
+        return make_fabric(self.device, "fp32")
+
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Crop the pictures; see ``TrainingRun.prepare``."""
+        faces, split, model, skipped = coded_faces(
+            self.folders, self.test_fraction, self.max_pixels, progress
+        )
+        held = np.isin(faces.persons, split.test)
+        known, unseen = faces.select(~held), faces.select(held & (faces.kinds == RENDERED))
+        if not len(unseen):
+            raise DataError(
+                f"{self.data[0]}: nobody of the rendered people is held out; ask for a larger --test"
+            )
+        posed = posed_codes(codes_by_expression(self.folders))
+        kinds = ", ".join(sorted(set(known.kinds.tolist())))
+        described = f"{len(split.train)} people of {kinds}"
+
+        def export(encoder: UnitEncoder, path: Path) -> None:
+            spread = np.sqrt(((read_codes(encoder, unseen) - unseen.code) ** 2).mean(0))
+            whole = built(encoder, model, Knowledge(spread.astype(np.float64), posed))
+            save_units(whole, path, name="units", data=described)
+
+        training = replace(self.training, steps=self.loop.steps)
+        task = UnitsTask(bank_of(known).to(fabric.device), training, export)
+
+        def finish(folder: Path, progress: Progress) -> None:
+            record = open_weights(folder / self.weights)[0]
+            correlations = correlation(read_codes(task.average, unseen), unseen.code)
+            write_text(folder / CARD, card(record, training, len(unseen), correlations))
+
+        return Prepared(tuple(skipped), split, task, finish)
+
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan; see ``TrainingRun.plan``."""
+        faces, split, _, skipped = coded_faces(self.folders, self.test_fraction, self.max_pixels, least=True)
+        training = replace(self.training, steps=self.loop.steps)
+        task = UnitsTask(bank_of(faces).to(fabric.device), training, lambda encoder, path: None)
+        return TrainingPlan(
+            _survey(faces, split, tuple(skipped)),
+            size=SIZE,
+            model=f"code of {len(CODE_NAMES)} units and rotation, width {training.width}",
+            recipe=f"batch {training.batch}, rate {training.learning_rate:g}, seed {training.seed}",
+            parameters={"encoder": count_parameters(task.encoder)},
+            steps=self.loop.steps,
+            step_seconds=seconds_per_step(task, self.loop.steps),
+        )
+
+
+def _survey(faces: CodedFaces, split: Split, skipped: tuple[Any, ...]) -> Survey:
+    kinds = faces.kinds.tolist()
+    return Survey(
+        len(split.train),
+        len(split.test),
+        {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        {},
+        skipped,
+    )
+
+
+def built(encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge) -> Any:
+    """Return the whole model around an encoder; appearance and mouth come from the shipped models."""
+    transfer, pixel = load_model("aipgan"), load_model("pixel")
+    if not isinstance(transfer, AipganModel) or transfer.shading is None or not isinstance(pixel, PixelModel):
+        raise DataError(
+            "the shipped models aipgan and pixel, whose appearance is used, are others; reinstall sargan"
+        )
+    return assembled(encoder, face, knowledge, transfer.shading, transfer.template, pixel)
+
+
+def bank_of(faces: CodedFaces) -> EncoderBank:
+    """Return crops with codes as tensors."""
+    return EncoderBank(
+        torch.from_numpy(faces.crops),
+        torch.from_numpy(faces.landmarks),
+        torch.from_numpy(faces.code),
+        torch.from_numpy(faces.trust),
+        torch.from_numpy(faces.angles),
+        chances_of(faces.kinds.tolist()),
+    )
+
+
+def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
+    """Return the codes (N, U) that an encoder reads, with landmarks as a finder gives them."""
+    device = next(encoder.parameters()).device
+    window = slice(MARGIN, SIDE - MARGIN)
+    crops = torch.from_numpy(faces.crops[:, window, window].copy())
+    points = mislaid(torch.from_numpy(faces.landmarks - MARGIN), step_random(0, 0))
+    encoder.eval()
+    with torch.inference_mode():
+        parts = [
+            encoder(some.to(device).float()[:, None] / 255, known.to(device))[0].float().cpu()
+            for some, known in zip(crops.split(128), points.split(128), strict=True)
+        ]
+    return torch.cat(parts).double().numpy()
+
+
+def correlation(found: Array, true: Array) -> Array:
+    """Return the correlation of each entry of codes (N, U); NaN for one that never varies."""
+    centred = [values - values.mean(0) for values in (found, np.asarray(true, np.float64))]
+    spread = [np.sqrt((values**2).mean(0)) for values in centred]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((centred[0] * centred[1]).mean(0) / (spread[0] * spread[1]))
+
+
+def card(record: WeightsRecord, training: UnitsOptions, pictures: int, correlations: Array) -> str:
+    """Return the model card as Markdown."""
+    lines = [
+        *card_head(
+            record, f"{training.steps} steps of {training.batch}, peak rate {training.learning_rate:g}"
+        ),
+        "",
+        f"Correlation of read and true codes on {pictures} pictures of rendered people never trained on:",
+        "",
+        "| unit | FACS | r |",
+        "|---|---|---|",
+    ]
+    for unit in UNITS:
+        both = np.mean([correlations[CODE_NAMES.index(part)] for part in unit.parts])
+        lines.append(f"| {unit.name} | {unit.facs or '–'} | {both:.2f} |")
+    return "\n".join(lines) + "\n"
