@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from sargan_core.data.split import Split
 from sargan_core.errors import DataError
@@ -17,11 +18,19 @@ from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.assemble import assembled, posed_codes
 from sargan_core.models.units.data import MARGIN, SIDE, CodedFaces, coded_faces, codes_by_expression
+from sargan_core.models.units.displacement import skin_triangles
 from sargan_core.models.units.face_model import Array, FaceModel
 from sargan_core.models.units.file import save_units
 from sargan_core.models.units.model import Knowledge
 from sargan_core.models.units.network import SIZE, UnitEncoder
-from sargan_core.models.units.task import EncoderBank, UnitsOptions, UnitsTask, chances_of, mislaid
+from sargan_core.models.units.task import (
+    EncoderBank,
+    UnitsOptions,
+    UnitsTask,
+    chances_of,
+    mislaid,
+    movement_gram,
+)
 from sargan_core.photo.files import write_text
 from sargan_core.progress import Progress
 from sargan_core.training.loop import LoopSettings, make_fabric, step_random
@@ -33,6 +42,8 @@ from sargan_core.weights import WeightsRecord, open_weights
 
 CARD = "units.md"
 RENDERED = "units"
+# Skin that is further back, in decimetres from the tip of the nose, is no face.
+FRONT = -0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +92,7 @@ class UnitsRun(TrainingRun):
             save_units(whole, path, name="units", data=described)
 
         training = replace(self.training, steps=self.loop.steps)
-        task = UnitsTask(bank_of(known).to(fabric.device), training, export)
+        task = UnitsTask(bank_of(known).to(fabric.device), gram_of(model), training, export)
 
         def finish(folder: Path, progress: Progress) -> None:
             record = open_weights(folder / self.weights)[0]
@@ -92,9 +103,12 @@ class UnitsRun(TrainingRun):
 
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
-        faces, split, _, skipped = coded_faces(self.folders, self.test_fraction, self.max_pixels, least=True)
+        faces, split, model, skipped = coded_faces(
+            self.folders, self.test_fraction, self.max_pixels, least=True
+        )
         training = replace(self.training, steps=self.loop.steps)
-        task = UnitsTask(bank_of(faces).to(fabric.device), training, lambda encoder, path: None)
+        bank = bank_of(faces).to(fabric.device)
+        task = UnitsTask(bank, gram_of(model), training, lambda encoder, path: None)
         return TrainingPlan(
             _survey(faces, split, tuple(skipped)),
             size=SIZE,
@@ -125,6 +139,13 @@ def built(encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge) -> Any:
             "the shipped models aipgan and pixel, whose appearance is used, are others; reinstall sargan"
         )
     return assembled(encoder, face, knowledge, transfer.shading, transfer.template, pixel)
+
+
+def gram_of(model: FaceModel) -> Tensor:
+    """Return ``movement_gram`` of the face model's skin; the back of the head and the mouth's inside do not count."""
+    seen = np.unique(model.triangles[skin_triangles(model)])
+    seen = seen[model.mean[seen, 2] > FRONT]
+    return movement_gram(torch.from_numpy(model.offsets[:, seen]).float())
 
 
 def bank_of(faces: CodedFaces) -> EncoderBank:

@@ -20,6 +20,8 @@ from sargan_core.units import LARGEST, MIRRORED_CODE, MIRRORED_SIGN
 
 # Error, as a share of a unit's largest weight, above which the loss grows with the error and no longer with its square.
 BEND = 0.25
+# How much the movement of the face counts beside each unit's own weight.
+MOVEMENT = 1.0
 # How much the rotation counts beside the code.
 ROTATION = 0.3
 # Parts of a face whose landmarks are found off together, and how far, in crop pixels: outlines and brows lie elsewhere
@@ -75,6 +77,16 @@ class EncoderBank:
         return EncoderBank(*moved, self.chances)
 
 
+def movement_gram(offsets: Tensor) -> Tensor:
+    """Return what makes of errors of a code (shares of the largest weights) how far skin is misplaced, (U, U).
+
+    Args:
+        offsets: (U, V, 3) displacement of vertices that are seen; each unit counts alike, however far it moves.
+    """
+    moved = functional.normalize(offsets.flatten(1))
+    return moved @ moved.T
+
+
 def chances_of(kinds: list[str]) -> Tensor:
     """Return how often each crop is drawn (N,), by the names of their data sets."""
     total = {kind: kinds.count(kind) for kind in set(kinds)}
@@ -86,12 +98,17 @@ class UnitsTask:
 
     Args:
         bank: the crops to train on, on the device of the training.
+        gram: (U, U), see ``movement_gram``.
         options: settings.
         export: writes the averaged encoder as a weights file.
     """
 
     def __init__(
-        self, bank: EncoderBank, options: UnitsOptions, export: Callable[[UnitEncoder, Path], None]
+        self,
+        bank: EncoderBank,
+        gram: Tensor,
+        options: UnitsOptions,
+        export: Callable[[UnitEncoder, Path], None],
     ) -> None:
         torch.manual_seed(options.seed)
         self.bank = bank
@@ -103,6 +120,7 @@ class UnitsTask:
             self.encoder.parameters(), lr=options.learning_rate, weight_decay=0.02
         )
         self._export = export
+        self._gram = gram.to(self.device)
         self._scale = torch.tensor(LARGEST, device=self.device)
         self._order = torch.tensor(MIRRORED_CODE, device=self.device)
         self._sign = torch.tensor(MIRRORED_SIGN, device=self.device)
@@ -130,9 +148,10 @@ class UnitsTask:
         kind = self.device.type
         with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
             found, turned = self.encoder.answer(crops, points)
-        error = functional.smooth_l1_loss(
-            found.float() / self._scale, code / self._scale, reduction="none", beta=BEND
-        ).mean(1)
+        wrong = (found.float() - code) / self._scale
+        error = functional.smooth_l1_loss(wrong, torch.zeros_like(wrong), reduction="none", beta=BEND).mean(1)
+        # Units that look alike may stand for each other, if only the face moves as far in sum.
+        error = error + MOVEMENT * ((wrong @ self._gram) * wrong).mean(1)
         known = torch.isfinite(angles).all(1)
         missed = functional.smooth_l1_loss(
             turned.float() / DEGREES, torch.nan_to_num(angles) / DEGREES, reduction="none", beta=0.2

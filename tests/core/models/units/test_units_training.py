@@ -63,7 +63,7 @@ def test_what_is_drawn_depends_on_the_generator_alone():
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path):
     options = UnitsOptions(steps=4, batch=3, width=8)
-    one, other = (UnitsTask(bank(), options, lambda encoder, path: None) for _ in range(2))
+    one, other = (UnitsTask(bank(), torch.eye(54), options, lambda encoder, path: None) for _ in range(2))
     for step in (1, 2):
         one.step(step)
     torch.save(one.state(), tmp_path / "state.pt")
