@@ -169,6 +169,8 @@ class PixelModel(ExpressionModel):
             image=torch.cat([one.image for one in edited]),
             flow=torch.cat([one.flow for one in edited if one.flow is not None]) if moved else None,
             keep=torch.cat([one.keep for one in edited if one.keep is not None]) if moved else None,
+            lips=torch.cat([one.lips for one in edited if one.lips is not None]) if moved else None,
+            parted=torch.cat([one.parted for one in edited if one.parted is not None]) if moved else None,
         )
 
     def _edit_one(self, crops: FaceCrops, index: int, target: ExpressionMix) -> EditedCrops:
@@ -206,8 +208,9 @@ class PixelModel(ExpressionModel):
     ) -> EditedCrops:
         still = torch.zeros_like(image[:, :2])
         everything = torch.ones_like(image[:, :1])
+        lips, parted = self._lips(landmarks, rest, parts)
         if not parts:
-            return EditedCrops(image, still, everything)
+            return EditedCrops(image, still, everything, lips, parted)
         flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
         light = self._light(image[0], landmarks)
         for row, strength in parts:
@@ -225,14 +228,40 @@ class PixelModel(ExpressionModel):
             bias = sample(self._tensor("bias")[row : row + 1], where)
             offset = offset + amount * bias * torch.lerp(torch.ones_like(light), light, inside)
         kept = gain.mean(1, keepdim=True).clamp(0, 1)
-        if rest is not None and bool(((landmarks - rest).abs() > MOVED * image.shape[-1]).any()):
+        if rest is not None and self._is_moved(landmarks, rest):
             # The face's own expression goes to the extent that the new one comes.
             strength = min(1.0, sum(weight for _, weight in parts))
             flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
             image, seen = self._close_mouth(image, landmarks, strength)
             kept = kept * sample(seen, positions(flow))
         edited = gain * sample(image, positions(flow)) + offset
-        return EditedCrops(edited, flow, kept)
+        return EditedCrops(edited, flow, kept, lips, parted)
+
+    def _lips(
+        self, landmarks: Tensor, rest: Tensor | None, parts: Sequence[tuple[int, float]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the lips of the edited face and how much is seen between them, as of ``EditedCrops``.
+
+        Displacements of the parts add up, and the face's own expression goes to the extent that they come.
+        """
+        size = self.template.size
+        opened = [(row, weight) for row, weight in parts if bool(self._tensor("inside")[row].any())]
+        share = min(1.0, sum(weight for _, weight in opened) / FADE_IN)
+        parted = landmarks.new_tensor([share])
+        if not opened:
+            return landmarks.new_full((1, 20, 2), torch.nan), parted
+        assert self.template.shape is not None
+        shape = (landmarks.new_tensor(self.template.shape) * size - 0.5)[48:68]
+        goals = self._tensor("goals")[:, 48:68] * size - 0.5
+        lips = shape + sum(weight * (goals[row] - shape) for row, weight in parts)
+        if rest is not None and self._is_moved(landmarks, rest):
+            left = max(0.0, 1 - sum(weight for _, weight in parts))
+            lips = lips + left * (landmarks - rest)[48:68]
+        return lips[None], parted
+
+    def _is_moved(self, landmarks: Tensor, rest: Tensor) -> bool:
+        """Return whether a face is not at rest itself; not so where its landmarks are unknown."""
+        return bool(((landmarks - rest).abs() > MOVED * self.template.size).any())
 
     def _light(self, image: Tensor, landmarks: Tensor) -> Tensor:
         """Return the light on this face relative to the training faces, (1, 3, 1, 1), told by the eyes' whites."""

@@ -1,26 +1,21 @@
-"""From a trained encoder to the whole model: appearance, resting noise, posed codes, a mouth."""
+"""From a trained encoder to the whole model: appearance, resting noise, posed codes."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.faces.carry import Seen
 from sargan_core.faces.face import Template
 from sargan_core.faces.warp import thin_plate_operator
 from sargan_core.models.aipgan.parts import Shading
-from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.units.displacement import skin_triangles
 from sargan_core.models.units.face_model import Array, FaceModel
-from sargan_core.models.units.model import TEMPLATE, Knowledge, UnitsModel
+from sargan_core.models.units.model import Knowledge, UnitsModel
 from sargan_core.models.units.movement import Appearance, Head
 from sargan_core.models.units.network import UnitEncoder
 
 # How closely the mean head is laid onto the frame of the appearance; its points lie where a mean face's do.
 SMOOTHING = 1e-4
-# Pixels beside the lips are the white of the eyes: it tells the light in which the mouth was seen.
-WHITE = 1.0
 
 
 def assembled(
@@ -29,7 +24,6 @@ def assembled(
     knowledge: Knowledge,
     shading: Shading,
     template: Template,
-    pixel: PixelModel,
 ) -> UnitsModel:
     """Return the model.
 
@@ -39,11 +33,10 @@ def assembled(
         knowledge: numbers that were measured with the encoder.
         shading: light change by movement, in the frame of ``template``.
         template: a ``spline`` template.
-        pixel: a pixel model of the displaced form, whose open smile is shown where nobody's own mouth is.
     """
     appearance = fitted_appearance(face, shading, template)
     head = Head(face, skin_triangles(face), appearance)
-    return UnitsModel(encoder.eval(), head, knowledge, smiling_mouth(pixel))
+    return UnitsModel(encoder.eval(), head, knowledge)
 
 
 def fitted_appearance(face: FaceModel, shading: Shading, template: Template) -> Appearance:
@@ -57,21 +50,6 @@ def fitted_appearance(face: FaceModel, shading: Shading, template: Template) -> 
     operator = thin_plate_operator(every[face.landmarks], every, SMOOTHING)
     places = every + operator @ (shape - every[face.landmarks])
     return Appearance(shading, places, np.array([affine[0, 0], -affine[1, 1]]))
-
-
-def smiling_mouth(pixel: PixelModel) -> Seen:
-    """Return what lies between the lips of a happy face as the pixel model shows it."""
-    row = pixel.settings.expressions.index(Expression.HAPPY.value)
-    inside = pixel.get_buffer("inside")[row]
-    white = pixel.get_buffer("eye_white").view(3, 1, 1)
-    picture = torch.lerp(
-        white.expand_as(pixel.get_buffer("bias")[row]), pixel.get_buffer("bias")[row], (inside > 0).float()
-    )
-    image = torch.nn.functional.interpolate(
-        picture[None], (TEMPLATE.size,) * 2, mode="bilinear", align_corners=False
-    )
-    scale = TEMPLATE.size / pixel.template.size
-    return Seen(image, (pixel.goal(Expression.HAPPY) + 0.5) * scale - 0.5)
 
 
 def posed_codes(codes: dict[Expression, Array]) -> Array:

@@ -19,6 +19,8 @@ from sargan_core.models.units.fit import Fit
 SMOOTHING = 1.0
 # Width, as a share of the crop's side, over which the movement of the surface fades out at the outline of the head.
 FADE = 0.05
+# Width of the smoothing of the movement, as a share of the crop's side.
+SMOOTHED = 0.006
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,24 @@ def moved_surface(
     mixed = np.einsum("nk,nkc->nc", weights, values[corners])
     field = np.zeros((4, size, size), np.float32)
     field[:, rows, columns] = mixed.T
+    seen = np.zeros((size, size), np.float32)
+    seen[rows, columns] = skin[number[rows, columns]]
+    field = _smoothed(field, seen)
     head = (number >= 0).astype(np.uint8)
     distance = cv2.distanceTransform(np.pad(head, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     # The crop's own border is no outline.
     ramp = np.clip(distance / (FADE * size), 0, 1)
     share = ramp * ramp * (3 - 2 * ramp)
     share[number < 0] = 0
-    seen = np.zeros_like(share)
-    seen[rows, columns] = skin[number[rows, columns]]
     return Surface(field[:2], field[2:], (share * seen).astype(np.float32))
+
+
+def _smoothed(field: npt.NDArray[np.float32], seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return fields (C, S, S) without their steps where skin slides under skin, as at the wings of the nose."""
+    sigma = SMOOTHED * field.shape[-1]
+    weight = cv2.GaussianBlur(seen, (0, 0), sigma)
+    blurred = [cv2.GaussianBlur(plane * seen, (0, 0), sigma) / np.maximum(weight, 1e-3) for plane in field]
+    return np.stack(blurred).astype(np.float32) * (seen > 0) + field * (seen == 0)
 
 
 def skin_triangles(model: FaceModel) -> npt.NDArray[np.bool_]:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS
-from sargan_core.faces.carry import Seen
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.state import halved, misfits, without
 from sargan_core.models.units.face_model import FaceModel
@@ -40,8 +39,6 @@ SHAPES: dict[str, tuple[str | int, ...]] = {
     "appearance.scale": (2,),
     "knowledge.spread": (len(CODE_NAMES),),
     "knowledge.posed": (len(LABELS), len(CODE_NAMES)),
-    "mouth.image": (1, 3, "mouth", "mouth"),
-    "mouth.landmarks": (68, 2),
 }
 # More of any than this cannot be of a face, and would take long.
 LARGEST_LENGTH = 30_000
@@ -71,8 +68,6 @@ def save_units(model: UnitsModel, path: Path, *, name: str = "", data: str = "")
         "appearance.scale": torch.from_numpy(appearance.scale).float(),
         "knowledge.spread": torch.from_numpy(model.knowledge.spread).float(),
         "knowledge.posed": torch.from_numpy(model.knowledge.posed).float(),
-        "mouth.image": (model.mouth.image.clamp(0, 1) * 255).round().byte(),
-        "mouth.landmarks": torch.from_numpy(model.mouth.landmarks).float(),
     }
     encoder = halved(without(model.encoder.state_dict(), LEFT_OUT))
     return save_weights(
@@ -127,7 +122,6 @@ def build_units(record: WeightsRecord, tensors: Mapping[str, Tensor]) -> UnitsMo
         encoder,
         Head(face, arrays["head.skin"] > 0, appearance),
         Knowledge(arrays["knowledge.spread"], arrays["knowledge.posed"]),
-        Seen(parts["mouth.image"].float() / 255, arrays["mouth.landmarks"]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch.nn import functional
 
 from sargan_core.errors import NoFaceError
 from sargan_core.expressions import LABELS, ExpressionMix
-from sargan_core.faces.align import Alignment, align
-from sargan_core.faces.carry import Seen, settled
-from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels, Template
+from sargan_core.faces.carry import settled
+from sargan_core.faces.face import EditedCrops, FaceCrops, Template
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.faces.lip_line import with_sure_lips
 from sargan_core.models.base import ExpressionModel, Reference, Target
 from sargan_core.models.units.face_model import Array
 from sargan_core.models.units.fit import Expected, Fit, fit_face
@@ -51,25 +49,17 @@ class UnitsModel(ExpressionModel):
         encoder: reads codes.
         head: face model and appearance.
         knowledge: what goes with the encoder.
-        mouth: what is seen between the lips where no reference shows it.
     """
 
     name = "units"
     takes_reference = True
 
-    def __init__(self, encoder: UnitEncoder, head: Head, knowledge: Knowledge, mouth: Seen) -> None:
+    def __init__(self, encoder: UnitEncoder, head: Head, knowledge: Knowledge) -> None:
         super().__init__()
         self.template = TEMPLATE
         self.encoder = encoder
         self.head = head
         self.knowledge = knowledge
-        self.mouth = mouth
-
-    def align(self, pixels: Pixels, face: Face) -> Alignment:
-        """Fit the template to a face; see ``ExpressionModel.align``."""
-        if face.landmarks is not None:
-            face = replace(face, landmarks=with_sure_lips(pixels, face.landmarks))
-        return align(face, self.template)
 
     def read(self, image: Tensor, landmarks: Array) -> Fit:
         """Return pose, person and code of a (1, 3, S, S) crop with (68, 2) landmarks in its pixels."""
@@ -113,23 +103,24 @@ class UnitsModel(ExpressionModel):
             torch.cat([one.image for one in edited]),
             torch.cat([one.flow for one in edited if one.flow is not None]),
             torch.cat([one.keep for one in edited if one.keep is not None]),
+            torch.cat([one.lips for one in edited if one.lips is not None]),
+            torch.cat([one.parted for one in edited if one.parted is not None]),
         )
 
     def _edit_one(self, crops: FaceCrops, index: int, target: Target) -> EditedCrops:
         image = crops.image[index : index + 1]
         own = _points(crops.landmarks[index])
-        mouth = self._mouth_of(target)
         if own is None or target.is_identity:
-            return EditedCrops(image, torch.zeros_like(image[:, :2]), torch.ones_like(image[:, :1]))
+            lips = image.new_full((1, 20, 2), torch.nan)
+            still, everything = torch.zeros_like(image[:, :2]), torch.ones_like(image[:, :1])
+            return EditedCrops(image, still, everything, lips, image.new_zeros(1))
         own = settled(own, image.shape[-1])
         fit = self.read(image, own)
         change = self._change(fit.code, target)
         low, high = (bound.double().numpy() for bound in code_bounds())
         # What a face shows already may be beyond what units reach; it is never pushed further.
         wanted = np.clip(fit.code + change, np.minimum(low, fit.code), np.maximum(high, fit.code))
-        return move(
-            self.head, image, own, fit, wanted - fit.code, Seen(mouth.image.to(image), mouth.landmarks)
-        )
+        return move(self.head, image, own, fit, wanted - fit.code)
 
     def _change(self, code: Array, target: Target) -> Array:
         """Return the change of the code (U,) that a target asks of a face."""
@@ -147,14 +138,6 @@ class UnitsModel(ExpressionModel):
         for expression, weight in mix.parts:
             change = change + weight * self.knowledge.posed[LABELS.index(expression)]
         return np.asarray(change)
-
-    def _mouth_of(self, target: Target) -> Seen:
-        if not isinstance(target, Reference):
-            return self.mouth
-        points = _points(target.crops.landmarks[0])
-        if points is None:
-            raise NoFaceError(f"{target.name}: no landmarks found on the face; --like needs a clear face")
-        return Seen(target.crops.image[:1], settled(points, target.crops.image.shape[-1]))
 
 
 def encoder_view(image: Tensor, landmarks: Array) -> tuple[Tensor, Array]:

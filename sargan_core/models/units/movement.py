@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from sargan_core.faces.carry import Seen, carry, settled
@@ -13,7 +14,7 @@ from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import EditedCrops
 from sargan_core.faces.motion import motion_field, sound, with_seen_lids
 from sargan_core.faces.mouth import inside_mouth
-from sargan_core.faces.warp import sample
+from sargan_core.faces.warp import positions, sample
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.units.displacement import moved_surface, placed_vertices
 from sargan_core.models.units.face_model import Array, FaceModel
@@ -21,8 +22,14 @@ from sargan_core.models.units.fit import Fit
 from sargan_core.units import CODE_NAMES
 
 # How much further or less far than the model's the lids of a face may have to go until they meet.
-LID_REACH = (0.5, 2.0)
-LID_UNITS = ("lid_close", "lid_wide", "squint")
+LID_REACH = (0.5, 2.5)
+# An eye of which the code says that it is all but shut is taken to have at least this share of its way left.
+LEAST_LEFT = 0.4
+# How far beyond the edge of the opening that is seen the skin of the lids begins, beside their landmarks.
+OUTSIDE = 0.8
+# Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
+LID_COLOUR = 0.02
+LID_SHADE = 0.95
 # Sides of the picture in the order of ``EYES``, as the subject's.
 SIDES = ("R", "L")
 
@@ -57,7 +64,7 @@ class Head:
     appearance: Appearance
 
 
-def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array, mouth: Seen) -> EditedCrops:
+def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -> EditedCrops:
     """Return a crop with the code of its face changed.
 
     Args:
@@ -66,13 +73,12 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array, m
         landmarks: (68, 2) crop pixels, as found.
         fit: of the face model to them.
         change: (U,) wanted change of the code.
-        mouth: whose mouth is seen inside if this face's own does not show enough.
     """
     model, size = head.model, image.shape[-1]
     own = settled(landmarks, size)
     # Lids are moved from where their edges are seen: skin, not eyeball, has to come along.
-    before = placed_vertices(model, fit, with_seen_lids(sound(own)), size)
-    moved = np.tensordot(change * _lid_gains(model, fit, own), model.offsets, 1)
+    before = placed_vertices(model, fit, edges_of_lids(own), size)
+    moved = np.tensordot(change * _lid_gains(model, fit, own, change), model.offsets, 1)
     shift = moved @ fit.pose.matrix.T
     after = before + shift
     goal = sound(own + shift[model.landmarks])
@@ -86,10 +92,33 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array, m
     flow = torch.lerp(
         motion_field(sound(own), goal, size).to(image), torch.from_numpy(surface.flow).to(image)[None], share
     )
-    carried = carry(Seen(image, own), goal, mouth, flow)
+    carried = carry(Seen(image, own), goal, None, flow)
+    picture, hidden = _lids_drawn(image, own, flow, share)
     factor = _shaded(head.appearance, frame[model.landmarks], surface.place, image)
-    edited = carried.image * torch.lerp(torch.ones_like(factor), factor, share)
-    return EditedCrops(edited, carried.flow, carried.keep)
+    edited = torch.lerp(carried.image, picture, hidden) * torch.lerp(torch.ones_like(factor), factor, share)
+    lips = torch.from_numpy(goal[48:68]).to(image)[None]
+    if carried.borrowed == 0:
+        lips = torch.full_like(lips, torch.nan)
+    return EditedCrops(edited, carried.flow, carried.keep * (1 - hidden), lips, image.new_tensor([carried.borrowed]))
+
+
+def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the skin of lids shows that comes from where the eyeball was, and where that is, (1, 1, S, S).
+
+    A lid that shuts shows more of its skin than the photo has of it: the colour around the eye stands for it.
+    """
+    size = image.shape[-1]
+    eyes = torch.zeros(1, size, size, dtype=torch.float64)
+    for eye in EYES:
+        eyes = torch.maximum(eyes, between_lids(sound(own), eye, size))
+    seen = eyes.to(image)[None]
+    sigma = LID_COLOUR * size
+    window = 2 * int(3 * sigma) + 1
+    around = gaussian_blur2d(image * (1 - seen), (window, window), (sigma, sigma))
+    weight = gaussian_blur2d(1 - seen, (window, window), (sigma, sigma)).clamp_min(1e-3)
+    where = positions(flow)
+    hidden = sample(seen, where) * skin
+    return sample(torch.lerp(image, LID_SHADE * around / weight, seen), where), hidden
 
 
 def _shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tensor) -> Tensor:
@@ -100,13 +129,25 @@ def _shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Ten
     return sample(factor, where)
 
 
-def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array) -> Array:
-    """Return the factor (U,) on each unit: lids of large eyes have further to go."""
+def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> Array:
+    """Return the factor (U,) on each unit: lids of large eyes have further to go, and lids that meet go no further."""
     gains = np.ones(len(CODE_NAMES))
     seen = fit.pose.project(model.shape(fit.identity, fit.code)[model.landmarks])
-    found_openings = eye_openings(with_seen_lids(sound(landmarks)))
-    for side, found, modelled in zip(SIDES, found_openings, eye_openings(seen), strict=True):
-        gain = float(np.clip(found / max(modelled, 1e-6), *LID_REACH)) if found > 0 else 1.0
-        for unit in LID_UNITS:
-            gains[CODE_NAMES.index(f"{unit}_{side}")] = gain
+    found_openings = eye_openings(edges_of_lids(landmarks))
+    for eye, (side, found, modelled) in enumerate(zip(SIDES, found_openings, eye_openings(seen), strict=True)):
+        shut = CODE_NAMES.index(f"lid_close_{side}")
+        closed = seen + (model.offsets[shut, model.landmarks] @ fit.pose.matrix.T)
+        closing = max(modelled - eye_openings(closed)[eye], 1e-6)
+        left = max(1 - fit.code[shut], LEAST_LEFT)
+        # A code of 1 shuts the eye, whatever of it the code names already.
+        whole = min(1.0, left / change[shut]) if change[shut] > 0 else 1.0
+        gains[shut] = whole * np.clip(found / (closing * left), *LID_REACH)
+        for unit in ("lid_wide", "squint"):
+            gains[CODE_NAMES.index(f"{unit}_{side}")] = np.clip(found / max(modelled, 1e-6), *LID_REACH)
     return gains
+
+
+def edges_of_lids(landmarks: Array) -> Array:
+    """Return the landmarks with those of the lids on their skin, just outside of the opening that is seen."""
+    points = sound(landmarks)
+    return points + OUTSIDE * (with_seen_lids(points) - points)

@@ -14,7 +14,6 @@ from torch import Tensor
 from sargan_core.data.split import Split
 from sargan_core.errors import DataError
 from sargan_core.models.aipgan.model import AipganModel
-from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.assemble import assembled, posed_codes
 from sargan_core.models.units.data import MARGIN, SIDE, CodedFaces, coded_faces, codes_by_expression
@@ -132,13 +131,13 @@ def _survey(faces: CodedFaces, split: Split, skipped: tuple[Any, ...]) -> Survey
 
 
 def built(encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge) -> Any:
-    """Return the whole model around an encoder; appearance and mouth come from the shipped models."""
-    transfer, pixel = load_model("aipgan"), load_model("pixel")
-    if not isinstance(transfer, AipganModel) or transfer.shading is None or not isinstance(pixel, PixelModel):
+    """Return the whole model around an encoder; its appearance comes from a shipped model."""
+    transfer = load_model("aipgan")
+    if not isinstance(transfer, AipganModel) or transfer.shading is None:
         raise DataError(
-            "the shipped models aipgan and pixel, whose appearance is used, are others; reinstall sargan"
+            "the shipped model aipgan, whose appearance is used, is another one; reinstall sargan"
         )
-    return assembled(encoder, face, knowledge, transfer.shading, transfer.template, pixel)
+    return assembled(encoder, face, knowledge, transfer.shading, transfer.template)
 
 
 def gram_of(model: FaceModel) -> Tensor:

@@ -1,0 +1,90 @@
+"""From an edit with parted lips to what is seen between them: whose teeth, where, and in what light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.eyes import eye_regions, eye_white
+from sargan_core.faces.face import EditedCrops, Face, Pixels
+from sargan_core.faces.inner_mouth import SMILE, InnerMouth, Placement, inner_mouth
+from sargan_core.faces.opening import opening_of
+from sargan_core.faces.teeth import Teeth
+
+Points = npt.NDArray[np.float64]
+# Landmarks of the face at rest (68, 2) or None -> the teeth to show.
+Choice = Callable[[Points | None], Teeth]
+
+# Where the upper lip's edge is in a broad smile, above the lip line at rest, as a share of the smile's width.
+RAISED = 5.9 / SMILE
+# Width of a broad smile as a multiple of the mouth's at rest.
+BROADER = 1.163
+# The whites of the eyes may be covered, shut or red: how bright they can be beside the skin below them.
+WHITE_TO_SKIN = (0.95, 3.0)
+
+
+def fill(
+    pixels: Pixels, face: Face, alignment: Alignment, crop: Tensor, edited: EditedCrops, choose: Choice
+) -> InnerMouth | None:
+    """Return what is seen between the lips of an edited face; None where they are shut or not known.
+
+    Args:
+        pixels: (H, W, 3) the photo.
+        face: of the photo.
+        alignment: of the crop.
+        crop: (1, 3, S, S) the face before the edit.
+        edited: of one face.
+        choose: whose teeth are shown if the photo shows none.
+    """
+    if edited.lips is None or not bool(edited.lips.isfinite().all()) or alignment.landmarks is None:
+        return None
+    lips = np.zeros((68, 2))
+    lips[48:] = edited.lips[0].cpu().double().numpy()
+    share = 1.0 if edited.parted is None else float(edited.parted[0])
+    own = alignment.landmarks.astype(np.float64)
+    rest = own if alignment.rest is None else alignment.rest.astype(np.float64)
+    known = (
+        None if face.landmarks is None else _at_rest(face.landmarks.astype(np.float64), own, rest, alignment)
+    )
+    white = _white(crop[0], own)
+    return inner_mouth(opening_of(lips), choose(known), placement(rest), white, share)
+
+
+def placement(rest: Points) -> Placement:
+    """Return where the teeth of a face with these landmarks at rest lie, (68, 2) crop pixels."""
+    width = BROADER * float(np.linalg.norm(rest[54] - rest[48]))
+    line = rest[[61, 62, 63, 65, 66, 67], 1].mean()
+    return Placement(float((rest[48, 0] + rest[54, 0]) / 2), float(line - RAISED * width), width)
+
+
+def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> Points:
+    """Return the landmarks of the photo with the face's own expression taken away, to first order."""
+    return photo + (rest - own) @ alignment.matrix[:, :2].T
+
+
+def _white(image: Tensor, landmarks: Points) -> npt.NDArray[np.float32]:
+    """Return the colour of the whites of the eyes, (3,): the light on the face."""
+    size = image.shape[-1]
+    white = eye_white(image, eye_regions(landmarks, size)).cpu().numpy()
+    skin = _skin(image, landmarks)
+    low, high = WHITE_TO_SKIN
+    level = float(white.mean())
+    kept = float(np.clip(level, low * skin, max(low * skin, min(1.0, high * skin))))
+    return np.asarray(white * (kept / max(level, 1e-3)), dtype=np.float32)
+
+
+def _skin(image: Tensor, landmarks: Points) -> float:
+    """Return how bright the skin of the cheeks is: halfway between the eyes and the corners of the mouth."""
+    size = image.shape[-1]
+    reach = max(2, size // 40)
+    levels = []
+    for lid, corner in ((41, 48), (46, 54)):
+        x, y = np.clip(
+            np.round((landmarks[lid] + landmarks[corner]) / 2).astype(int), reach, size - reach - 1
+        )
+        levels.append(float(image[:, y - reach : y + reach + 1, x - reach : x + reach + 1].mean()))
+    return float(np.mean(levels))
