@@ -29,12 +29,12 @@ class Surface:
 
     Attributes:
         flow: (2, S, S) float32 crop pixels: what is seen at ``p`` came from ``p + flow(p)``.
-        place: (2, S, S) float32, where the same skin lies in the frame of the appearance, in its pixels.
+        carried: (K, S, S) float32, what else the vertices carry.
         share: (S, S) float32 in [0, 1]: 1 where skin is seen, fading out at the outline of the head.
     """
 
     flow: npt.NDArray[np.float32]
-    place: npt.NDArray[np.float32]
+    carried: npt.NDArray[np.float32]
     share: npt.NDArray[np.float32]
 
 
@@ -49,7 +49,7 @@ def placed_vertices(model: FaceModel, fit: Fit, landmarks: Array, size: int) -> 
 def moved_surface(
     model: FaceModel,
     skin: npt.NDArray[np.bool_],
-    places: Array,
+    carried: Array,
     before: Array,
     after: Array,
     depth: Array,
@@ -60,7 +60,7 @@ def moved_surface(
     Args:
         model: the face model.
         skin: (T,) which triangles are skin that can be seen from before.
-        places: (V, 2) where each vertex lies in the frame of the appearance.
+        carried: (V, K) whatever is to be known of each pixel's skin.
         before: (V, 2) crop pixels.
         after: (V, 2) crop pixels.
         depth: (V,) after the movement, larger = nearer.
@@ -71,9 +71,9 @@ def moved_surface(
     rows, columns = np.nonzero(number >= 0)
     corners = triangles[number[rows, columns]]
     weights = _barycentric(after[corners], np.stack([columns, rows], 1).astype(np.float64))
-    values = np.concatenate([before - after, places], 1)
+    values = np.concatenate([before - after, carried], 1)
     mixed = np.einsum("nk,nkc->nc", weights, values[corners])
-    field = np.zeros((4, size, size), np.float32)
+    field = np.zeros((values.shape[1], size, size), np.float32)
     field[:, rows, columns] = mixed.T
     seen = np.zeros((size, size), np.float32)
     seen[rows, columns] = skin[number[rows, columns]]

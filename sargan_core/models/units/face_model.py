@@ -67,6 +67,19 @@ class FaceModel:
             self.mean + np.tensordot(identity, self.modes, 1) + np.tensordot(code, self.offsets, 1)
         )
 
+    def normals(self, vertices: Array) -> Array:
+        """Return the directions (V, 3) that the skin faces at vertices (V, 3), of length 1."""
+        corners = vertices[self.triangles]
+        faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        sums = np.stack(
+            [
+                np.bincount(self.triangles.ravel(), np.repeat(faces[:, axis], 3), len(vertices))
+                for axis in range(3)
+            ],
+            1,
+        )
+        return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12))
+
     @cached_property
     def points(self) -> tuple[Array, Array, Array]:
         """Mean, modes and offsets of the landmarks alone: (68, 3), (K, 68, 3), (U, 68, 3)."""

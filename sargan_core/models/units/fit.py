@@ -17,8 +17,8 @@ TRUST = np.concatenate(
     [np.full(17, 0.1), np.full(10, 0.5), np.full(9, 1.0), np.full(12, 1.5), np.full(20, 1.5)]
 )
 # Turns of pose and shape, and sweeps over the units in each; further ones move nothing that can be seen.
-TURNS = 6
-SWEEPS = 40
+TURNS = 5
+SWEEPS = 12
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import EditedCrops
 from sargan_core.faces.motion import motion_field, sound, with_seen_lids
-from sargan_core.faces.mouth import inside_mouth
+from sargan_core.faces.mouth import inside_mouth, lips_region
 from sargan_core.faces.warp import positions, sample
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.units.displacement import moved_surface, placed_vertices
@@ -25,8 +25,19 @@ from sargan_core.units import CODE_NAMES
 LID_REACH = (0.5, 2.5)
 # An eye of which the code says that it is all but shut is taken to have at least this share of its way left.
 LEAST_LEFT = 0.4
+# Code from which an eye is taken for shut, and how much wider than it is found one that is not shut may become when
+# its own code is taken back, as a share of its opening.
+SHUT = 0.7
+WIDER = 0.12
 # How far beyond the edge of the opening that is seen the skin of the lids begins, beside their landmarks.
 OUTSIDE = 0.8
+# Direction of the light that bulges and folds are seen in, from the face: from the front and above, as faces mostly
+# are; the share of light from everywhere; and bounds of its change, natural logarithms.
+LIGHT = np.array([0.0, 0.447, 0.894])
+AMBIENT = 0.45
+RELIEF = (-0.5, 0.25)
+# Lips are wet and round: how much less of it is seen on them.
+LIPS_SHINE = 0.7
 # Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
 LID_COLOUR = 0.02
 LID_SHADE = 0.95
@@ -84,7 +95,9 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     goal = sound(own + shift[model.landmarks])
     depth = fit.pose.depth(model.shape(fit.identity, fit.code) + moved)
     frame = moved[:, :2] * head.appearance.scale
-    surface = moved_surface(model, head.skin, head.appearance.places + frame, before, after, depth, size)
+    relief = relief_change(model, model.shape(fit.identity, fit.code), moved, fit.pose.rotation)
+    carried_along = np.concatenate([head.appearance.places + frame, relief[:, None]], 1)
+    surface = moved_surface(model, head.skin, carried_along, before, after, depth, size)
     holes = inside_mouth(goal, size)
     for eye in EYES:
         holes = torch.maximum(holes, between_lids(with_seen_lids(goal), eye, size))
@@ -94,7 +107,9 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     )
     carried = carry(Seen(image, own), goal, None, flow)
     picture, hidden = _lids_drawn(image, own, flow, share)
-    factor = _shaded(head.appearance, frame[model.landmarks], surface.place, image)
+    factor = _shaded(head.appearance, frame[model.landmarks], surface.carried[:2], image)
+    skin = 1 - LIPS_SHINE * lips_region(goal, size).to(image)[None]
+    factor = factor * (skin * torch.from_numpy(surface.carried[2]).to(image)[None, None]).exp()
     edited = torch.lerp(carried.image, picture, hidden) * torch.lerp(torch.ones_like(factor), factor, share)
     lips = torch.from_numpy(goal[48:68]).to(image)[None]
     if carried.borrowed == 0:
@@ -121,6 +136,23 @@ def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[
     return sample(torch.lerp(image, LID_SHADE * around / weight, seen), where), hidden
 
 
+def relief_change(model: FaceModel, shape: Array, moved: Array, rotation: Array) -> Array:
+    """Return the change of the log luminance of each vertex (V,), because its skin faces the light otherwise.
+
+    Args:
+        model: the face model.
+        shape: (V, 3) before.
+        moved: (V, 3) by how much each vertex moves.
+        rotation: of the head.
+    """
+
+    def light(vertices: Array) -> Array:
+        faced = (model.normals(vertices) @ rotation.T @ LIGHT).clip(0)
+        return np.asarray(np.log(AMBIENT + (1 - AMBIENT) * faced))
+
+    return np.asarray((light(shape + moved) - light(shape)).clip(*RELIEF))
+
+
 def _shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tensor) -> Tensor:
     """Return the factor on the light of each pixel, (1, 1, S, S)."""
     side = int(appearance.shading.get_buffer("pictures").shape[-1]) * 2
@@ -142,6 +174,9 @@ def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> A
         # A code of 1 shuts the eye, whatever of it the code names already.
         whole = min(1.0, left / change[shut]) if change[shut] > 0 else 1.0
         gains[shut] = whole * np.clip(found / (closing * left), *LID_REACH)
+        if change[shut] < 0 and fit.code[shut] < SHUT:
+            # Whether lids hang or are so made is hard to tell: eyes that look open open a little further at most.
+            gains[shut] = min(gains[shut], WIDER * found / (closing * -change[shut]))
         for unit in ("lid_wide", "squint"):
             gains[CODE_NAMES.index(f"{unit}_{side}")] = np.clip(found / max(modelled, 1e-6), *LID_REACH)
     return gains

@@ -27,13 +27,13 @@ ROTATION = 0.3
 # Parts of a face whose landmarks are found off together, and how far, in crop pixels: outlines and brows lie elsewhere
 # on photos than on rendered skin.
 PARTS_OFF = (
-    (slice(0, 17), 1.5),
-    (slice(17, 22), 1.2),
-    (slice(22, 27), 1.2),
-    (slice(36, 42), 0.4),
-    (slice(42, 48), 0.4),
-    (slice(48, 68), 0.5),
-    (slice(60, 68), 0.3),
+    (slice(0, 17), 2.0),
+    (slice(17, 22), 1.8),
+    (slice(22, 27), 1.8),
+    (slice(36, 42), 0.7),
+    (slice(42, 48), 0.7),
+    (slice(48, 68), 0.9),
+    (slice(60, 68), 0.6),
 )
 # Smallest and largest share that one data set has of the draws, by its name; others are drawn by their number.
 SHARES = {"units": 0.56, "synth": 0.14, "transfer": 0.12, "london": 0.12, "neutral_extra": 0.06}
@@ -211,8 +211,8 @@ def view(crops: Tensor, landmarks: Tensor, mirror: Tensor, random: torch.Generat
     """
     count, side = len(crops), crops.shape[-1]
     draws = torch.randn(count, 5, generator=random).clamp(-2.5, 2.5).to(crops)
-    angle, scale, stretch = draws[:, 0] * 0.05, torch.exp(draws[:, 1] * 0.04), torch.exp(draws[:, 2] * 0.03)
-    shift = draws[:, 3:] * 0.02
+    angle, scale, stretch = draws[:, 0] * 0.05, torch.exp(draws[:, 1] * 0.05), torch.exp(draws[:, 2] * 0.03)
+    shift = draws[:, 3:] * 0.03
     sign = torch.where(mirror, -1.0, 1.0)
     span = SIZE / side
     cosine, sine = torch.cos(angle) * scale * span, torch.sin(angle) * scale * span
@@ -230,11 +230,11 @@ def view(crops: Tensor, landmarks: Tensor, mirror: Tensor, random: torch.Generat
 def mislaid(landmarks: Tensor, random: torch.Generator) -> Tensor:
     """Return (B, 68, 2) landmarks as a finder gives them: a little off, whole parts too, or now and then not at all."""
     count = len(landmarks)
-    size = 0.4 + torch.rand(count, 1, 1, generator=random)
+    size = 0.3 + 1.4 * torch.rand(count, 1, 1, generator=random)
     off = 0.8 * torch.randn(count, 68, 2, generator=random) * size
     for part, reach in PARTS_OFF:
         off[:, part] += reach * torch.randn(count, 1, 2, generator=random) * size
-    lost = torch.rand(count, 1, 1, generator=random) < 0.1
+    lost = torch.rand(count, 1, 1, generator=random) < 0.2
     return torch.where(lost.to(landmarks.device), torch.nan, landmarks + off.to(landmarks))
 
 
