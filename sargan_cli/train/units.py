@@ -20,6 +20,7 @@ def units(
         typer.Option("--steps", min=1, help="Number of the last step: 12000 by default.", show_default=False),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, max=4096, help="Crops a step.")] = 64,
+    width: Annotated[int, typer.Option("--width", min=8, max=128, help="Width of the network.")] = 32,
     out: options.Out = None,
     resume: Annotated[
         bool,
@@ -53,7 +54,7 @@ def units(
         last = steps or 12_000
         run = UnitsRun(
             data=photos(data),
-            training=UnitsOptions(steps=last, batch=batch, seed=seed),
+            training=UnitsOptions(steps=last, batch=batch, width=width, seed=seed),
             loop=LoopSettings(steps=last, sheet_every=last, checkpoint_every=checkpoint),
             test_fraction=test,
             device=choose_device(device),

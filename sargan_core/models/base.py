@@ -61,7 +61,7 @@ class ExpressionModel(nn.Module, ABC):
     Attributes:
         name: the model's name on the command line, e.g. ``sargan``.
         template: the alignment the crops must have, stored with the weights.
-        takes_reference: whether the targets are references (photos) instead of mixes (names).
+        takes_reference: whether a target may be a reference (a photo); most such models take nothing else.
         precision: what it computes in, ``fp32`` or ``bf16``.
     """
 

@@ -38,6 +38,7 @@ SHAPES: dict[str, tuple[str | int, ...]] = {
     "appearance.places": ("vertices", 2),
     "appearance.scale": (2,),
     "knowledge.spread": (len(CODE_NAMES),),
+    "knowledge.gain": (len(CODE_NAMES),),
     "knowledge.posed": (len(LABELS), len(CODE_NAMES)),
 }
 # More of any than this cannot be of a face, and would take long.
@@ -67,6 +68,7 @@ def save_units(model: UnitsModel, path: Path, *, name: str = "", data: str = "")
         "appearance.places": torch.from_numpy(appearance.places).float(),
         "appearance.scale": torch.from_numpy(appearance.scale).float(),
         "knowledge.spread": torch.from_numpy(model.knowledge.spread).float(),
+        "knowledge.gain": torch.from_numpy(model.knowledge.gain).float(),
         "knowledge.posed": torch.from_numpy(model.knowledge.posed).float(),
     }
     encoder = halved(without(model.encoder.state_dict(), LEFT_OUT))
@@ -121,7 +123,7 @@ def build_units(record: WeightsRecord, tensors: Mapping[str, Tensor]) -> UnitsMo
     return UnitsModel(
         encoder,
         Head(face, arrays["head.skin"] > 0, appearance),
-        Knowledge(arrays["knowledge.spread"], arrays["knowledge.posed"]),
+        Knowledge(*(arrays[f"knowledge.{name}"] for name in ("spread", "gain", "posed"))),
     )
 
 

@@ -35,10 +35,13 @@ class Knowledge:
 
     Attributes:
         spread: (U,) standard deviation of the error of the encoder's answer.
+        gain: (U,) how much wider the true values of each unit spread than the answers: a network that is in doubt
+            answers with a mean, which is too little of what it sees.
         posed: (7, U) mean code of each expression by name, in the order of ``expressions.LABELS``.
     """
 
     spread: Array
+    gain: Array
     posed: Array
 
 
@@ -88,7 +91,8 @@ class UnitsModel(ExpressionModel):
         """Return a code without what is the face at rest: small values fade to 0."""
         ratio = np.abs(code) / np.maximum(self.knowledge.spread, 1e-3)
         share = np.clip((ratio - RESTING[0]) / (RESTING[1] - RESTING[0]), 0, 1)
-        return np.asarray(code * share * share * (3 - 2 * share))
+        low, high = (bound.double().numpy() for bound in code_bounds())
+        return np.asarray((code * share * share * (3 - 2 * share) * self.knowledge.gain).clip(low, high))
 
     def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
         """Return each crop with the expression of its target; see ``ExpressionModel.edit``.

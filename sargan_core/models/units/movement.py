@@ -35,7 +35,7 @@ OUTSIDE = 0.8
 # are; the share of light from everywhere; and bounds of its change, natural logarithms.
 LIGHT = np.array([0.0, 0.447, 0.894])
 AMBIENT = 0.45
-RELIEF = (-0.5, 0.25)
+RELIEF = (-0.4, 0.2)
 # Lips are wet and round: how much less of it is seen on them.
 LIPS_SHINE = 0.7
 # Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
@@ -114,7 +114,9 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     lips = torch.from_numpy(goal[48:68]).to(image)[None]
     if carried.borrowed == 0:
         lips = torch.full_like(lips, torch.nan)
-    return EditedCrops(edited, carried.flow, carried.keep * (1 - hidden), lips, image.new_tensor([carried.borrowed]))
+    return EditedCrops(
+        edited, carried.flow, carried.keep * (1 - hidden), lips, image.new_tensor([carried.borrowed])
+    )
 
 
 def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,7 +168,9 @@ def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> A
     gains = np.ones(len(CODE_NAMES))
     seen = fit.pose.project(model.shape(fit.identity, fit.code)[model.landmarks])
     found_openings = eye_openings(edges_of_lids(landmarks))
-    for eye, (side, found, modelled) in enumerate(zip(SIDES, found_openings, eye_openings(seen), strict=True)):
+    for eye, (side, found, modelled) in enumerate(
+        zip(SIDES, found_openings, eye_openings(seen), strict=True)
+    ):
         shut = CODE_NAMES.index(f"lid_close_{side}")
         closed = seen + (model.offsets[shut, model.landmarks] @ fit.pose.matrix.T)
         closing = max(modelled - eye_openings(closed)[eye], 1e-6)

@@ -43,6 +43,8 @@ CARD = "units.md"
 RENDERED = "units"
 # Skin that is further back, in decimetres from the tip of the nose, is no face.
 FRONT = -0.9
+# Units that are hardly read are not made much of.
+LARGEST_GAIN = 1.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +88,7 @@ class UnitsRun(TrainingRun):
         described = f"{len(split.train)} people of {kinds}"
 
         def export(encoder: UnitEncoder, path: Path) -> None:
-            spread = np.sqrt(((read_codes(encoder, unseen) - unseen.code) ** 2).mean(0))
-            whole = built(encoder, model, Knowledge(spread.astype(np.float64), posed))
+            whole = built(encoder, model, measured(read_codes(encoder, unseen), unseen.code, posed))
             save_units(whole, path, name="units", data=described)
 
         training = replace(self.training, steps=self.loop.steps)
@@ -157,6 +158,14 @@ def bank_of(faces: CodedFaces) -> EncoderBank:
         torch.from_numpy(faces.angles),
         chances_of(faces.kinds.tolist()),
     )
+
+
+def measured(found: Array, true: Array, posed: Array) -> Knowledge:
+    """Return what codes (N, U) that were read say beside the true ones of people never trained on."""
+    exact = np.asarray(true, np.float64)
+    spread = np.sqrt(((found - exact) ** 2).mean(0))
+    gain = exact.std(0) / np.maximum(found.std(0), 1e-6)
+    return Knowledge(spread, gain.clip(1.0, LARGEST_GAIN), posed)
 
 
 def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
