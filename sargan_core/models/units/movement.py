@@ -35,7 +35,9 @@ OUTSIDE = 0.8
 # are; the share of light from everywhere; and bounds of its change, natural logarithms.
 LIGHT = np.array([0.0, 0.447, 0.894])
 AMBIENT = 0.45
-RELIEF = (-0.4, 0.2)
+RELIEF = (-0.3, 0.15)
+# How much of that is shown: skin is soft, and the shading by movement holds a part of it.
+RELIEF_SHARE = 0.65
 # Lips are wet and round: how much less of it is seen on them.
 LIPS_SHINE = 0.7
 # Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
@@ -152,7 +154,7 @@ def relief_change(model: FaceModel, shape: Array, moved: Array, rotation: Array)
         faced = (model.normals(vertices) @ rotation.T @ LIGHT).clip(0)
         return np.asarray(np.log(AMBIENT + (1 - AMBIENT) * faced))
 
-    return np.asarray((light(shape + moved) - light(shape)).clip(*RELIEF))
+    return np.asarray((RELIEF_SHARE * (light(shape + moved) - light(shape))).clip(*RELIEF))
 
 
 def _shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.units.data import MARGIN, SIDE, sculpted_code
 from sargan_core.models.units.network import SIZE, UnitEncoder
+from sargan_core.models.units.run import told_apart
 from sargan_core.models.units.task import (
     EncoderBank,
     UnitsOptions,
@@ -87,3 +88,12 @@ def test_records_of_sculpted_units_become_codes():
 
 def test_there_is_room_to_move_in_the_crops():
     assert SIDE == SIZE + 2 * MARGIN
+
+
+def test_who_it_is_can_be_told_from_codes_that_hold_it_and_from_no_others():
+    random = np.random.default_rng(0)
+    persons = np.array(["anna", "ben", "carl", "dora"]).repeat(25)
+    expressions = random.normal(size=(100, 54))
+    assert abs(told_apart(expressions, persons) - 0.5) < 0.03
+    own = random.normal(size=(4, 54)).repeat(25, axis=0)
+    assert told_apart(expressions + 2 * own, persons) > 0.9
