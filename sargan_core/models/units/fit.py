@@ -10,7 +10,7 @@ from sargan_core.models.units.face_model import Array, FaceModel, Pose
 
 # How far a landmark is from where the model can have it, as a share of the distance between the eyes: finding error,
 # and what 24 modes do not hold.
-NOISE = 0.03
+NOISE = 0.05
 # How much each landmark counts: the jaw slides along the outline of a turned head, and brows are found where their
 # hairs are, not where the skin's points are.
 TRUST = np.concatenate(

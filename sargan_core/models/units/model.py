@@ -27,6 +27,9 @@ TEMPLATE = Template(288, "similarity", (0.37, 0.344), (0.63, 0.344), (0.5, 0.613
 # What of a code is the face at rest: values below the first count as none, from the second on in full. They are
 # multiples of the error of the reading.
 RESTING = (0.6, 1.8)
+# How far landmarks may draw a code from what the encoder says, as a multiple of the error of the reading: they know
+# where things are, but not what a face looks like at rest, and are off themselves.
+LEEWAY = 0.4
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class UnitsModel(ExpressionModel):
             straight, other = self.encoder(torch.cat([crop, crop.flip(3)]), both)[0].cpu().double().numpy()
         code = (straight + other[list(MIRRORED_CODE)] * MIRRORED_SIGN) / 2
         low, high = (bound.double().numpy() for bound in code_bounds())
-        return fit_face(self.head.model, landmarks, Expected(code, self.knowledge.spread, low, high))
+        return fit_face(self.head.model, landmarks, Expected(code, LEEWAY * self.knowledge.spread, low, high))
 
     def read_code(self, crops: FaceCrops, name: str) -> tuple[float, ...]:
         """Return the expression of the one face of ``crops`` as a code, without what is the face at rest.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from kornia.filters import gaussian_blur2d
@@ -38,6 +39,8 @@ AMBIENT = 0.45
 RELIEF = (-0.3, 0.15)
 # How much of that is shown: skin is soft, and the shading by movement holds a part of it.
 RELIEF_SHARE = 0.65
+# Width of the softness of its edges, as a share of the crop's side.
+SOFT = 0.012
 # Lips are wet and round: how much less of it is seen on them.
 LIPS_SHINE = 0.7
 # Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
@@ -111,7 +114,8 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     picture, hidden = _lids_drawn(image, own, flow, share)
     factor = _shaded(head.appearance, frame[model.landmarks], surface.carried[:2], image)
     skin = 1 - LIPS_SHINE * lips_region(goal, size).to(image)[None]
-    factor = factor * (skin * torch.from_numpy(surface.carried[2]).to(image)[None, None]).exp()
+    relief_seen = cv2.GaussianBlur(surface.carried[2] * surface.share, (0, 0), SOFT * size)
+    factor = factor * (skin * torch.from_numpy(relief_seen).to(image)[None, None]).exp()
     edited = torch.lerp(carried.image, picture, hidden) * torch.lerp(torch.ones_like(factor), factor, share)
     lips = torch.from_numpy(goal[48:68]).to(image)[None]
     if carried.borrowed == 0:
