@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/turned_heads.py --data FOLDER_OF_UNITS [--model units aipgan] [--yaw 20 45] [--pairs 60]
 
-Photos are neutral pictures of people, turned by --yaw degrees; references are other people's pictures with a code. Where
-every landmark ought to be follows from the face model and the true pose. The error is the mean distance of the landmarks
-after the edit (moved by the edit's own field) from there, beside that of doing nothing. People of --test are not trained on.
+Photos are neutral pictures of people, turned by --yaw degrees; references are pictures with a code, of people whom
+`sargan train units --test` holds out. Where every landmark ought to be follows from the face model and the true pose.
+The error is the mean distance of the landmarks after the edit (moved by the edit's own field) from there, beside that
+of doing nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.errors import NoFaceError
+from sargan_core.faces.align import Alignment
 from sargan_core.faces.warp import invert, sample
 from sargan_core.models.units.data import read_basis
 from sargan_core.models.units.fit import TRUST, fit_pose
@@ -90,7 +92,7 @@ def main() -> None:
         )
 
 
-def _moved(points: np.ndarray, alignment, flow: torch.Tensor) -> np.ndarray:
+def _moved(points: np.ndarray, alignment: Alignment, flow: torch.Tensor) -> np.ndarray:
     """Return where photo points (68, 2) lie after an edit with a field (1, 2, S, S) in the crop."""
     as_positions = torch.from_numpy(points.T.copy()).float()[None, :, :, None]
     inside = alignment.to_crop(as_positions)

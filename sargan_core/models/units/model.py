@@ -26,7 +26,7 @@ from sargan_core.units import MIRRORED_CODE, MIRRORED_SIGN, UnitMix
 TEMPLATE = Template(288, "similarity", (0.37, 0.344), (0.63, 0.344), (0.5, 0.6133))
 # What of a code is the face at rest: values below the first count as none, from the second on in full. They are
 # multiples of the error of the reading.
-RESTING = (0.6, 1.8)
+RESTING = (0.4, 1.2)
 # How far landmarks may draw a code from what the encoder says, as a multiple of the error of the reading: they know
 # where things are, but not what a face looks like at rest, and are off themselves.
 LEEWAY = 0.4
