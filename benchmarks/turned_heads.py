@@ -11,6 +11,7 @@ of doing nothing.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--yaw", type=float, nargs=2, default=(20.0, 45.0))
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--test", type=float, default=0.15)
+    parser.add_argument("--exact", action="store_true", help="tell the model the code, where it takes one")
     options = parser.parse_args()
     with np.load(options.data / "units.npz") as file:
         arrays = {
@@ -76,6 +78,8 @@ def main() -> None:
                 prepared = editor.prepare(one)
             except NoFaceError:
                 continue
+            if options.exact and wanted.code:
+                wanted = replace(wanted, code=tuple(arrays["code"][reference].tolist()))
             before, _, offsets = model.points
             pose = fit_pose(before, known, TRUST)
             motion = np.tensordot(arrays["code"][reference].astype(np.float64), offsets, 1) @ pose.matrix.T

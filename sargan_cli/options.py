@@ -11,7 +11,7 @@ from sargan_cli.console import enable_debugging
 from sargan_core.expressions import Expression
 
 DEFAULT_MODEL = "sargan"
-LIKE_MODEL = "aipgan"
+LIKE_MODEL = "units"
 UNITS_MODEL = "units"
 EXPRESSIONS = tuple(sorted(expression.value for expression in Expression))
 

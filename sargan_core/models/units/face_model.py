@@ -6,7 +6,7 @@ decimetres. Seen by a camera far away: ``picture(v) = scale * (R v)_xy + shift``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -53,6 +53,8 @@ class FaceModel:
         offsets: (U, V, 3), displacement at weight 1.
         triangles: (T, 3) vertex numbers, counter-clockwise seen from outside.
         landmarks: (68,) vertex numbers, iBUG order.
+        habits: (H, 68, 3) where landmarks of photographs lie beside those of the model: the first is the mean, the
+            others are ways in which people differ that the modes do not hold, in standard deviations; H may be 0.
     """
 
     mean: Array
@@ -60,6 +62,7 @@ class FaceModel:
     offsets: Array
     triangles: npt.NDArray[np.int64]
     landmarks: npt.NDArray[np.int64]
+    habits: Array = field(default_factory=lambda: np.zeros((0, 68, 3)))
 
     def shape(self, identity: Array, code: Array) -> Array:
         """Return the vertices (V, 3) of a person (K,) with an expression (U,)."""
@@ -82,9 +85,13 @@ class FaceModel:
 
     @cached_property
     def points(self) -> tuple[Array, Array, Array]:
-        """Mean, modes and offsets of the landmarks alone: (68, 3), (K, 68, 3), (U, 68, 3)."""
+        """Mean, modes and offsets of the landmarks alone: (68, 3), (K + H - 1, 68, 3), (U, 68, 3).
+
+        The mean is that of photographs, and what people differ in by habit are further modes.
+        """
         rows = self.landmarks
-        return self.mean[rows], self.modes[:, rows], self.offsets[:, rows]
+        mean = self.mean[rows] + self.habits[:1].sum(0)
+        return mean, np.concatenate([self.modes[:, rows], self.habits[1:]]), self.offsets[:, rows]
 
 
 def rotation_of(yaw: float, pitch: float, roll: float) -> Array:

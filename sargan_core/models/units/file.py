@@ -32,6 +32,7 @@ SHAPES: dict[str, tuple[str | int, ...]] = {
     "head.offsets": (len(CODE_NAMES), "vertices", 3),
     "head.triangles": ("triangles", 3),
     "head.landmarks": (68,),
+    "head.habits": ("habits", 68, 3),
     "head.skin": ("triangles",),
     "appearance.basis": ("ways", 136),
     "appearance.pictures": ("ways", 1, "shade", "shade"),
@@ -62,6 +63,7 @@ def save_units(model: UnitsModel, path: Path, *, name: str = "", data: str = "")
         "head.offsets": torch.from_numpy(face.offsets).half(),
         "head.triangles": torch.from_numpy(face.triangles).to(torch.int16),
         "head.landmarks": torch.from_numpy(face.landmarks).to(torch.int16),
+        "head.habits": torch.from_numpy(face.habits).float(),
         "head.skin": torch.from_numpy(model.head.skin),
         "appearance.basis": appearance.shading.get_buffer("basis").half(),
         "appearance.pictures": appearance.shading.get_buffer("pictures").half(),
@@ -110,6 +112,7 @@ def build_units(record: WeightsRecord, tensors: Mapping[str, Tensor]) -> UnitsMo
     face = FaceModel(
         *(arrays[f"head.{name}"] for name in ("mean", "modes", "offsets")),
         *(arrays[f"head.{name}"].astype(np.int64) for name in ("triangles", "landmarks")),
+        arrays["head.habits"],
     )
     numbers = np.concatenate([face.triangles.ravel(), face.landmarks])
     if numbers.min() < 0 or numbers.max() >= len(face.mean):

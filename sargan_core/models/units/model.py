@@ -20,16 +20,24 @@ from sargan_core.models.units.face_model import Array
 from sargan_core.models.units.fit import Expected, Fit, fit_face
 from sargan_core.models.units.movement import Head, move
 from sargan_core.models.units.network import CROP_POINTS, SIZE, UnitEncoder, code_bounds
-from sargan_core.units import MIRRORED_CODE, MIRRORED_SIGN, UnitMix
+from sargan_core.units import CODE_NAMES, MIRRORED_CODE, MIRRORED_SIGN, UnitMix
 
 # Where a face lies in the crop: the encoder's view inside of it, and room for a jaw that drops.
 TEMPLATE = Template(288, "similarity", (0.37, 0.344), (0.63, 0.344), (0.5, 0.6133))
 # What of a code is the face at rest: values below the first count as none, from the second on in full. They are
 # multiples of the error of the reading.
 RESTING = (0.4, 1.2)
-# How far landmarks may draw a code from what the encoder says, as a multiple of the error of the reading: they know
-# where things are, but not what a face looks like at rest, and are off themselves.
-LEEWAY = 0.4
+# How far landmarks may draw a code from what the encoder says, as a multiple of the error of the reading, and which
+# units they see: brows and mouth fully, lids, whose points miss shut and narrow eyes, less, cheeks and nose not.
+LEEWAY = 1.2
+SEEN = np.array(
+    [
+        1.0 if name.startswith(("brow_", "corner_", "smile_", "lip", "lower_", "upper_", "chin_", "pucker", "jaw_open"))
+        else 0.25 if name.startswith(("lid_", "squint", "jaw_", "mouth_"))
+        else 0.0
+        for name in CODE_NAMES
+    ]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class UnitsModel(ExpressionModel):
             straight, other = self.encoder(torch.cat([crop, crop.flip(3)]), both)[0].cpu().double().numpy()
         code = (straight + other[list(MIRRORED_CODE)] * MIRRORED_SIGN) / 2
         low, high = (bound.double().numpy() for bound in code_bounds())
-        return fit_face(self.head.model, landmarks, Expected(code, LEEWAY * self.knowledge.spread, low, high))
+        return fit_face(self.head.model, landmarks, Expected(code, LEEWAY * SEEN * self.knowledge.spread, low, high))
 
     def read_code(self, crops: FaceCrops, name: str) -> tuple[float, ...]:
         """Return the expression of the one face of ``crops`` as a code, without what is the face at rest.

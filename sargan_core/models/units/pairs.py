@@ -32,7 +32,7 @@ def fitted_code(model: FaceModel, before: Array, after: Array, posed: Array) -> 
     nothing = Expected(np.zeros(units), np.zeros(units), np.zeros(units), np.zeros(units))
     rest = fit_face(model, before, nothing)
     mean, modes, offsets = model.points
-    person = mean + np.tensordot(rest.identity, modes, 1)
+    person = mean + np.tensordot(rest.identity, modes[: len(rest.identity)], 1)
     # What the model misses of this person moves with the head.
     missing = (before - rest.pose.project(person)) @ np.linalg.pinv(rest.pose.matrix).T
     person = person + missing

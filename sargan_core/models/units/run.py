@@ -12,15 +12,27 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from sargan_core.data.samples import SYNTH
+from sargan_core.data.sources import read_sources
 from sargan_core.data.split import Split
 from sargan_core.errors import DataError
+from sargan_core.expressions import Expression
 from sargan_core.models.aipgan.model import AipganModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.assemble import assembled, posed_codes
-from sargan_core.models.units.data import MARGIN, SIDE, CodedFaces, coded_faces, codes_by_expression
+from sargan_core.models.units.data import (
+    ARRAYS,
+    MARGIN,
+    SIDE,
+    CodedFaces,
+    coded_faces,
+    codes_by_expression,
+    read_basis,
+)
 from sargan_core.models.units.displacement import skin_triangles
 from sargan_core.models.units.face_model import Array, FaceModel
 from sargan_core.models.units.file import save_units
+from sargan_core.models.units.habits import landmark_habits
 from sargan_core.models.units.model import Knowledge
 from sargan_core.models.units.network import SIZE, UnitEncoder
 from sargan_core.models.units.task import (
@@ -46,6 +58,8 @@ RENDERED = "units"
 FRONT = -0.9
 # Units that are hardly read are not made much of.
 LARGEST_GAIN = 1.4
+# Neutral photos from which on habits of landmarks can be told.
+LEAST_FACES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +102,8 @@ class UnitsRun(TrainingRun):
         kinds = ", ".join(sorted(set(known.kinds.tolist())))
         described = f"{len(split.train)} people of {kinds}"
 
+        model = replace(model, habits=self._habits(split))
+
         def export(encoder: UnitEncoder, path: Path) -> None:
             whole = built(encoder, model, measured(read_codes(encoder, unseen), unseen.code, posed))
             save_units(whole, path, name="units", data=described)
@@ -101,6 +117,24 @@ class UnitsRun(TrainingRun):
             write_text(folder / CARD, card(record, training, figures))
 
         return Prepared(tuple(skipped), split, task, finish)
+
+    def _habits(self, split: Split) -> Array:
+        """Return the habits of the landmarks of neutral photos of the people to train on; none without such photos."""
+        photos = [folder for folder in self.folders if not (folder / ARRAYS).is_file()]
+        samples = read_sources(photos).samples if photos else ()
+        train = set(split.train)
+        faces = [
+            sample.landmarks.astype(np.float64)
+            for sample in samples
+            if sample.source != SYNTH
+            and sample.expression is Expression.NEUTRAL
+            and sample.person in train
+            and sample.landmarks is not None
+        ]
+        return landmark_habits(self._basis(), faces) if len(faces) >= LEAST_FACES else np.zeros((0, 68, 3))
+
+    def _basis(self) -> FaceModel:
+        return read_basis(next(folder for folder in self.folders if (folder / ARRAYS).is_file()))
 
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
