@@ -284,8 +284,9 @@ class Editor:
         self, prepared: PreparedPhoto, target: Target, edited: Pixels, edits: list[FaceEdit]
     ) -> list[FaceEdit]:
         # The judge knows the seven expressions, no face units.
-        unknown = isinstance(target, UnitMix) or (isinstance(target, Reference) and not target.shown)
-        if self._checker is None or prepared.seen is None or target.is_identity or unknown:
+        if self._checker is None or prepared.seen is None or target.is_identity or isinstance(target, UnitMix):
+            return edits
+        if isinstance(target, Reference) and not target.shown:
             return edits
         checks = self._checker.compare(prepared.seen, edited, target)
         return [

@@ -110,8 +110,11 @@ def build_units(record: WeightsRecord, tensors: Mapping[str, Tensor]) -> UnitsMo
         )
     arrays = {name: tensor.double().numpy() for name, tensor in parts.items()}
     face = FaceModel(
-        *(arrays[f"head.{name}"] for name in ("mean", "modes", "offsets")),
-        *(arrays[f"head.{name}"].astype(np.int64) for name in ("triangles", "landmarks")),
+        arrays["head.mean"],
+        arrays["head.modes"],
+        arrays["head.offsets"],
+        arrays["head.triangles"].astype(np.int64),
+        arrays["head.landmarks"].astype(np.int64),
         arrays["head.habits"],
     )
     numbers = np.concatenate([face.triangles.ravel(), face.landmarks])

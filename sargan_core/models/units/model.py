@@ -84,7 +84,9 @@ class UnitsModel(ExpressionModel):
             straight, other = self.encoder(torch.cat([crop, crop.flip(3)]), both)[0].cpu().double().numpy()
         code = (straight + other[list(MIRRORED_CODE)] * MIRRORED_SIGN) / 2
         low, high = (bound.double().numpy() for bound in code_bounds())
-        return fit_face(self.head.model, landmarks, Expected(code, LEEWAY * SEEN * self.knowledge.spread, low, high))
+        return fit_face(
+            self.head.model, landmarks, Expected(code, LEEWAY * SEEN * self.knowledge.spread, low, high)
+        )
 
     def read_code(self, crops: FaceCrops, name: str) -> tuple[float, ...]:
         """Return the expression of the one face of ``crops`` as a code, without what is the face at rest.

@@ -105,7 +105,9 @@ class UnitsRun(TrainingRun):
         model = replace(model, habits=self._habits(split))
 
         def export(encoder: UnitEncoder, path: Path) -> None:
-            whole = built(encoder, model, measured(read_codes(encoder, unseen), unseen.code, posed))
+            whole = built(
+                encoder, model, measured(read_codes(encoder, unseen), unseen.code.astype(np.float64), posed)
+            )
             save_units(whole, path, name="units", data=described)
 
         training = replace(self.training, steps=self.loop.steps)
@@ -197,9 +199,8 @@ def bank_of(faces: CodedFaces) -> EncoderBank:
 
 def measured(found: Array, true: Array, posed: Array) -> Knowledge:
     """Return what codes (N, U) that were read say beside the true ones of people never trained on."""
-    exact = np.asarray(true, np.float64)
-    spread = np.sqrt(((found - exact) ** 2).mean(0))
-    gain = exact.std(0) / np.maximum(found.std(0), 1e-6)
+    spread = np.sqrt(((found - true) ** 2).mean(0))
+    gain = true.std(0) / np.maximum(found.std(0), 1e-6)
     return Knowledge(spread, gain.clip(1.0, LARGEST_GAIN), posed)
 
 
@@ -220,7 +221,7 @@ def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
 
 def correlation(found: Array, true: Array) -> Array:
     """Return the correlation of each entry of codes (N, U); NaN for one that never varies."""
-    centred = [values - values.mean(0) for values in (found, np.asarray(true, np.float64))]
+    centred = [values - values.mean(0) for values in (found, true)]
     spread = [np.sqrt((values**2).mean(0)) for values in centred]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((centred[0] * centred[1]).mean(0) / (spread[0] * spread[1]))
@@ -261,7 +262,7 @@ def held_out_figures(found: Array, faces: CodedFaces) -> UnitsFigures:
     """Return the figures of codes (N, U) that were read off faces."""
     return UnitsFigures(
         len(faces),
-        correlation(found, faces.code),
+        correlation(found, faces.code.astype(np.float64)),
         told_apart(found, faces.persons),
         told_apart(faces.code.astype(np.float64), faces.persons),
     )

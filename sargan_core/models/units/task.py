@@ -73,8 +73,14 @@ class EncoderBank:
 
     def to(self, device: torch.device | str) -> EncoderBank:
         """Return the bank on a device; the chances stay where draws are made, on the CPU."""
-        moved = (one.to(device) for one in (self.crops, self.landmarks, self.code, self.trust, self.angles))
-        return EncoderBank(*moved, self.chances)
+        return EncoderBank(
+            self.crops.to(device),
+            self.landmarks.to(device),
+            self.code.to(device),
+            self.trust.to(device),
+            self.angles.to(device),
+            self.chances,
+        )
 
 
 def movement_gram(offsets: Tensor) -> Tensor:

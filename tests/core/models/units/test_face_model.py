@@ -48,8 +48,9 @@ def test_a_turned_smiling_person_is_found_again(head):
     rng = np.random.default_rng(0)
     identity, code = rng.normal(0, 0.7, 24), a_code(corner_pull=0.9, jaw_open=0.4, brow_inner_up_L=1.2)
     true = posed(head, 28, 6, -3)
-    landmarks = true.project(head.model.shape(identity, code)[head.model.landmarks])
-    free = Expected(np.zeros(54), np.full(54, 0.5), np.array(LOWEST), np.array(LARGEST) * 1.15)
+    mean, modes, offsets = head.model.points
+    landmarks = true.project(mean + np.tensordot(identity, modes[:24], 1) + np.tensordot(code, offsets, 1))
+    free = Expected(np.zeros(54), np.full(54, 1.0), np.array(LOWEST), np.array(LARGEST) * 1.15)
     fit = fit_face(head.model, landmarks, free)
     assert fit.error < 0.02
     assert fit.code[CODE_NAMES.index("brow_inner_up_L")] > 0.35
