@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from sargan_core.faces.align import Alignment
@@ -23,6 +24,8 @@ Choice = Callable[[Points | None], Teeth]
 RAISED = 5.9 / SMILE
 # Width of a broad smile as a multiple of the mouth's at rest.
 BROADER = 1.163
+# Mean whites of the eyes in the studio in which the teeth of the bank were photographed.
+STUDIO = np.array([0.621, 0.573, 0.569], dtype=np.float32)
 # The whites of the eyes may be covered, shut or red: how bright they can be beside the skin below them.
 WHITE_TO_SKIN = (0.95, 3.0)
 
@@ -49,14 +52,25 @@ def fill(
     rest = own if alignment.rest is None else alignment.rest.astype(np.float64)
     known = None if face.landmarks is None else _at_rest(face.landmarks.astype(np.float64), own, rest, alignment)
     white = _white(crop[0], own)
-    return inner_mouth(opening_of(lips), choose(known), placement(rest), white, share)
+    return inner_mouth(opening_of(lips), choose(known), placement(rest, _tall(alignment, rest)), white, share)
 
 
-def placement(rest: Points) -> Placement:
-    """Return where the teeth of a face with these landmarks at rest lie, (68, 2) crop pixels."""
+def placement(rest: Points, tall: float = 1.0) -> Placement:
+    """Return where the teeth of a face with these landmarks at rest lie, (68, 2) crop pixels; ``tall`` as of ``Placement``."""
     width = BROADER * float(np.linalg.norm(rest[54] - rest[48]))
     line = rest[[61, 62, 63, 65, 66, 67], 1].mean()
-    return Placement(float((rest[48, 0] + rest[54, 0]) / 2), float(line - RAISED * width), width)
+    return Placement(float((rest[48, 0] + rest[54, 0]) / 2), float(line - RAISED * width), width, tall)
+
+
+def _tall(alignment: Alignment, rest: Points) -> float:
+    """Return how much taller than wide the photo shows a square of the crop that lies on the front teeth."""
+    column, row = rest[[48, 54], 0].mean(), rest[[62, 66], 1].mean()
+    half, size = 0.1 * float(rest[54, 0] - rest[48, 0]), alignment.template.size
+    ends = np.array([[column - 2 * half, column + 2 * half, column, column], [row, row, row - half, row + half]])
+    where = torch.from_numpy(ends.clip(0, size - 1).astype(np.float32))[None, :, :, None]
+    photo = alignment.to_photo(where)[0, :, :, 0].double().numpy()
+    across = np.linalg.norm(photo[:, 1] - photo[:, 0]) / 2
+    return float(np.clip(np.linalg.norm(photo[:, 3] - photo[:, 2]) / max(across, 1e-6), 0.3, 3.0))
 
 
 def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> Points:
@@ -65,14 +79,26 @@ def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> 
 
 
 def _white(image: Tensor, landmarks: Points) -> npt.NDArray[np.float32]:
-    """Return the colour of the whites of the eyes, (3,): the light on the face."""
+    """Return the light on the face as the colour that the whites of its eyes should have, (3,).
+
+    They are found with some error, and are darker in deep sockets: a small difference from the light of the studio in
+    which the teeth were photographed says little, a large one is believed.
+    """
     size = image.shape[-1]
-    white = eye_white(image, eye_regions(landmarks, size)).cpu().numpy()
+    found = eye_white(image, eye_regions(landmarks, size)).cpu().double().numpy().clip(0.02, 1)
     skin = _skin(image, landmarks)
     low, high = WHITE_TO_SKIN
-    level = float(white.mean())
-    kept = float(np.clip(level, low * skin, max(low * skin, min(1.0, high * skin))))
-    return np.asarray(white * (kept / max(level, 1e-3)), dtype=np.float32)
+    level = float(np.clip(found.mean(), min(0.9, low * skin), max(low * skin, min(1.0, high * skin))))
+    studio = STUDIO.astype(np.float64)
+    brighter = _believed(np.log(level / studio.mean()), 0.2)
+    colour = _believed(np.log(found / found.mean() * studio.mean() / studio), 0.06)
+    return np.asarray(studio * np.exp(brighter + colour), dtype=np.float32)
+
+
+def _believed(difference: npt.ArrayLike, doubt: float) -> npt.NDArray[np.float64]:
+    """Return a difference of which little is left where it is smaller than ``doubt``, and most where it is larger."""
+    amount = np.asarray(difference, dtype=np.float64)
+    return np.asarray(amount * np.abs(amount) / (np.abs(amount) + doubt))
 
 
 def _skin(image: Tensor, landmarks: Points) -> float:

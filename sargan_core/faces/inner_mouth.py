@@ -33,7 +33,7 @@ CORNER_SHADOW = (13.0, 0.16)
 DEEP = 0.82
 # Colours relative to the whites of the eyes: the depth of the mouth, and a tongue.
 DEPTH = (0.17, 0.075, 0.07)
-TONGUE = (0.62, 0.33, 0.32)
+TONGUE = (0.84, 0.42, 0.40)
 # Height of an opening below the teeth from which a tongue is seen.
 TONGUE_FROM = (3.0, 12.0)
 
@@ -46,11 +46,13 @@ class Placement:
         column: of the middle between the front teeth.
         row: of the upper lip's edge in a broad smile.
         width: between the corners of a broad smile.
+        tall: how much taller than wide the photo shows a square of the crop there; teeth keep their shape.
     """
 
     column: float
     row: float
     width: float
+    tall: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def _teeth(
     source = np.arange(SIZE[1])
     arch, edge, theirs = (np.interp(at, source, curve) for curve in (teeth.upper, teeth.edge, teeth.lower))
     middle = float(teeth.upper[SIZE[1] // 2])
-    stretch = float(np.clip(LENGTH * unit / (teeth.length * place.width), *STRETCH))
+    wanted = LENGTH * unit / (teeth.length * place.width)
+    stretch = float(np.clip(wanted * place.tall, *STRETCH)) / place.tall
     # The row of the crop where the teeth's picture meets the upper lip; as a whole no lower than the lip is.
     top = place.row + (arch - middle) / scale * stretch
     near = np.abs(columns - opening.centre) < 0.3 * opening.width
@@ -141,7 +144,7 @@ def _teeth(
     end = edge + (1 - spare) * (theirs - edge + 4)
     soft = 3.0 + 4 * (1 - spare)
     seen = np.clip((end - where) / soft + 0.5, 0, 1)
-    return np.clip(picture, 0, 1.5), (seen * seen * (3 - 2 * seen)).astype(np.float32)
+    return np.clip(picture, 0, 2), (seen * seen * (3 - 2 * seen)).astype(np.float32)
 
 
 def _cavity(
