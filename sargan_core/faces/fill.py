@@ -9,12 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sargan_core.faces.align import Alignment
+from sargan_core.faces.align import Alignment, apply_matrix
 from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.face import EditedCrops, Face, Pixels
 from sargan_core.faces.inner_mouth import SMILE, InnerMouth, Placement, inner_mouth
-from sargan_core.faces.opening import opening_of
-from sargan_core.faces.teeth import Teeth
+from sargan_core.faces.lip_line import with_sure_lips
+from sargan_core.faces.opening import CORNER, opening_of
+from sargan_core.faces.teeth import Teeth, cut_teeth, upright_mouth
 
 Points = npt.NDArray[np.float64]
 # Landmarks of the face at rest (68, 2) or None -> the teeth to show.
@@ -24,6 +25,11 @@ Choice = Callable[[Points | None], Teeth]
 RAISED = 5.9 / SMILE
 # Width of a broad smile as a multiple of the mouth's at rest.
 BROADER = 1.163
+# A photo's own teeth are shown where the mouth is that many pixels wide and open by that share of its width, and where
+# the front teeth are seen over that share of it.
+FEWEST_PIXELS = 40
+OPEN = 0.11
+SHORTEST = 0.08
 # Mean whites of the eyes in the studio in which the teeth of the bank were photographed.
 STUDIO = np.array([0.621, 0.573, 0.569], dtype=np.float32)
 # The whites of the eyes may be covered, shut or red: how bright they can be beside the skin below them.
@@ -50,9 +56,37 @@ def fill(
     share = 1.0 if edited.parted is None else float(edited.parted[0])
     own = alignment.landmarks.astype(np.float64)
     rest = own if alignment.rest is None else alignment.rest.astype(np.float64)
-    known = None if face.landmarks is None else _at_rest(face.landmarks.astype(np.float64), own, rest, alignment)
-    white = _white(crop[0], own)
-    return inner_mouth(opening_of(lips), choose(known), placement(rest, _tall(alignment, rest)), white, share)
+    white, tall = _white(crop[0], own), _tall(alignment, rest)
+    teeth, place = None, placement(rest, tall)
+    if face.landmarks is not None:
+        found = with_sure_lips(pixels, face.landmarks).astype(np.float64)
+        teeth = own_teeth(pixels, found, white)
+        if teeth is not None:
+            mouth = opening_of(own)
+            row = float(np.interp(mouth.centre, mouth.x, mouth.upper))
+            place = Placement(mouth.centre, row, mouth.width, tall, own=True)
+        else:
+            teeth = choose(_at_rest(found, own, rest, alignment))
+    return inner_mouth(opening_of(lips), teeth or choose(None), place, white, share)
+
+
+def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32]) -> Teeth | None:
+    """Return the teeth that a photo shows itself; None for lips that are shut or hide them.
+
+    Args:
+        pixels: (H, W, 3) the photo.
+        landmarks: (68, 2) photo pixels.
+        white: (3,) the whites of the eyes in [0, 1].
+    """
+    corners = [landmarks[a] + CORNER * (landmarks[b] - landmarks[a]) for a, b in ((48, 60), (54, 64))]
+    if not np.linalg.norm(corners[1] - corners[0]) > FEWEST_PIXELS:
+        return None
+    upright, matrix = upright_mouth(pixels, *corners)
+    mouth = opening_of(apply_matrix(matrix, landmarks))
+    if mouth.height < OPEN * mouth.width:
+        return None
+    teeth = cut_teeth(upright, mouth, white)
+    return teeth if teeth is not None and teeth.length > SHORTEST else None
 
 
 def placement(rest: Points, tall: float = 1.0) -> Placement:

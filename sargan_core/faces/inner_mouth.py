@@ -47,12 +47,14 @@ class Placement:
         row: of the upper lip's edge in a broad smile.
         width: between the corners of a broad smile.
         tall: how much taller than wide the photo shows a square of the crop there; teeth keep their shape.
+        own: whether the teeth are those of the photo itself, whose length is known.
     """
 
     column: float
     row: float
     width: float
     tall: float = 1.0
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _teeth(
     arch, edge, theirs = (np.interp(at, source, curve) for curve in (teeth.upper, teeth.edge, teeth.lower))
     middle = float(teeth.upper[SIZE[1] // 2])
     wanted = LENGTH * unit / (teeth.length * place.width)
-    stretch = float(np.clip(wanted * place.tall, *STRETCH)) / place.tall
+    stretch = (1.0 if place.own else float(np.clip(wanted * place.tall, *STRETCH))) / place.tall
     # The row of the crop where the teeth's picture meets the upper lip; as a whole no lower than the lip is.
     top = place.row + (arch - middle) / scale * stretch
     near = np.abs(columns - opening.centre) < 0.3 * opening.width

@@ -16,13 +16,18 @@ Points = npt.NDArray[np.float64]
 SIDE = 64
 MOUTH = 32.0
 # Between parted lips there is a cavity, darker than the lower lip (natural logarithm of the light), or there are
-# teeth, less red than the lip (red less green, over the light); or the gap is wide. From the first value on a mouth
-# may be open, from the second on it is.
+# teeth, less red than the lip (red less green, over the light); or the gap is wide; or some of what lies there is much
+# brighter than the upper lip and less red than both, as teeth are before dark lips too. From the first value on a
+# mouth may be open, from the second on it is.
 DARKER = (0.45, 0.6)
 PALER = (0.02, 0.05)
 WIDER = (6.5, 9.0)
+TEETH = (0.05, 0.15)
+BRIGHTER, LESS_RED = 1.25, 0.02
 # Outer points of the lower lip below the pairs of ``FACING``.
 LOWER_RIM = (58, 57, 56)
+# Outer points of the upper lip above them.
+UPPER_RIM = (50, 51, 52)
 LIGHT = np.array([0.299, 0.587, 0.114])
 SAMPLES = 9
 
@@ -70,7 +75,23 @@ def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float
     within, beside = np.median(np.concatenate(inside), axis=0), np.median(np.concatenate(lip), axis=0)
     darker = float(np.log((beside @ LIGHT + 0.02) / (within @ LIGHT + 0.02)))
     paler = _redness(beside) - _redness(within)
-    return max(_ramp(darker, DARKER), _ramp(paler, PALER), _ramp(gap, WIDER))
+    return max(
+        _ramp(darker, DARKER), _ramp(paler, PALER), _ramp(gap, WIDER), _ramp(_teeth(picture, points), TEETH)
+    )
+
+
+def _teeth(picture: npt.NDArray[np.float32], points: Points) -> float:
+    """Return the share of what lies between the lips that looks like teeth."""
+    inside, lower, upper = [], [], []
+    for (above, below), rim, top in zip(FACING, LOWER_RIM, UPPER_RIM, strict=True):
+        inside.append(_between(picture, points[above], points[below], (-0.1, 1.1)))
+        lower.append(_between(picture, points[below], points[rim], (0.15, 0.65)))
+        upper.append(_between(picture, points[above], points[top], (0.15, 0.65)))
+    colours = np.concatenate(inside)
+    below_lip, above_lip = (np.median(np.concatenate(lip), axis=0) for lip in (lower, upper))
+    redness = (colours[:, 0] - colours[:, 1]) / (colours.sum(1) + 0.05)
+    white = redness < max(_redness(below_lip), _redness(above_lip)) - LESS_RED
+    return float(np.mean(white & (colours @ LIGHT > BRIGHTER * (above_lip @ LIGHT))))
 
 
 def _darkest(picture: npt.NDArray[np.float32], points: Points) -> float:

@@ -23,8 +23,6 @@ BRIGHT = 0.52
 RED = 0.16
 # Share of the middle of an opening that must be enamel for its teeth to count as seen.
 SEEN = 0.3
-# How bright the brightest of the teeth usually are beside the whites of the eyes.
-TEETH_TO_WHITE = 1.33
 # Sharpening of what was enlarged: amount, and width in pixels of the picture.
 SHARPEN = 0.9
 SHARPEN_WIDTH = 2.4
@@ -80,8 +78,6 @@ def cut_teeth(picture: Picture, opening: Opening, white: npt.NDArray[np.float32]
     soft = cv2.GaussianBlur(relative, (0, 0), SHARPEN_WIDTH)
     sharp = np.clip(relative + SHARPEN * (relative - soft), 0, 2.0)
     filled = _filled(sharp, upper + RIM, lower - RIM)
-    # People's whites are found with some error, so that half of what sets these teeth apart is left.
-    filled = filled * np.sqrt(TEETH_TO_WHITE / max(brightest, 0.5))
     return Teeth(
         filled.astype(np.float32), upper.astype(np.float32), lower.astype(np.float32), edge.astype(np.float32)
     )
