@@ -34,6 +34,9 @@ SHORTEST = 0.08
 STUDIO = np.array([0.621, 0.573, 0.569], dtype=np.float32)
 # The whites of the eyes may be covered, shut or red: how bright they can be beside the skin below them.
 WHITE_TO_SKIN = (0.95, 3.0)
+# How much of the skin's tint (logarithms of red and blue over green) the whites may have, and what they always may.
+SKIN_TINT = 0.45
+FAINT_TINT = (0.1, -0.06)
 
 
 def fill(
@@ -120,13 +123,20 @@ def _white(image: Tensor, landmarks: Points) -> npt.NDArray[np.float32]:
     """
     size = image.shape[-1]
     found = eye_white(image, eye_regions(landmarks, size)).cpu().double().numpy().clip(0.02, 1)
-    skin = _skin(image, landmarks)
+    skin_colour = _skin(image, landmarks)
+    skin = float(skin_colour.mean())
     low, high = WHITE_TO_SKIN
     level = float(np.clip(found.mean(), min(0.9, low * skin), max(low * skin, min(1.0, high * skin))))
     studio = STUDIO.astype(np.float64)
     brighter = _believed(np.log(level / studio.mean()), 0.2)
     colour = _believed(np.log(found / found.mean() * studio.mean() / studio), 0.06)
-    return np.asarray(studio * np.exp(brighter + colour), dtype=np.float32)
+    white = np.log(studio) + brighter + colour
+    # Whites as red as the skin are skin: lids, or what lies beside eyes that were missed.
+    tint, most = white - white[1], np.log(skin_colour / skin_colour[1]) * SKIN_TINT
+    tint[0] = min(tint[0], max(most[0], FAINT_TINT[0]))
+    tint[2] = max(tint[2], min(most[2], FAINT_TINT[1]))
+    tinted = np.exp(tint)
+    return np.asarray(tinted * (np.exp(white).mean() / tinted.mean()), dtype=np.float32)
 
 
 def _believed(difference: npt.ArrayLike, doubt: float) -> npt.NDArray[np.float64]:
@@ -135,12 +145,13 @@ def _believed(difference: npt.ArrayLike, doubt: float) -> npt.NDArray[np.float64
     return np.asarray(amount * np.abs(amount) / (np.abs(amount) + doubt))
 
 
-def _skin(image: Tensor, landmarks: Points) -> float:
-    """Return how bright the skin of the cheeks is: halfway between the eyes and the corners of the mouth."""
+def _skin(image: Tensor, landmarks: Points) -> npt.NDArray[np.float64]:
+    """Return the colour of the skin of the cheeks, (3,): halfway between the eyes and the corners of the mouth."""
     size = image.shape[-1]
     reach = max(2, size // 40)
-    levels = []
+    colours = []
     for lid, corner in ((41, 48), (46, 54)):
         x, y = np.clip(np.round((landmarks[lid] + landmarks[corner]) / 2).astype(int), reach, size - reach - 1)
-        levels.append(float(image[:, y - reach : y + reach + 1, x - reach : x + reach + 1].mean()))
-    return float(np.mean(levels))
+        patch = image[:, y - reach : y + reach + 1, x - reach : x + reach + 1]
+        colours.append(patch.mean((1, 2)).cpu().double().numpy())
+    return np.asarray(np.mean(colours, axis=0).clip(0.02, 1))

@@ -25,10 +25,14 @@ LENGTH = 10.4
 STRETCH = (0.82, 1.18)
 # Width of the edge's softness.
 FEATHER = 0.4
+# How round its corners are, as a share of its height.
+ROUND = 0.11
 # Shadows: of the upper lip, above the lower one, and towards the corners. Reach, and light at the rim.
 UPPER_SHADOW = (2.6, 0.5)
 LOWER_SHADOW = (1.2, 0.62)
 CORNER_SHADOW = (13.0, 0.16)
+# Powers of the shadow for red, green and blue.
+WARM = np.array([0.82, 1.04, 1.08], dtype=np.float32)
 # How dark teeth are that lie far behind the lips of a narrow, high mouth.
 DEEP = 0.82
 # Colours relative to the whites of the eyes: the depth of the mouth, and a tongue.
@@ -99,9 +103,10 @@ def inner_mouth(
     colour = _cavity(rows, columns, upper, lower, opening, unit)
     shown, amount = _teeth(rows, columns, upper, lower, opening, teeth, place)
     colour = colour + amount[..., None] * (shown - colour)
-    colour = colour * _shadow(rows, columns, upper, lower, opening, unit)[..., None]
+    # Light in the shadow of lips comes from lips.
+    colour = colour * _shadow(rows, columns, upper, lower, opening, unit)[..., None] ** WARM
     fine = opening.scaled(FINE, float(x0), float(y0))
-    cover = fine.cover(height, width, FEATHER * unit * FINE)
+    cover = fine.cover(height, width, FEATHER * unit * FINE, ROUND * fine.height)
     # Where the lips hardly part there is a dark line and no tooth.
     open_here = np.clip((lower - upper) / (0.5 * unit), 0, 1).astype(np.float32)
     lit = np.clip(colour * white, 0, 1)

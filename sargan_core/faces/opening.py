@@ -52,11 +52,21 @@ class Opening:
         """Return the opening in the pixels of a picture that begins at (x0, y0) and is ``factor`` times as fine."""
         return Opening((self.x - x0) * factor, (self.upper - y0) * factor, (self.lower - y0) * factor)
 
-    def cover(self, height: int, width: int, feather: float) -> npt.NDArray[np.float32]:
-        """Return the share of each pixel that lies inside, (height, width), with an edge softened by ``feather``."""
+    def cover(
+        self, height: int, width: int, feather: float, rounding: float = 0.0
+    ) -> npt.NDArray[np.float32]:
+        """Return the share of each pixel that lies inside, (height, width).
+
+        Args:
+            height, width: of the picture.
+            feather: how soft the edge is, in pixels.
+            rounding: how round sharp corners are made, in pixels.
+        """
         canvas = np.zeros((height, width), np.uint8)
         rim = np.concatenate([np.stack([self.x, self.upper], 1), np.stack([self.x, self.lower], 1)[::-1]])
         cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+        if rounding > 0:
+            canvas = cv2.threshold(cv2.GaussianBlur(canvas, (0, 0), rounding), 127, 255, cv2.THRESH_BINARY)[1]
         soft: npt.NDArray[np.float32] = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), feather)
         return soft
 
