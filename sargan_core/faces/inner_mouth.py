@@ -25,11 +25,13 @@ LENGTH = 10.4
 STRETCH = (0.82, 1.18)
 # Width of the edge's softness.
 FEATHER = 0.4
+# How far it reaches under the upper and the lower lip: no rim of what the edit shows below may be seen.
+UNDER = (0.8, 0.4)
 # How round its corners are, as a share of its height.
 ROUND = 0.11
 # Shadows: of the upper lip, above the lower one, and towards the corners. Reach, and light at the rim.
-UPPER_SHADOW = (2.6, 0.5)
-LOWER_SHADOW = (1.2, 0.62)
+UPPER_SHADOW = (2.8, 0.34)
+LOWER_SHADOW = (1.3, 0.5)
 CORNER_SHADOW = (13.0, 0.16)
 # Powers of the shadow for red, green and blue.
 WARM = np.array([0.82, 1.04, 1.08], dtype=np.float32)
@@ -37,7 +39,7 @@ WARM = np.array([0.82, 1.04, 1.08], dtype=np.float32)
 DEEP = 0.82
 # Colours relative to the whites of the eyes: the depth of the mouth, and a tongue.
 DEPTH = (0.17, 0.075, 0.07)
-TONGUE = (0.84, 0.42, 0.40)
+TONGUE = (0.78, 0.42, 0.41)
 # Height of an opening below the teeth from which a tongue is seen.
 TONGUE_FROM = (3.0, 12.0)
 
@@ -93,6 +95,7 @@ def inner_mouth(
     unit = place.width / SMILE
     if opening.height < LEAST_HEIGHT * unit or share <= 0:
         return None
+    opening = Opening(opening.x, opening.upper - UNDER[0] * unit, opening.lower + UNDER[1] * unit)
     margin = 2.0 * unit
     x0, y0 = np.floor([opening.x[0] - margin, opening.upper.min() - margin])
     x1, y1 = np.ceil([opening.x[-1] + margin, opening.lower.max() + margin])
@@ -108,7 +111,8 @@ def inner_mouth(
     fine = opening.scaled(FINE, float(x0), float(y0))
     cover = fine.cover(height, width, FEATHER * unit * FINE, ROUND * fine.height)
     # Where the lips hardly part there is a dark line and no tooth.
-    open_here = np.clip((lower - upper) / (0.5 * unit), 0, 1).astype(np.float32)
+    open_here = np.clip((lower - upper) / unit - sum(UNDER), 0, 0.5) * 2
+    open_here = open_here.astype(np.float32)
     lit = np.clip(colour * white, 0, 1)
     return InnerMouth(
         lit.astype(np.float32), (share * cover * open_here).astype(np.float32), (float(x0), float(y0)), FINE
