@@ -25,8 +25,12 @@ ATTRIBUTION = (
 
 def main() -> None:
     """Cut, write, and say whose teeth they are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with london, transfer and neutral_extra")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with london, transfer and neutral_extra"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of weights with index.json")
     given = parser.parse_args()
     lent = lent_teeth(given.data / "london", [given.data / name for name in SETS])

@@ -42,7 +42,9 @@ def mouth_detail(pixels: Pixels, landmarks: npt.NDArray[np.float32] | None) -> d
     if scale < 1:
         # What the smaller picture cannot show must not come back as false detail.
         grid = cv2.GaussianBlur(grid, (0, 0), 0.5 / scale)
-    picture = cv2.warpAffine(grid, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    picture = cv2.warpAffine(
+        grid, matrix, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     picture = np.clip(picture, 0, 255)
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     rim = apply_matrix(matrix, known[list(INNER_LIPS)])

@@ -68,6 +68,8 @@ def fill(
             mouth = opening_of(own)
             row = float(np.interp(mouth.centre, mouth.x, mouth.upper))
             place = Placement(mouth.centre, row, mouth.width, tall, own=True)
+            # They are seen already, so they need not fade in.
+            share = 1.0
         else:
             teeth = choose(_at_rest(found, own, rest, alignment))
     return inner_mouth(opening_of(lips), teeth or choose(None), place, white, share)
@@ -103,7 +105,9 @@ def _tall(alignment: Alignment, rest: Points) -> float:
     """Return how much taller than wide the photo shows a square of the crop that lies on the front teeth."""
     column, row = rest[[48, 54], 0].mean(), rest[[62, 66], 1].mean()
     half, size = 0.1 * float(rest[54, 0] - rest[48, 0]), alignment.template.size
-    ends = np.array([[column - 2 * half, column + 2 * half, column, column], [row, row, row - half, row + half]])
+    ends = np.array(
+        [[column - 2 * half, column + 2 * half, column, column], [row, row, row - half, row + half]]
+    )
     where = torch.from_numpy(ends.clip(0, size - 1).astype(np.float32))[None, :, :, None]
     photo = alignment.to_photo(where)[0, :, :, 0].double().numpy()
     across = np.linalg.norm(photo[:, 1] - photo[:, 0]) / 2
@@ -151,7 +155,9 @@ def _skin(image: Tensor, landmarks: Points) -> npt.NDArray[np.float64]:
     reach = max(2, size // 40)
     colours = []
     for lid, corner in ((41, 48), (46, 54)):
-        x, y = np.clip(np.round((landmarks[lid] + landmarks[corner]) / 2).astype(int), reach, size - reach - 1)
+        x, y = np.clip(
+            np.round((landmarks[lid] + landmarks[corner]) / 2).astype(int), reach, size - reach - 1
+        )
         patch = image[:, y - reach : y + reach + 1, x - reach : x + reach + 1]
         colours.append(patch.mean((1, 2)).cpu().double().numpy())
     return np.asarray(np.mean(colours, axis=0).clip(0.02, 1))

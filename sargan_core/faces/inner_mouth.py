@@ -35,6 +35,8 @@ LOWER_SHADOW = (1.3, 0.5)
 CORNER_SHADOW = (13.0, 0.16)
 # Powers of the shadow for red, green and blue.
 WARM = np.array([0.82, 1.04, 1.08], dtype=np.float32)
+# The photo's own teeth are in shadow already.
+OWN_SHADOW = np.float32(0.4)
 # How dark teeth are that lie far behind the lips of a narrow, high mouth.
 DEEP = 0.82
 # Colours relative to the whites of the eyes: the depth of the mouth, and a tongue.
@@ -107,7 +109,8 @@ def inner_mouth(
     shown, amount = _teeth(rows, columns, upper, lower, opening, teeth, place)
     colour = colour + amount[..., None] * (shown - colour)
     # Light in the shadow of lips comes from lips.
-    colour = colour * _shadow(rows, columns, upper, lower, opening, unit)[..., None] ** WARM
+    shadow = _shadow(rows, columns, upper, lower, opening, unit)[..., None]
+    colour = colour * shadow ** (WARM * (OWN_SHADOW if place.own else 1.0))
     fine = opening.scaled(FINE, float(x0), float(y0))
     cover = fine.cover(height, width, FEATHER * unit * FINE, ROUND * fine.height)
     # Where the lips hardly part there is a dark line and no tooth.
@@ -152,7 +155,7 @@ def _teeth(
     # What lies below the teeth in their own smile is seen in an opening that is no higher than that smile.
     room = lower - (top + (theirs - arch) / scale * stretch)
     spare = np.clip(float(np.median(room[near])) / (2.5 * unit), 0, 1) if near.any() else 0.0
-    end = edge + (1 - spare) * (theirs - edge + 4)
+    end = edge + (1 - spare) * (theirs - edge + (30 if place.own else 4))
     soft = 3.0 + 4 * (1 - spare)
     seen = np.clip((end - where) / soft + 0.5, 0, 1)
     return np.clip(picture, 0, 2), (seen * seen * (3 - 2 * seen)).astype(np.float32)

@@ -17,13 +17,13 @@ SIDE = 64
 MOUTH = 32.0
 # Between parted lips there is a cavity, darker than the lower lip (natural logarithm of the light), or there are
 # teeth, less red than the lip (red less green, over the light); or the gap is wide; or some of what lies there is much
-# brighter than the upper lip and less red than both, as teeth are before dark lips too. From the first value on a
+# brighter than the upper lip and nearly without red, as teeth are before dark lips too. From the first value on a
 # mouth may be open, from the second on it is.
 DARKER = (0.45, 0.6)
 PALER = (0.02, 0.05)
 WIDER = (6.5, 9.0)
-TEETH = (0.05, 0.15)
-BRIGHTER, LESS_RED = 1.25, 0.02
+TEETH = (0.06, 0.12)
+BRIGHTER, PALE = 1.5, 0.05
 # Outer points of the lower lip below the pairs of ``FACING``.
 LOWER_RIM = (58, 57, 56)
 # Outer points of the upper lip above them.
@@ -82,16 +82,13 @@ def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float
 
 def _teeth(picture: npt.NDArray[np.float32], points: Points) -> float:
     """Return the share of what lies between the lips that looks like teeth."""
-    inside, lower, upper = [], [], []
-    for (above, below), rim, top in zip(FACING, LOWER_RIM, UPPER_RIM, strict=True):
+    inside, upper = [], []
+    for (above, below), top in zip(FACING, UPPER_RIM, strict=True):
         inside.append(_between(picture, points[above], points[below], (-0.1, 1.1)))
-        lower.append(_between(picture, points[below], points[rim], (0.15, 0.65)))
         upper.append(_between(picture, points[above], points[top], (0.15, 0.65)))
-    colours = np.concatenate(inside)
-    below_lip, above_lip = (np.median(np.concatenate(lip), axis=0) for lip in (lower, upper))
+    colours, lip = np.concatenate(inside), np.median(np.concatenate(upper), axis=0)
     redness = (colours[:, 0] - colours[:, 1]) / (colours.sum(1) + 0.05)
-    white = redness < max(_redness(below_lip), _redness(above_lip)) - LESS_RED
-    return float(np.mean(white & (colours @ LIGHT > BRIGHTER * (above_lip @ LIGHT))))
+    return float(np.mean((redness < PALE) & (colours @ LIGHT > BRIGHTER * (lip @ LIGHT))))
 
 
 def _darkest(picture: npt.NDArray[np.float32], points: Points) -> float:

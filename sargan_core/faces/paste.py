@@ -51,7 +51,7 @@ BLOCK = 64
 
 
 # Spread of a pixel of the photo, in pixels of the photo: what is finer is taken away from what is laid over it.
-COARSER = 0.35
+COARSER = 0.55
 
 
 # Mask values that count as the mask's border in the seam figure.

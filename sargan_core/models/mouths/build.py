@@ -78,9 +78,7 @@ def lent_teeth(london: Path, data: list[Path]) -> list[Lent]:
             continue
         row = int(np.flatnonzero(points["happy_ids"] == number)[0])
         rest = int(np.flatnonzero(points["neutral_ids"] == number)[0])
-        teeth = _cut(
-            sample.path, points["happy_mesh478"][row].astype(np.float64)
-        )
+        teeth = _cut(sample.path, points["happy_mesh478"][row].astype(np.float64))
         if teeth is not None:
             chosen.append(
                 Lent(number, teeth, mouth_traits(points["neutral_ibug68_manual"][rest].astype(np.float64)))
@@ -90,9 +88,7 @@ def lent_teeth(london: Path, data: list[Path]) -> list[Lent]:
     return sorted(chosen, key=lambda one: one.person)
 
 
-def _cut(
-    path: Path, mesh: npt.NDArray[np.float64]
-) -> Teeth | None:
+def _cut(path: Path, mesh: npt.NDArray[np.float64]) -> Teeth | None:
     pixels = read_photo(path).pixels
     picture, matrix = upright_mouth(pixels, mesh[MESH_UPPER[0]], mesh[MESH_UPPER[-1]])
     points = mesh @ matrix[:, :2].T + matrix[:, 2]

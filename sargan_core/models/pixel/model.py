@@ -259,7 +259,9 @@ class PixelModel(ExpressionModel):
         lips = shape + sum(weight * (goals[row] - shape) for row, weight in parts)
         if rest is not None and self._is_moved(landmarks, rest):
             left = max(0.0, 1 - sum(weight for _, weight in parts))
-            lips = lips + left * (landmarks - rest)[48:68]
+            own = landmarks.detach().cpu().double().numpy()
+            own = closed(own) if opening(own) > OPEN_FROM * size else together(own)
+            lips = lips + left * (torch.from_numpy(own[48:68]).to(landmarks) - shape)
         return lips[None], parted
 
     def _is_moved(self, landmarks: Tensor, rest: Tensor) -> bool:
