@@ -72,7 +72,7 @@ def fill(
             share = 1.0
         else:
             teeth = choose(_at_rest(found, own, rest, alignment))
-    return inner_mouth(opening_of(lips), teeth or choose(None), place, white, share)
+    return inner_mouth(opening_of(lips), teeth or choose(None), place, white, share, alignment.scale)
 
 
 def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32]) -> Teeth | None:
@@ -95,7 +95,7 @@ def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32])
 
 
 def placement(rest: Points, tall: float = 1.0) -> Placement:
-    """Return where the teeth of a face with these landmarks at rest lie, (68, 2) crop pixels; ``tall`` as of ``Placement``."""
+    """Return where the teeth of a face with these landmarks at rest lie, (68, 2) crop pixels."""
     width = BROADER * float(np.linalg.norm(rest[54] - rest[48]))
     line = rest[[61, 62, 63, 65, 66, 67], 1].mean()
     return Placement(float((rest[48, 0] + rest[54, 0]) / 2), float(line - RAISED * width), width, tall)

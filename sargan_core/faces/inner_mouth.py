@@ -16,8 +16,8 @@ import numpy.typing as npt
 from sargan_core.faces.opening import LEAST_HEIGHT, Opening
 from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, Picture, Teeth
 
-# Pixels of the picture for one pixel of the crop: finer than photos of 12 megapixels show a face.
-FINE = 6
+# Most and fewest pixels of the picture for one pixel of the crop.
+FINEST, COARSEST = 6, 2
 # Lengths below are in pixels of a 256 px crop, in which a broad smile is this wide.
 SMILE = 69.0
 # Visible length of the middle teeth in a broad smile, and how far a set of teeth may be made longer or shorter.
@@ -83,7 +83,12 @@ class InnerMouth:
 
 
 def inner_mouth(
-    opening: Opening, teeth: Teeth, place: Placement, white: npt.NDArray[np.float32], share: float = 1.0
+    opening: Opening,
+    teeth: Teeth,
+    place: Placement,
+    white: npt.NDArray[np.float32],
+    share: float = 1.0,
+    scale: float = FINEST,
 ) -> InnerMouth | None:
     """Return what is seen in an opening; None if it is too low for anything to be seen.
 
@@ -93,7 +98,9 @@ def inner_mouth(
         place: of the teeth in this face's crop.
         white: (3,) the whites of this face's eyes in [0, 1]: the light.
         share: how much of it is seen, 0..1.
+        scale: pixels of the photo for one pixel of the crop; the picture need not be much finer.
     """
+    fine = int(np.clip(np.ceil(1.5 * scale), COARSEST, FINEST))
     unit = place.width / SMILE
     if opening.height < LEAST_HEIGHT * unit or share <= 0:
         return None
@@ -101,24 +108,24 @@ def inner_mouth(
     margin = 2.0 * unit
     x0, y0 = np.floor([opening.x[0] - margin, opening.upper.min() - margin])
     x1, y1 = np.ceil([opening.x[-1] + margin, opening.lower.max() + margin])
-    width, height = round((x1 - x0) * FINE), round((y1 - y0) * FINE)
-    columns = x0 + np.arange(width) / FINE
-    rows = (y0 + np.arange(height) / FINE)[:, None]
+    width, height = round((x1 - x0) * fine), round((y1 - y0) * fine)
+    columns = x0 + np.arange(width) / fine
+    rows = (y0 + np.arange(height) / fine)[:, None]
     upper, lower = (np.interp(columns, opening.x, curve) for curve in (opening.upper, opening.lower))
-    colour = _cavity(rows, columns, upper, lower, opening, unit)
+    colour = _cavity(rows, columns, upper, lower, opening, unit, fine)
     shown, amount = _teeth(rows, columns, upper, lower, opening, teeth, place)
     colour = colour + amount[..., None] * (shown - colour)
     # Light in the shadow of lips comes from lips.
     shadow = _shadow(rows, columns, upper, lower, opening, unit)[..., None]
     colour = colour * shadow ** (WARM * (OWN_SHADOW if place.own else 1.0))
-    fine = opening.scaled(FINE, float(x0), float(y0))
-    cover = fine.cover(height, width, FEATHER * unit * FINE, ROUND * fine.height)
+    drawn = opening.scaled(fine, float(x0), float(y0))
+    cover = drawn.cover(height, width, FEATHER * unit * fine, ROUND * drawn.height)
     # Where the lips hardly part there is a dark line and no tooth.
     open_here = np.clip((lower - upper) / unit - sum(UNDER), 0, 0.5) * 2
     open_here = open_here.astype(np.float32)
     lit = np.clip(colour * white, 0, 1)
     return InnerMouth(
-        lit.astype(np.float32), (share * cover * open_here).astype(np.float32), (float(x0), float(y0)), FINE
+        lit.astype(np.float32), (share * cover * open_here).astype(np.float32), (float(x0), float(y0)), fine
     )
 
 
@@ -168,6 +175,7 @@ def _cavity(
     lower: npt.NDArray[np.float64],
     opening: Opening,
     unit: float,
+    fine: int,
 ) -> Picture:
     """Return the dark inside with a tongue, (h, w, 3)."""
     gap = np.maximum(lower - upper, 1e-3)
@@ -183,16 +191,16 @@ def _cavity(
     body = 1 / (1 + np.exp((rise - 1) * height / (0.8 * unit)))
     light = np.clip(1.05 - 0.75 * rise, 0.25, 1.0) * np.clip(1 - 0.55 * across**2, 0, 1)
     groove = 1 - 0.22 * np.exp(-((across / 0.07) ** 2)) * np.clip(1 - rise, 0, 1)
-    grain = _grain(rows.shape[0], len(columns))
+    grain = _grain(rows.shape[0], len(columns), fine)
     lit = (share * body * light * groove * (1 + 0.10 * grain))[..., None]
     deep = back * (1 - 0.4 * np.clip((rows - upper) / gap, 0, 1))[..., None]
     return (deep + lit * (tongue - deep)).astype(np.float32)
 
 
-def _grain(height: int, width: int) -> npt.NDArray[np.float64]:
+def _grain(height: int, width: int, fine: int) -> npt.NDArray[np.float64]:
     """Return the tongue's fine bumps, always the same, of mean 0 and deviation 1."""
     noise = np.random.default_rng(7).standard_normal((height, width))
-    bumps = cv2.GaussianBlur(noise, (0, 0), 2.2) - cv2.GaussianBlur(noise, (0, 0), 6.0)
+    bumps = cv2.GaussianBlur(noise, (0, 0), 0.37 * fine) - cv2.GaussianBlur(noise, (0, 0), float(fine))
     return np.asarray(bumps / max(float(bumps.std()), 1e-6))
 
 

@@ -55,7 +55,7 @@ def cut_teeth(picture: Picture, opening: Opening, white: npt.NDArray[np.float32]
     """Return the teeth of a mouth; None where none are seen.
 
     Args:
-        picture: ``SIZE`` RGB in [0, 1], upright, the middle between the corners at ``MIDDLE``, the corners ``WIDTH`` apart.
+        picture: ``SIZE`` RGB in [0, 1], upright, the corners ``WIDTH`` apart with their middle at ``MIDDLE``.
         opening: between the lips, in the picture's pixels.
         white: (3,) the whites of the same eyes.
     """
@@ -87,7 +87,7 @@ def _edges(
     enamel: npt.NDArray[np.bool_], upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the row where the upper teeth end in each column: where the first run of enamel does."""
-    height, width = enamel.shape
+    width = enamel.shape[1]
     found = np.full(width, np.nan)
     closed = cv2.morphologyEx(enamel.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 5), np.uint8))
     for column in range(width):
