@@ -115,7 +115,11 @@ def _filled(picture: Picture, upper: npt.NDArray[np.float64], lower: npt.NDArray
     # Mirrored a little, then repeated: a single row drawn out looks like a curtain.
     at = np.where(rows < above, above + np.minimum(above - rows, (below - above) * 0.5), rows)
     at = np.where(rows > below, below, at)
-    columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
+    # Beyond the corners the outermost column that shows something is repeated.
+    shown = np.flatnonzero(below - above > 1)
+    nearest = np.arange(width) if len(shown) == 0 else np.arange(width).clip(shown[0], shown[-1])
+    at = at[:, nearest]
+    columns = np.broadcast_to(nearest.astype(np.float32), (height, width))
     result: Picture = cv2.remap(
         np.ascontiguousarray(picture),
         np.ascontiguousarray(columns),
