@@ -110,8 +110,8 @@ def _tall(alignment: Alignment, rest: Points) -> float:
     )
     where = torch.from_numpy(ends.clip(0, size - 1).astype(np.float32))[None, :, :, None]
     photo = alignment.to_photo(where)[0, :, :, 0].double().numpy()
-    across = np.linalg.norm(photo[:, 1] - photo[:, 0]) / 2
-    return float(np.clip(np.linalg.norm(photo[:, 3] - photo[:, 2]) / max(across, 1e-6), 0.3, 3.0))
+    across, down = (float(np.linalg.norm(photo[:, end + 1] - photo[:, end])) for end in (0, 2))
+    return float(np.clip(2 * down / max(across, 1e-6), 0.3, 3.0))
 
 
 def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> Points:

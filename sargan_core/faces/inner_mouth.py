@@ -152,10 +152,10 @@ def _teeth(
     near = np.abs(columns - opening.centre) < 0.3 * opening.width
     top = top + min(0.0, float((upper - top)[near].mean())) if near.any() else top
     where = arch + (rows - top) * (scale / stretch)
-    maps = (np.broadcast_to(at, where.shape), where)
     picture = cv2.remap(
         teeth.picture,
-        *(np.ascontiguousarray(one, dtype=np.float32) for one in maps),
+        np.ascontiguousarray(np.broadcast_to(at, where.shape), dtype=np.float32),
+        np.ascontiguousarray(where, dtype=np.float32),
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )

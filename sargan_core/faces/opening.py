@@ -89,17 +89,17 @@ def opening_of(landmarks: Points) -> Opening:
 def smooth_curve(points: Points, x: Points) -> Points:
     """Return the rows at columns ``x`` of a curve through points that does not swing beyond them (Fritsch-Carlson)."""
     order = np.argsort(points[:, 0], kind="stable")
-    columns, rows = points[order, 0].copy(), points[order, 1]
-    columns[1:] = np.maximum(columns[1:], columns[:-1] + 1e-3 + 0 * columns[1:])
-    columns = np.maximum.accumulate(columns + np.arange(len(columns)) * 1e-6)
+    columns, rows = points[order, 0], points[order, 1]
+    # Points in one column would be a step; they are set apart by next to nothing.
+    columns = np.maximum.accumulate(columns) + np.arange(len(columns)) * 1e-6
     step = np.diff(columns)
     slope = np.diff(rows) / step
     tangent = np.concatenate([slope[:1], np.zeros(len(slope) - 1), slope[-1:]])
-    for at in range(1, len(slope)):
-        before, after = slope[at - 1], slope[at]
+    for inner in range(1, len(slope)):
+        before, after = slope[inner - 1], slope[inner]
         if before * after > 0:
-            one, other = 2 * step[at] + step[at - 1], step[at] + 2 * step[at - 1]
-            tangent[at] = (one + other) / (one / before + other / after)
+            one, other = 2 * step[inner] + step[inner - 1], step[inner] + 2 * step[inner - 1]
+            tangent[inner] = (one + other) / (one / before + other / after)
     at = np.clip(np.searchsorted(columns, x, side="right") - 1, 0, len(slope) - 1)
     t = np.clip((x - columns[at]) / step[at], 0, 1)
     left = rows[at] * (1 + 2 * t) * (1 - t) ** 2 + step[at] * tangent[at] * t * (1 - t) ** 2

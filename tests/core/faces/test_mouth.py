@@ -48,5 +48,5 @@ def test_lips_and_skin_do_not():
     points = landmarks(8.0)
     inside = between_lips(as_tensor(picture(points)), points)
     x, y = np.round((points[57] + points[66]) / 2).astype(int)
-    assert float(inside[0, 0, y + 2, x]) < 0.05
+    assert float(inside[0, 0, y + 4, x]) < 0.05
     assert float(inside[0, 0, 60:130].max()) == 0
