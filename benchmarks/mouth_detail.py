@@ -2,7 +2,7 @@
 
     python benchmarks/mouth_detail.py --data DATA --model sargan,pixel
 
-``DATA`` is the folder with the shared sets. The neutral portraits of the London people who are held out are edited at full
+``DATA`` is the folder with the shared sets. Neutral portraits of the London people who are held out are edited at full
 strength; their own smiles that show teeth are what the figures are divided by.
 """
 
