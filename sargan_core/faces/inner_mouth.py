@@ -16,8 +16,8 @@ import numpy.typing as npt
 from sargan_core.faces.opening import LEAST_HEIGHT, Opening
 from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, Picture, Teeth
 
-# Pixels of the picture for one pixel of the crop: finer than photos of 12 megapixels show a face.
-FINE = 6
+# Most and fewest pixels of the picture for one pixel of the crop.
+FINEST, COARSEST = 6, 2
 # Lengths below are in pixels of a 256 px crop, in which a broad smile is this wide.
 SMILE = 69.0
 # Visible length of the middle teeth in a broad smile, and how far a set of teeth may be made longer or shorter.
@@ -25,15 +25,23 @@ LENGTH = 10.4
 STRETCH = (0.82, 1.18)
 # Width of the edge's softness.
 FEATHER = 0.4
+# How far it reaches under the upper and the lower lip: no rim of what the edit shows below may be seen.
+UNDER = (0.8, 0.4)
+# How round its corners are, as a share of its height.
+ROUND = 0.11
 # Shadows: of the upper lip, above the lower one, and towards the corners. Reach, and light at the rim.
-UPPER_SHADOW = (2.6, 0.5)
-LOWER_SHADOW = (1.2, 0.62)
+UPPER_SHADOW = (2.8, 0.34)
+LOWER_SHADOW = (1.3, 0.5)
 CORNER_SHADOW = (13.0, 0.16)
+# Powers of the shadow for red, green and blue.
+WARM = np.array([0.82, 1.04, 1.08], dtype=np.float32)
+# The photo's own teeth are in shadow already.
+OWN_SHADOW = np.float32(0.4)
 # How dark teeth are that lie far behind the lips of a narrow, high mouth.
 DEEP = 0.82
 # Colours relative to the whites of the eyes: the depth of the mouth, and a tongue.
 DEPTH = (0.17, 0.075, 0.07)
-TONGUE = (0.62, 0.33, 0.32)
+TONGUE = (0.78, 0.42, 0.41)
 # Height of an opening below the teeth from which a tongue is seen.
 TONGUE_FROM = (3.0, 12.0)
 
@@ -46,11 +54,15 @@ class Placement:
         column: of the middle between the front teeth.
         row: of the upper lip's edge in a broad smile.
         width: between the corners of a broad smile.
+        tall: how much taller than wide the photo shows a square of the crop there; teeth keep their shape.
+        own: whether the teeth are those of the photo itself, whose length is known.
     """
 
     column: float
     row: float
     width: float
+    tall: float = 1.0
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,12 @@ class InnerMouth:
 
 
 def inner_mouth(
-    opening: Opening, teeth: Teeth, place: Placement, white: npt.NDArray[np.float32], share: float = 1.0
+    opening: Opening,
+    teeth: Teeth,
+    place: Placement,
+    white: npt.NDArray[np.float32],
+    share: float = 1.0,
+    scale: float = FINEST,
 ) -> InnerMouth | None:
     """Return what is seen in an opening; None if it is too low for anything to be seen.
 
@@ -81,28 +98,34 @@ def inner_mouth(
         place: of the teeth in this face's crop.
         white: (3,) the whites of this face's eyes in [0, 1]: the light.
         share: how much of it is seen, 0..1.
+        scale: pixels of the photo for one pixel of the crop; the picture need not be much finer.
     """
+    fine = int(np.clip(np.ceil(1.5 * scale), COARSEST, FINEST))
     unit = place.width / SMILE
     if opening.height < LEAST_HEIGHT * unit or share <= 0:
         return None
+    opening = Opening(opening.x, opening.upper - UNDER[0] * unit, opening.lower + UNDER[1] * unit)
     margin = 2.0 * unit
     x0, y0 = np.floor([opening.x[0] - margin, opening.upper.min() - margin])
     x1, y1 = np.ceil([opening.x[-1] + margin, opening.lower.max() + margin])
-    width, height = round((x1 - x0) * FINE), round((y1 - y0) * FINE)
-    columns = x0 + np.arange(width) / FINE
-    rows = (y0 + np.arange(height) / FINE)[:, None]
+    width, height = round((x1 - x0) * fine), round((y1 - y0) * fine)
+    columns = x0 + np.arange(width) / fine
+    rows = (y0 + np.arange(height) / fine)[:, None]
     upper, lower = (np.interp(columns, opening.x, curve) for curve in (opening.upper, opening.lower))
-    colour = _cavity(rows, columns, upper, lower, opening, unit)
+    colour = _cavity(rows, columns, upper, lower, opening, unit, fine)
     shown, amount = _teeth(rows, columns, upper, lower, opening, teeth, place)
     colour = colour + amount[..., None] * (shown - colour)
-    colour = colour * _shadow(rows, columns, upper, lower, opening, unit)[..., None]
-    fine = opening.scaled(FINE, float(x0), float(y0))
-    cover = fine.cover(height, width, FEATHER * unit * FINE)
+    # Light in the shadow of lips comes from lips.
+    shadow = _shadow(rows, columns, upper, lower, opening, unit)[..., None]
+    colour = colour * shadow ** (WARM * (OWN_SHADOW if place.own else 1.0))
+    drawn = opening.scaled(fine, float(x0), float(y0))
+    cover = drawn.cover(height, width, FEATHER * unit * fine, ROUND * drawn.height)
     # Where the lips hardly part there is a dark line and no tooth.
-    open_here = np.clip((lower - upper) / (0.5 * unit), 0, 1).astype(np.float32)
+    open_here = np.clip((lower - upper) / unit - sum(UNDER), 0, 0.5) * 2
+    open_here = open_here.astype(np.float32)
     lit = np.clip(colour * white, 0, 1)
     return InnerMouth(
-        lit.astype(np.float32), (share * cover * open_here).astype(np.float32), (float(x0), float(y0)), FINE
+        lit.astype(np.float32), (share * cover * open_here).astype(np.float32), (float(x0), float(y0)), fine
     )
 
 
@@ -122,26 +145,27 @@ def _teeth(
     source = np.arange(SIZE[1])
     arch, edge, theirs = (np.interp(at, source, curve) for curve in (teeth.upper, teeth.edge, teeth.lower))
     middle = float(teeth.upper[SIZE[1] // 2])
-    stretch = float(np.clip(LENGTH * unit / (teeth.length * place.width), *STRETCH))
+    wanted = LENGTH * unit / (teeth.length * place.width)
+    stretch = (1.0 if place.own else float(np.clip(wanted * place.tall, *STRETCH))) / place.tall
     # The row of the crop where the teeth's picture meets the upper lip; as a whole no lower than the lip is.
     top = place.row + (arch - middle) / scale * stretch
     near = np.abs(columns - opening.centre) < 0.3 * opening.width
     top = top + min(0.0, float((upper - top)[near].mean())) if near.any() else top
     where = arch + (rows - top) * (scale / stretch)
-    maps = (np.broadcast_to(at, where.shape), where)
     picture = cv2.remap(
         teeth.picture,
-        *(np.ascontiguousarray(one, dtype=np.float32) for one in maps),
+        np.ascontiguousarray(np.broadcast_to(at, where.shape), dtype=np.float32),
+        np.ascontiguousarray(where, dtype=np.float32),
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
     # What lies below the teeth in their own smile is seen in an opening that is no higher than that smile.
     room = lower - (top + (theirs - arch) / scale * stretch)
     spare = np.clip(float(np.median(room[near])) / (2.5 * unit), 0, 1) if near.any() else 0.0
-    end = edge + (1 - spare) * (theirs - edge + 4)
+    end = edge + (1 - spare) * (theirs - edge + (30 if place.own else 4))
     soft = 3.0 + 4 * (1 - spare)
     seen = np.clip((end - where) / soft + 0.5, 0, 1)
-    return np.clip(picture, 0, 1.5), (seen * seen * (3 - 2 * seen)).astype(np.float32)
+    return np.clip(picture, 0, 2), (seen * seen * (3 - 2 * seen)).astype(np.float32)
 
 
 def _cavity(
@@ -151,6 +175,7 @@ def _cavity(
     lower: npt.NDArray[np.float64],
     opening: Opening,
     unit: float,
+    fine: int,
 ) -> Picture:
     """Return the dark inside with a tongue, (h, w, 3)."""
     gap = np.maximum(lower - upper, 1e-3)
@@ -166,16 +191,16 @@ def _cavity(
     body = 1 / (1 + np.exp((rise - 1) * height / (0.8 * unit)))
     light = np.clip(1.05 - 0.75 * rise, 0.25, 1.0) * np.clip(1 - 0.55 * across**2, 0, 1)
     groove = 1 - 0.22 * np.exp(-((across / 0.07) ** 2)) * np.clip(1 - rise, 0, 1)
-    grain = _grain(rows.shape[0], len(columns))
+    grain = _grain(rows.shape[0], len(columns), fine)
     lit = (share * body * light * groove * (1 + 0.10 * grain))[..., None]
     deep = back * (1 - 0.4 * np.clip((rows - upper) / gap, 0, 1))[..., None]
     return (deep + lit * (tongue - deep)).astype(np.float32)
 
 
-def _grain(height: int, width: int) -> npt.NDArray[np.float64]:
+def _grain(height: int, width: int, fine: int) -> npt.NDArray[np.float64]:
     """Return the tongue's fine bumps, always the same, of mean 0 and deviation 1."""
     noise = np.random.default_rng(7).standard_normal((height, width))
-    bumps = cv2.GaussianBlur(noise, (0, 0), 2.2) - cv2.GaussianBlur(noise, (0, 0), 6.0)
+    bumps = cv2.GaussianBlur(noise, (0, 0), 0.37 * fine) - cv2.GaussianBlur(noise, (0, 0), float(fine))
     return np.asarray(bumps / max(float(bumps.std()), 1e-6))
 
 

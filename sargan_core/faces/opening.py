@@ -52,11 +52,23 @@ class Opening:
         """Return the opening in the pixels of a picture that begins at (x0, y0) and is ``factor`` times as fine."""
         return Opening((self.x - x0) * factor, (self.upper - y0) * factor, (self.lower - y0) * factor)
 
-    def cover(self, height: int, width: int, feather: float) -> npt.NDArray[np.float32]:
-        """Return the share of each pixel that lies inside, (height, width), with an edge softened by ``feather``."""
+    def cover(
+        self, height: int, width: int, feather: float, rounding: float = 0.0
+    ) -> npt.NDArray[np.float32]:
+        """Return the share of each pixel that lies inside, (height, width).
+
+        Args:
+            height, width: of the picture.
+            feather: how soft the edge is, in pixels.
+            rounding: how round sharp corners are made, in pixels.
+        """
         canvas = np.zeros((height, width), np.uint8)
         rim = np.concatenate([np.stack([self.x, self.upper], 1), np.stack([self.x, self.lower], 1)[::-1]])
         cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+        if rounding > 0:
+            # Nothing lies beyond the picture: mirrored at its border, the opening would run out of it.
+            soft_canvas = cv2.GaussianBlur(canvas, (0, 0), rounding, borderType=cv2.BORDER_CONSTANT)
+            canvas = cv2.threshold(soft_canvas, 127, 255, cv2.THRESH_BINARY)[1]
         soft: npt.NDArray[np.float32] = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), feather)
         return soft
 
@@ -79,17 +91,17 @@ def opening_of(landmarks: Points) -> Opening:
 def smooth_curve(points: Points, x: Points) -> Points:
     """Return the rows at columns ``x`` of a curve through points that does not swing beyond them (Fritsch-Carlson)."""
     order = np.argsort(points[:, 0], kind="stable")
-    columns, rows = points[order, 0].copy(), points[order, 1]
-    columns[1:] = np.maximum(columns[1:], columns[:-1] + 1e-3 + 0 * columns[1:])
-    columns = np.maximum.accumulate(columns + np.arange(len(columns)) * 1e-6)
+    columns, rows = points[order, 0], points[order, 1]
+    # Points in one column would be a step; they are set apart by next to nothing.
+    columns = np.maximum.accumulate(columns) + np.arange(len(columns)) * 1e-6
     step = np.diff(columns)
     slope = np.diff(rows) / step
     tangent = np.concatenate([slope[:1], np.zeros(len(slope) - 1), slope[-1:]])
-    for at in range(1, len(slope)):
-        before, after = slope[at - 1], slope[at]
+    for inner in range(1, len(slope)):
+        before, after = slope[inner - 1], slope[inner]
         if before * after > 0:
-            one, other = 2 * step[at] + step[at - 1], step[at] + 2 * step[at - 1]
-            tangent[at] = (one + other) / (one / before + other / after)
+            one, other = 2 * step[inner] + step[inner - 1], step[inner] + 2 * step[inner - 1]
+            tangent[inner] = (one + other) / (one / before + other / after)
     at = np.clip(np.searchsorted(columns, x, side="right") - 1, 0, len(slope) - 1)
     t = np.clip((x - columns[at]) / step[at], 0, 1)
     left = rows[at] * (1 + 2 * t) * (1 - t) ** 2 + step[at] * tangent[at] * t * (1 - t) ** 2

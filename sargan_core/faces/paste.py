@@ -51,7 +51,7 @@ BLOCK = 64
 
 
 # Spread of a pixel of the photo, in pixels of the photo: what is finer is taken away from what is laid over it.
-COARSER = 0.35
+COARSER = 0.55
 
 
 # Mask values that count as the mask's border in the seam figure.
@@ -245,16 +245,11 @@ class _Over:
     @classmethod
     def of(cls, mouth: InnerMouth, alignment: Alignment, like: Tensor) -> _Over:
         """Return a mouth with what the photo is too coarse for taken away."""
-        colour = torch.from_numpy(mouth.colour).permute(2, 0, 1)
-        cover = torch.from_numpy(mouth.cover)[None]
-        layers = torch.cat([colour, cover])[None].to(like)
+        picture = np.concatenate([mouth.colour, mouth.cover[..., None]], axis=2)
         sigma = COARSER * mouth.fine / alignment.scale
         if sigma > 0.4:
-            window = 2 * int(3 * sigma) + 1
-            # Repeated at its border, as it may be smaller than the window.
-            padded = torch.nn.functional.pad(layers, (window // 2,) * 4, mode="replicate")
-            layers = gaussian_blur2d(padded, (window, window), (sigma, sigma), border_type="constant")
-            layers = layers[..., window // 2 : -(window // 2), window // 2 : -(window // 2)]
+            picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        layers = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous().to(like)
         height, width = mouth.cover.shape
         ticks = [torch.linspace(0, side - 1, 16).to(like) / mouth.fine for side in (width, height)]
         grid = torch.stack(

@@ -55,7 +55,7 @@ def cut_teeth(picture: Picture, opening: Opening, white: npt.NDArray[np.float32]
     """Return the teeth of a mouth; None where none are seen.
 
     Args:
-        picture: ``SIZE`` RGB in [0, 1], upright, the middle between the corners at ``MIDDLE``, the corners ``WIDTH`` apart.
+        picture: ``SIZE`` RGB in [0, 1], upright, the corners ``WIDTH`` apart with their middle at ``MIDDLE``.
         opening: between the lips, in the picture's pixels.
         white: (3,) the whites of the same eyes.
     """
@@ -76,10 +76,8 @@ def cut_teeth(picture: Picture, opening: Opening, white: npt.NDArray[np.float32]
         return None
     edge = _edges(enamel, upper, lower)
     soft = cv2.GaussianBlur(relative, (0, 0), SHARPEN_WIDTH)
-    sharp = np.clip(relative + SHARPEN * (relative - soft), 0, 1.6)
+    sharp = np.clip(relative + SHARPEN * (relative - soft), 0, 2.0)
     filled = _filled(sharp, upper + RIM, lower - RIM)
-    # A tooth's colour follows the light, but people's whites are found with some error.
-    filled = filled / max(brightest, 0.6)
     return Teeth(
         filled.astype(np.float32), upper.astype(np.float32), lower.astype(np.float32), edge.astype(np.float32)
     )
@@ -89,7 +87,7 @@ def _edges(
     enamel: npt.NDArray[np.bool_], upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the row where the upper teeth end in each column: where the first run of enamel does."""
-    height, width = enamel.shape
+    width = enamel.shape[1]
     found = np.full(width, np.nan)
     closed = cv2.morphologyEx(enamel.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 5), np.uint8))
     for column in range(width):
@@ -117,7 +115,11 @@ def _filled(picture: Picture, upper: npt.NDArray[np.float64], lower: npt.NDArray
     # Mirrored a little, then repeated: a single row drawn out looks like a curtain.
     at = np.where(rows < above, above + np.minimum(above - rows, (below - above) * 0.5), rows)
     at = np.where(rows > below, below, at)
-    columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
+    # Beyond the corners the outermost column that shows something is repeated.
+    shown = np.flatnonzero(below - above > 1)
+    nearest = np.arange(width) if len(shown) == 0 else np.arange(width).clip(shown[0], shown[-1])
+    at = at[:, nearest]
+    columns = np.broadcast_to(nearest.astype(np.float32), (height, width))
     result: Picture = cv2.remap(
         np.ascontiguousarray(picture),
         np.ascontiguousarray(columns),

@@ -18,7 +18,7 @@ from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_w
 KIND = "mouths"
 NAME = "mouths"
 # Light in the pictures reaches this many times that of the whites of the eyes.
-BRIGHTEST = 1.5
+BRIGHTEST = 2.0
 CURVES = ("upper", "lower", "edge")
 # A mouth of the bank is not larger than this; more would be no bank of ours.
 MOST = 256

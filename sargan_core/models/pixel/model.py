@@ -27,11 +27,12 @@ from sargan_core.faces.mouth import (
     WITHOUT_LOWER_LIP,
     WITHOUT_UPPER_LIP,
     below_lip_line,
+    between_lips,
     closed,
     hide_inside,
     inside_mouth,
     opening,
-    widened,
+    together,
 )
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
@@ -139,7 +140,9 @@ class PixelModel(ExpressionModel):
             move = (known @ rest).reshape(-1, 2) * size
             # A face that is already neutral must not be touched by the regression's own error.
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
-            share = np.clip((excess - 2.0) / 3.0, 0.0, 1.0)
+            # Lips that are parted are not at rest, however little else moved.
+            parted = (opening(landmarks) / size - OPEN_FROM) / OPEN_FROM
+            share = np.clip(max((excess - 2.0) / 3.0, parted), 0.0, 1.0)
             return landmarks + share * move
 
         return estimate
@@ -256,7 +259,9 @@ class PixelModel(ExpressionModel):
         lips = shape + sum(weight * (goals[row] - shape) for row, weight in parts)
         if rest is not None and self._is_moved(landmarks, rest):
             left = max(0.0, 1 - sum(weight for _, weight in parts))
-            lips = lips + left * (landmarks - rest)[48:68]
+            own = landmarks.detach().cpu().double().numpy()
+            own = closed(own) if opening(own) > OPEN_FROM * size else together(own)
+            lips = lips + left * (torch.from_numpy(own[48:68]).to(landmarks) - shape)
         return lips[None], parted
 
     def _is_moved(self, landmarks: Tensor, rest: Tensor) -> bool:
@@ -281,7 +286,7 @@ class PixelModel(ExpressionModel):
         """
         size = self.template.size
         own = closed(landmarks.detach().cpu().double().numpy())
-        neutral = closed(rest.detach().cpu().double().numpy())
+        neutral = together(rest.detach().cpu().double().numpy())
         goal = closed(neutral + (1 - strength) * (own - neutral))
         layers = [
             spline_field(goal[list(points)], (own - goal)[list(points)], size, smoothing=0.3)
@@ -298,7 +303,7 @@ class PixelModel(ExpressionModel):
         Lips that come together would otherwise squeeze the teeth into a bright line.
         """
         own = closed(landmarks.detach().cpu().double().numpy())
-        inside = widened(inside_mouth(own, self.template.size).to(image)[None])
+        inside = between_lips(image, own)
         # A gap that is no wider than the landmarks' own error is a closed mouth.
         gap = opening(own) / self.template.size
         certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)
