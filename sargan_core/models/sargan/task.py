@@ -81,13 +81,12 @@ class SarganTask:
 
     def _paper_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
         """A discriminator step; every fifth time a generator step too."""
-        crops, origin = self.data.draw_single(self.settings.batch, random)
+        crops, origin = self.data.draw_single(self.settings.batch, random, self.fabric.device)
         (crops,) = augment((crops,), self.settings.augment, random)
         real = self._to_network(crops)
         # Uniform over the *other* classes: a permutation of the batch's labels often asks for no change.
         count = self.settings.generator.labels
-        wanted = (origin + torch.randint(1, count, origin.shape, generator=random)) % count
-        origin, wanted = origin.to(real.device), wanted.to(real.device)
+        wanted = (origin + torch.randint(1, count, origin.shape, generator=random).to(origin)) % count
         target, source = self._one_hot(wanted), self._one_hot(origin)
         with torch.no_grad():
             made = self.generator(real, target)
@@ -120,11 +119,11 @@ class SarganTask:
     def _paired_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
         """A generator step on pairs; once adversarial, a discriminator step too."""
         settings = self.settings
-        batch = self.data.draw(settings.batch, random)
-        mask = self.data.mask.expand(len(batch.trust), 3, -1, -1)
+        batch = self.data.draw(settings.batch, random, self.fabric.device)
+        mask = self.data.mask.to(self.fabric.device).expand(len(batch.trust), 3, -1, -1)
         crops, truth, mask = self._augment_pair(batch.source, batch.target, mask, random)
         source, target = self._to_network(crops), self._to_network(truth)
-        wanted, trust = batch.target_label.to(source.device), batch.trust.to(source.device)
+        wanted, trust = batch.target_label, batch.trust
         made = self.generator(source, self._one_hot(wanted))
         still = trust[:, None, None, None]
         shown = mask[:, :1].to(source)
