@@ -2,7 +2,8 @@
 
 The files in ``heic/`` were made once from a drawing of 128 x 96 pixels with ``pillow-heif`` 1.8.1, whose encoder the
 program neither has nor needs: ``turned`` (EXIF orientation 6, XMP, sRGB profile), ``grid`` (tiles of 64), ``alpha``
-(left half opaque), ``grey``, ``ten-bit`` (a ramp from black to white), ``wide`` (Display P3 without a profile), ``pq``; ``portrait`` is
+(left half opaque), ``grey``, ``ten-bit`` (a ramp from black to white), ``wide`` (Display P3 without a profile),
+``pq``; ``portrait`` is
 ``examples/portrait.jpg``.
 """
 
