@@ -22,6 +22,7 @@ from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
+from sargan_core.faces.irises import with_round_irises
 from sargan_core.faces.mouth import (
     ALL_POINTS,
     WITHOUT_LOWER_LIP,
@@ -231,6 +232,7 @@ class PixelModel(ExpressionModel):
             flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
             image, seen = self._close_mouth(image, landmarks, strength)
             kept = kept * sample(seen, positions(flow))
+        flow = with_round_irises(image, landmarks.detach().cpu().double().numpy(), flow)
         edited = gain * sample(image, positions(flow)) + offset
         return EditedCrops(edited, flow, kept)
 
