@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--train", type=int, metavar="STEPS", help="train the missing generators first")
     parser.add_argument("--size", type=int, default=64, help="crops to train on")
+    parser.add_argument("--shipped", default=",".join(SHIPPED), help="shipped models that take part")
     parser.add_argument("--ood", type=Path, action="append", default=[], help="photos of another kind")
     parser.add_argument("--judge", type=Path, action="append", default=[], help="a further judge")
     parser.add_argument("--curves", type=int, default=0)
@@ -79,7 +80,7 @@ def main() -> None:
         parser.error("--write needs --data: without it there is nothing to publish")
     if arguments.train:
         train_missing(arguments.runs, arguments.data, arguments.train, arguments.size)
-    choices, missing = find_models(arguments.runs)
+    choices, missing = find_models(arguments.runs, arguments.shipped.split(","))
     for name in missing:
         print(f"{name}: no weights, left out")
     with tempfile.TemporaryDirectory() as temporary:
@@ -112,29 +113,22 @@ def main() -> None:
             print(f"written: {PAGE}")
 
 
-def find_models(runs: Path) -> tuple[list[ModelChoice], list[str]]:
+def find_models(runs: Path, wanted: list[str]) -> tuple[list[ModelChoice], list[str]]:
     """Return the models that are there, and the names of the others."""
     shipped = {record.name for record in read_index()}
     choices, missing = [], []
     for name, label in RUNS.items():
         file = runs / name / "generator.safetensors"
-        ended = name not in BUDGET or trained_steps(runs / name) in (None, wanted_steps(runs / name))
-        if file.is_file() and ended:
+        if file.is_file():
             choices.append(ModelChoice(label, file))
         elif name in BUDGET:
-            missing.append(f"{label} (still training)" if file.is_file() else label)
-    for name in SHIPPED:
+            missing.append(label)
+    for name in wanted:
         if name in shipped:
             choices.append(ModelChoice(name))
         else:
             missing.append(name)
     return choices, missing
-
-
-def wanted_steps(run: Path) -> int | None:
-    """Return how many steps a training run was asked for, None where its options are not kept."""
-    file = run / "options.json"
-    return json.loads(file.read_text())["loop"]["steps"] if file.is_file() else None
 
 
 def trained_steps(run: Path) -> int | None:
