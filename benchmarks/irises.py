@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/irises.py [--units UNITS] [--photos FOLDER] [--model pixel] [--count 60]
 
 UNITS are rendered faces whose irises are known (``units.npz`` with ``iris`` and ``iris_visible``); in the photos of
-FOLDER they are found. Where the field of an edit takes the visible part of an iris is followed at a quarter of a photo's
-pixel, and an ellipse is fitted to where its rim comes to lie. Printed for each expression: the median and the 95th
+FOLDER they are found. Where the field of an edit takes the visible part of an iris is followed at a quarter of a
+photo's pixel, and an ellipse is fitted to where its rim comes to lie. Printed for each expression: median and 95th
 percentile of how far radius and aspect (height over width) are from those before the edit, in percent.
 """
 

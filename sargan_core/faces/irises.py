@@ -29,8 +29,8 @@ ASIDE = np.arange(-0.28, 0.281, 0.02)
 ABOVE = np.arange(-0.14, 0.141, 0.02)
 # Angles at which its rim is looked for: its sides and what lies below them, where no lid lies on it (y is down).
 ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)]))
-# Distance from the rim at which the white is compared with the iris, as a fraction of the eye's width, and limits of the
-# step in brightness between them: catch lights and lashes must not outweigh the rest.
+# Distance from the rim at which the white is compared with the iris, as a fraction of the eye's width, and limits of
+# the step in brightness between them: catch lights and lashes must not outweigh the rest.
 BESIDE = 0.03
 STEPS = (-0.1, 0.3)
 # How much the weaker side counts beside the mean, and the darkness within the rim.
