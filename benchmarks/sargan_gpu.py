@@ -17,7 +17,7 @@ import torch
 from sargan_inference import Reference, random_generator
 from torch import Tensor, nn
 
-from sargan_core.models.layers import keep_channels_last
+from sargan_core.models.layers import lay_out
 from sargan_core.models.sargan.data import sargan_template
 from sargan_core.models.sargan.generator import one_hot, preset
 from sargan_core.models.sargan.recipes import paired_recipe, paper_recipe
@@ -71,7 +71,7 @@ def main() -> None:
     reference = Reference(ours).train().cuda()
     ours = ours.cuda()
     if options.channels_last:
-        keep_channels_last(ours)
+        lay_out(ours, "cpu")
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     for batch in (1, 16, 64):
         plain = torch.rand(batch, 3, options.size, options.size, device="cuda") * 2 - 1

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
-from sargan_core.models.layers import keep_channels_last
+from sargan_core.models.layers import lay_out, memory_format
 from sargan_core.models.sargan import recipes as losses
 from sargan_core.models.sargan.data import CropPairs
 from sargan_core.models.sargan.file import save_generator
@@ -58,7 +58,7 @@ class SarganTask:
         if start is not None:
             generator.load_state_dict(start)
         for network in (generator, discriminator):
-            keep_channels_last(network)
+            lay_out(network, fabric.device)
         self.average = deepcopy(generator).to(fabric.device).requires_grad_(False)
         betas = (0.5, 0.999)
         self.generator, self.generator_optimiser = fabric.setup(
@@ -211,7 +211,8 @@ class SarganTask:
         return one, other, kind[: len(real)].float()
 
     def _to_network(self, crops: Tensor) -> Tensor:
-        return (crops * 2 - 1).to(self.fabric.device, memory_format=torch.channels_last)
+        device = self.fabric.device
+        return (crops * 2 - 1).to(device, memory_format=memory_format(device))
 
     def _one_hot(self, labels: Tensor) -> Tensor:
         return one_hot(labels, self.settings.generator.labels, self.fabric.device)
