@@ -57,20 +57,15 @@ def fit_timed(
         if schedule.minutes is not None:
             share = max(share, (time.monotonic() - began) / (60 * schedule.minutes))
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate * min(1.0, share * 20) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+            group["lr"] = (
+                schedule.rate * min(1.0, share * 20) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+            )
         loss = loss_of_batch()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
-        with torch.no_grad():
-            decay = min(0.998, (1 + step) / (10 + step))
-            pairs = [
-                (kept, value)
-                for kept, value in zip(mean.state_dict().values(), network.state_dict().values(), strict=True)
-                if value.is_floating_point()
-            ]
-            torch._foreach_lerp_([kept for kept, _ in pairs], [value for _, value in pairs], 1 - decay)
+        update_mean(mean, network, step)
         losses.append(loss.detach())
         if len(losses) == 100 or share >= 1:
             progress(step, float(torch.stack(losses).mean()))
@@ -78,3 +73,22 @@ def fit_timed(
     network.load_state_dict(mean.state_dict())
     network.eval()
     return step
+
+
+@torch.no_grad()
+def update_mean(mean: nn.Module, network: nn.Module, step: int, longest: float = 0.998) -> None:
+    """Move a running mean of a network's weights, and of what it measured, towards it.
+
+    Args:
+        mean: a copy of the network.
+        network: after step number ``step``.
+        step: the mean's memory is short at first, so that it does not carry the untrained weights along.
+        longest: share of itself that the mean keeps in the end.
+    """
+    decay = min(longest, (1 + step) / (10 + step))
+    pairs = [
+        (kept, value)
+        for kept, value in zip(mean.state_dict().values(), network.state_dict().values(), strict=True)
+        if value.is_floating_point()
+    ]
+    torch._foreach_lerp_([kept for kept, _ in pairs], [value for _, value in pairs], 1 - decay)

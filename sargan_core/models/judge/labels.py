@@ -68,12 +68,24 @@ EVIDENCE: Mapping[Expression, Mapping[str, float]] = {
     },
     _E.FEARFUL: {
         **{"brow_inner_up": 1.3, "brow_up": 0.5, "lid_wide": 1.5, "lip_stretch": 1.5, "neck_tight": 0.5},
-        **{"lips_part": 0.4, "lower_lip_down": 0.3, "corner_pull": -2.0, "smile_teeth": -2.0, "lid_close": -2.0},
+        **{
+            "lips_part": 0.4,
+            "lower_lip_down": 0.3,
+            "corner_pull": -2.0,
+            "smile_teeth": -2.0,
+            "lid_close": -2.0,
+        },
         **{"nose_wrinkle": -0.7, "jaw_open": -0.3},
     },
     _E.SAD: {
         **{"brow_inner_up": 1.4, "brow_up": -0.8, "corner_down": 2.0, "chin_raise": 0.9, "lid_close": 0.9},
-        **{"brow_down": 0.2, "lid_wide": -1.5, "corner_pull": -2.0, "smile_teeth": -2.0, "nose_wrinkle": -1.0},
+        **{
+            "brow_down": 0.2,
+            "lid_wide": -1.5,
+            "corner_pull": -2.0,
+            "smile_teeth": -2.0,
+            "nose_wrinkle": -1.0,
+        },
         **{"jaw_open": -0.5, "brow_outer_up": -0.5},
     },
     _E.ANGRY: {

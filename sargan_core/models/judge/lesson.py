@@ -63,7 +63,12 @@ class JudgeLesson(nn.Module):
         self.people = nn.Parameter(torch.randn(count, EMBEDDING) / math.sqrt(EMBEDDING))
 
     def loss(self) -> Tensor:
-        """Draw a batch and return its loss."""
+        """Draw a batch with torch's own generators and return its loss."""
+        expression, identity = self.losses()
+        return expression + self.weight * identity
+
+    def losses(self) -> tuple[Tensor, Tensor]:
+        """Draw a batch and return the losses of expression and identity."""
         faces = self.faces
         drawn = torch.multinomial(faces.chances, self.batch, replacement=True)
         people, shown = faces.people[drawn], faces.shown[drawn]
@@ -75,7 +80,7 @@ class JudgeLesson(nn.Module):
         expression = functional.cross_entropy(logits[plain], shown[plain])
         cosine = embedding @ functional.normalize(self.people, dim=1).T
         identity = functional.cross_entropy(self.scale * (cosine - self.margin * shares), shares)
-        return expression + self.weight * identity
+        return expression, identity
 
     def _mix(self, views: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Put a second face into the first ``mixed`` crops: all over alike, or on one side of a soft straight line.
@@ -105,7 +110,11 @@ def judge_views(crops: Tensor, size: int) -> Tensor:
     mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
     cosine, sine = angle.cos() * zoom, angle.sin() * zoom
     linear = torch.stack(
-        [torch.stack([mirror * cosine, -sine * stretch], 1), torch.stack([mirror * sine, cosine * stretch], 1)], 1
+        [
+            torch.stack([mirror * cosine, -sine * stretch], 1),
+            torch.stack([mirror * sine, cosine * stretch], 1),
+        ],
+        1,
     )
     middle = torch.full((2, 1), (size - 1) / 2, device=device)
     goal = (crops.shape[-1] - 1) / 2 + 0.03 * size * draws[3:].T[:, :, None]

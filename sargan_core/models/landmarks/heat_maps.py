@@ -33,7 +33,7 @@ class _Place(nn.Module):
         return torch.stack([(share.sum(2) * ticks).sum(2), (share.sum(3) * ticks).sum(2)], dim=2)
 
 
-class LandmarkNetwork(nn.Module):
+class FaceNetwork(nn.Module):
     """Heat maps of 68 points on a 28 x 28 grid, read out by soft-argmax.
 
     Input: (B, 1, 112, 112) float32 luminance in [0, 1], a crop whose eyes lie on one level, 0.28 of its side apart.
@@ -104,7 +104,7 @@ class LandmarkNetworks(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.face = LandmarkNetwork()
+        self.face = FaceNetwork()
         self.mouth = PatchNetwork(len(MOUTH_POINTS))
         self.eye = PatchNetwork(len(EYE_POINTS))
 

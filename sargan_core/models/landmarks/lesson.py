@@ -128,11 +128,28 @@ class Lesson(nn.Module):
         return loss
 
 
+def random_pictures(device: torch.device, count: int = 8, side: int = 2 * SIZE) -> Pictures:
+    """Return noise to measure a step on, with points spread as those of a face are."""
+    random = torch.Generator().manual_seed(0)
+    points = torch.rand(count, POINTS, 2, generator=random) * side / 8 + 3 * side / 8
+    for listed, (x, y) in ((range(36, 42), (0.4, 0.4)), (range(42, 48), (0.6, 0.4)), (range(48, 68), (0.5, 0.6))):
+        points[:, list(listed)] += side * (torch.tensor([x, y]) - 0.5)
+    return Pictures(
+        torch.randint(0, 256, (count, 1, side, side), generator=random, dtype=torch.uint8).to(device),
+        points.to(device),
+        torch.ones(count, POINTS, device=device),
+        torch.zeros(count, dtype=torch.int64, device=device),
+        torch.ones(count, device=device),
+    )
+
+
 def point_loss(found: Tensor, truth: Tensor, trust: Tensor, listed: tuple[int, ...]) -> Tensor:
     """Return the smooth distance of points, and of the openings of eyes and mouth as far as they are ``listed``."""
     error = functional.smooth_l1_loss(found, truth, reduction="none", beta=0.5).sum(2)
     loss = (error * trust).sum() / trust.sum()
-    pairs = [(listed.index(one), listed.index(two)) for one, two in OPPOSITE if one in listed and two in listed]
+    pairs = [
+        (listed.index(one), listed.index(two)) for one, two in OPPOSITE if one in listed and two in listed
+    ]
     if pairs:
         one, two = ([pair[side] for pair in pairs] for side in (0, 1))
         sure = torch.minimum(trust[:, one], trust[:, two])
@@ -164,7 +181,9 @@ def jittered(matrix: Tensor, size: int, *, shift: float, turn: float, zoom: floa
     angle, log_scale, log_stretch = torch.randn(3, count, device=device).clamp(-2.5, 2.5)
     scale, stretch = torch.exp(log_scale * zoom), torch.exp(log_stretch * 0.05)
     cosine, sine = torch.cos(angle * turn) * scale, torch.sin(angle * turn) * scale
-    linear = torch.stack([torch.stack([cosine, -sine * stretch], 1), torch.stack([sine, cosine * stretch], 1)], 1)
+    linear = torch.stack(
+        [torch.stack([cosine, -sine * stretch], 1), torch.stack([sine, cosine * stretch], 1)], 1
+    )
     middle = torch.full((2, 1), (size - 1) / 2, device=device)
     move = shift * torch.randn(count, 2, 1, device=device).clamp(-2.5, 2.5)
     return compose(matrix, torch.cat([linear, middle + move - linear @ middle], 2))

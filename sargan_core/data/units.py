@@ -1,0 +1,88 @@
+"""Read a folder of rendered faces with single face units: pictures, points, and the code of each expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sargan_core.data.samples import Sample
+from sargan_core.errors import DataError
+from sargan_core.expressions import Expression
+from sargan_core.photo.archive import open_arrays
+from sargan_core.photo.content import reason_of
+
+ARRAYS = "units.npz"
+UNITS = "units"
+JAW = slice(0, 17)
+INNER_LIPS = slice(60, 68)
+
+
+@dataclass(frozen=True)
+class UnitFaces:
+    """The pictures of a folder; arrays share their first index.
+
+    Attributes:
+        paths: the pictures.
+        persons: who each shows, unique over all sources.
+        codes: (N, U) float32 weights of the units, 1 = as sculpted.
+        names: (U,) of the units, sides as ``_L`` and ``_R``.
+        landmarks: (N, 68, 2) float32 pixels, (x, y), pixel centres at integers, iBUG order. The hidden side of the jaw
+            lies on the outline that is seen, as in photos whose points were set by hand.
+        visible: (N, 68) bool; the inside of shut lips counts as visible.
+        yaw: (N,) float32 degrees, 0 = frontal.
+    """
+
+    paths: tuple[Path, ...]
+    persons: tuple[str, ...]
+    codes: npt.NDArray[np.float32]
+    names: tuple[str, ...]
+    landmarks: npt.NDArray[np.float32]
+    visible: npt.NDArray[np.bool_]
+    yaw: npt.NDArray[np.float32]
+
+    def samples(self) -> list[Sample]:
+        """Return a sample a picture, to split by person; what it expresses is in its code alone."""
+        return [
+            Sample(path, person, Expression.NEUTRAL, UNITS)
+            for path, person in zip(self.paths, self.persons, strict=True)
+        ]
+
+
+def has_units(folder: Path) -> bool:
+    """Return whether ``folder`` is such a set."""
+    return (folder / ARRAYS).is_file()
+
+
+def read_units(folder: Path) -> UnitFaces:
+    """Return the set in ``folder``.
+
+    Raises:
+        DataError: its arrays are damaged.
+    """
+    file = folder / ARRAYS
+    wanted = (
+        *("names", "id", "identity", "code", "code_names"),
+        *("landmarks", "jaw_contour", "visible", "pose"),
+    )
+    try:
+        with open_arrays(file) as arrays:
+            values = {name: arrays[name] for name in wanted}
+        people = values["id"][values["identity"]]
+        landmarks = values["landmarks"].astype(np.float32)
+        landmarks[:, JAW] = values["jaw_contour"]
+        visible = values["visible"].astype(bool)
+        visible[:, INNER_LIPS] = True
+        return UnitFaces(
+            paths=tuple(folder / "images" / str(name) for name in values["names"]),
+            persons=tuple(f"{UNITS}-{person}" for person in people),
+            codes=values["code"].astype(np.float32),
+            names=tuple(str(name) for name in values["code_names"]),
+            landmarks=landmarks - 0.5,
+            visible=visible,
+            yaw=values["pose"][:, 0].astype(np.float32),
+        )
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise DataError(f"{file}: cannot be read ({reason_of(error)}); fetch the data set again") from error
