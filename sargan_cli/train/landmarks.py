@@ -18,7 +18,10 @@ def landmarks(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", min=0.01, help="End after this time, however many steps that are.", show_default=False
+            "--minutes",
+            min=0.01,
+            help="End after this time, however many steps that are.",
+            show_default=False,
         ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Pictures a step.")] = 128,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sargan_core.data.samples import Sample
+from sargan_core.data.samples import KnownLandmarks, Sample
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.photo.archive import open_arrays
@@ -44,10 +44,11 @@ class UnitFaces:
     yaw: npt.NDArray[np.float32]
 
     def samples(self) -> list[Sample]:
-        """Return a sample a picture, to split by person; what it expresses is in its code alone."""
+        """Return a sample a picture; what it expresses is in its code alone, it counts as neutral."""
+        file = self.paths[0].parent.parent / ARRAYS
         return [
-            Sample(path, person, Expression.NEUTRAL, UNITS)
-            for path, person in zip(self.paths, self.persons, strict=True)
+            Sample(path, person, Expression.NEUTRAL, UNITS, known=KnownLandmarks(file, row, "landmarks"))
+            for row, (path, person) in enumerate(zip(self.paths, self.persons, strict=True))
         ]
 
 

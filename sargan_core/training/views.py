@@ -25,7 +25,7 @@ def sample(pictures: Tensor, matrices: Tensor, size: int) -> Tensor:
 
 
 def spoil(images: Tensor, strength: float = 1.0) -> Tensor:
-    """Return (B, C, S, S) pictures in [0, 1] in other light, blurred, noisy, as JPEG, partly covered; each drawn anew."""
+    """Return (B, C, S, S) pictures in [0, 1] in other light, blurred, noisy, as JPEG, partly covered."""
     count, channels, size = images.shape[0], images.shape[1], images.shape[-1]
     device = images.device
 

@@ -86,9 +86,7 @@ def shown_in(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> n
     return shown
 
 
-def judge_faces(
-    crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]], device: torch.device
-) -> Faces:
+def judge_faces(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]], device: torch.device) -> Faces:
     """Return all crops of a crop set, those of pairs too, on ``device``."""
     kinds = [str(source) if source in SHARES else "photo" for source in crops.sources]
     # Codes of face units are one group: what they express is no single name.

@@ -55,7 +55,7 @@ TYPICAL: Mapping[str, float] = {
     "tongue_out": 1.0,
     "neck_tight": 0.6,
 }
-# What each unit speaks for and against; numbers add up, and ``SHARPNESS`` times their sum is the logit of an expression.
+# What each unit speaks for and against; ``SHARPNESS`` times the sum of the numbers is the logit of an expression.
 EVIDENCE: Mapping[Expression, Mapping[str, float]] = {
     _E.HAPPY: {
         **{"corner_pull": 4.0, "smile_teeth": 3.5, "cheek_raise": 0.8},

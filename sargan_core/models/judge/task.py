@@ -52,9 +52,7 @@ class JudgeTask:
         name_data: what the weights' record says about the data.
     """
 
-    def __init__(
-        self, settings: JudgeTraining, faces: Faces, samples: Faces, name_data: str = ""
-    ) -> None:
+    def __init__(self, settings: JudgeTraining, faces: Faces, samples: Faces, name_data: str = "") -> None:
         self.settings, self.samples, self.name_data = settings, samples, name_data
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)

@@ -70,9 +70,7 @@ def known_faces(
     for home in homes:
         faces += _of_units(home)
     if not faces:
-        raise DataError(
-            f"{folders[0]}: no landmarks come with these photos; the landmark networks need them"
-        )
+        raise DataError(f"{folders[0]}: no landmarks come with these photos; the landmark networks need them")
     people = [Sample(face.path, face.person, Expression.NEUTRAL, "") for face in faces]
     composites = {sample.person for sample in samples if sample.train_only}
     people = [

@@ -132,7 +132,11 @@ def random_pictures(device: torch.device, count: int = 8, side: int = 2 * SIZE) 
     """Return noise to measure a step on, with points spread as those of a face are."""
     random = torch.Generator().manual_seed(0)
     points = torch.rand(count, POINTS, 2, generator=random) * side / 8 + 3 * side / 8
-    for listed, (x, y) in ((range(36, 42), (0.4, 0.4)), (range(42, 48), (0.6, 0.4)), (range(48, 68), (0.5, 0.6))):
+    for listed, (x, y) in (
+        (range(36, 42), (0.4, 0.4)),
+        (range(42, 48), (0.6, 0.4)),
+        (range(48, 68), (0.5, 0.6)),
+    ):
         points[:, list(listed)] += side * (torch.tensor([x, y]) - 0.5)
     return Pictures(
         torch.randint(0, 256, (count, 1, side, side), generator=random, dtype=torch.uint8).to(device),

@@ -144,9 +144,7 @@ def save_landmarks(networks: LandmarkNetworks, path: Path, *, data: str) -> Weig
     )
 
 
-def errors(
-    networks: LandmarkNetworks, faces: Sequence[KnownFace]
-) -> dict[str, tuple[int, dict[str, float]]]:
+def errors(networks: LandmarkNetworks, faces: Sequence[KnownFace]) -> dict[str, tuple[int, dict[str, float]]]:
     """Return per kind of picture the number and the mean error of each part, as shares of the outer eye distance.
 
     The points are found as in use, from eyes and corners of the mouth as a detector would give them.
@@ -162,7 +160,10 @@ def errors(
         scale = np.linalg.norm(face.points[36] - face.points[45])
         rows.setdefault(face.title, []).append(np.linalg.norm(found - face.points, axis=1) / scale)
     return {
-        title: (len(rows[title]), {part: float(np.mean(np.stack(rows[title])[:, list(listed)])) for part, listed in PARTS.items()})
+        title: (
+            len(rows[title]),
+            {part: float(np.mean(np.stack(rows[title])[:, list(listed)])) for part, listed in PARTS.items()},
+        )
         for title in sorted(rows)
     }
 
