@@ -85,5 +85,7 @@ def read_units(folder: Path) -> UnitFaces:
             visible=visible,
             yaw=values["pose"][:, 0].astype(np.float32),
         )
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read ({reason_of(error)}); fetch the data set again") from error
+    except (KeyError, IndexError) as error:
+        raise DataError(f"{file}: its arrays do not belong together; fetch the data set again") from error

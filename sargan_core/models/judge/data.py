@@ -47,8 +47,8 @@ def wide_template() -> Template:
         x, y = ((value * TEMPLATE.size + MARGIN) / size for value in point)
         return x, y
 
-    points = (moved(point) for point in (TEMPLATE.left_eye, TEMPLATE.right_eye, TEMPLATE.mouth))
-    return Template(size, TEMPLATE.kind, *points)
+    left, right, mouth = TEMPLATE.left_eye, TEMPLATE.right_eye, TEMPLATE.mouth
+    return Template(size, TEMPLATE.kind, moved(left), moved(right), moved(mouth))
 
 
 def judge_photos(folders: Sequence[Path]) -> JudgePhotos:

@@ -21,6 +21,7 @@ from sargan_core.models.landmarks.heat_maps import (
     eye_frame,
     mouth_frame,
 )
+from sargan_core.models.layers import keep_channels_last
 
 if TYPE_CHECKING:
     from sargan_core.faces.face import Face, Pixels
@@ -56,24 +57,15 @@ class BuiltinLandmarks:
 
         points = anchors(face)
         with torch.inference_mode(), one_thread():
-            for turn in range(PASSES):
+            for _ in range(PASSES):
                 matrix = similarity(CROP_POINTS * SIZE - 0.5, points)
-                level = self._face(upright_crop(pixels, matrix, SIZE), both=turn == PASSES - 1)
+                (level,) = self._points(self._networks.face, upright_crop(pixels, matrix, SIZE))
                 landmarks = apply_matrix(matrix, level)
                 points = np.stack(
                     [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[[48, 54]].mean(0)]
                 )
             level = self._closer(pixels, matrix, level)
         return apply_matrix(matrix, level).astype(np.float32)
-
-    def _face(self, crop: npt.NDArray[np.float32], *, both: bool) -> Array:
-        """Return all points of the upright crop; with ``both`` the mean of what it and its mirror image show."""
-        views = [crop, crop[:, ::-1]] if both else [crop]
-        batch = torch.from_numpy(np.stack(views))[:, None].to(self._device)
-        straight, *mirrored = self._networks.face(batch).cpu().double().numpy()
-        if not mirrored:
-            return np.asarray(straight)
-        return np.asarray((straight + _mirror(mirrored[0])) / 2)
 
     def _closer(self, pixels: Pixels, matrix: Array, level: Array) -> Array:
         """Return ``level`` (68, 2) with the points of mouth, eyes and brows as crops of these show them."""
@@ -142,4 +134,5 @@ def _load() -> LandmarkNetworks:
     # The counters of batch normalisation serve training only and are not in the file.
     if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
         raise WeightsError(f"{record.file}: the weights do not fit the landmark networks; reinstall sargan")
+    keep_channels_last(networks)
     return networks.eval()
