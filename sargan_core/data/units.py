@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.data.samples import KnownLandmarks, Sample
+from sargan_core.data.sources import Sources, read_sources
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.photo.archive import open_arrays
@@ -52,9 +54,24 @@ class UnitFaces:
         ]
 
 
-def has_units(folder: Path) -> bool:
-    """Return whether ``folder`` is such a set."""
-    return (folder / ARRAYS).is_file()
+def unit_folders(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders of such sets: those given, and those right below them."""
+    below = [inner for folder in folders if folder.is_dir() for inner in sorted(folder.iterdir())]
+    return [folder for folder in dict.fromkeys([*folders, *below]) if (folder / ARRAYS).is_file()]
+
+
+def read_with_units(folders: Sequence[Path]) -> tuple[Sources, list[UnitFaces]]:
+    """Return what ``read_sources`` finds in the folders, and the sets of face units in or right below them.
+
+    Raises:
+        DataError: nothing usable in a folder, or a set's arrays are damaged.
+    """
+    homes = unit_folders(folders)
+    others = [folder for folder in folders if folder not in homes]
+    sources = read_sources(others) if others or not homes else Sources((), ())
+    # Their pictures have no name of an expression, and need none.
+    skipped = [item for item in sources.skipped if not any(home in item.path.parents for home in homes)]
+    return Sources(sources.samples, tuple(skipped)), [read_units(home) for home in homes]
 
 
 def read_units(folder: Path) -> UnitFaces:

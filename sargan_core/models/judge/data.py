@@ -12,8 +12,7 @@ import torch
 
 from sargan_core.data.crop_set import CropSet
 from sargan_core.data.samples import SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
-from sargan_core.data.sources import read_sources
-from sargan_core.data.units import UNITS, has_units, read_units
+from sargan_core.data.units import UNITS, read_with_units
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
 from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows
@@ -53,16 +52,13 @@ def wide_template() -> Template:
 
 def judge_photos(folders: Sequence[Path]) -> JudgePhotos:
     """Read the folders; DataError where there is nothing to learn from."""
-    homes = [folder for folder in folders if has_units(folder)]
-    others = [folder for folder in folders if folder not in homes]
-    sources = read_sources(others) if others or not homes else None
-    samples = list(sources.samples) if sources else []
+    sources, sets = read_with_units(folders)
+    samples = list(sources.samples)
     codes: dict[Path, npt.NDArray[np.float64]] = {}
-    for home in homes:
-        units = read_units(home)
+    for units in sets:
         samples += units.samples()
         codes.update(zip(units.paths, code_labels(units.codes, units.names), strict=True))
-    return JudgePhotos(tuple(samples), codes, tuple(sources.skipped) if sources else ())
+    return JudgePhotos(tuple(samples), codes, sources.skipped)
 
 
 def moved_pairs(samples: Sequence[Sample]) -> list[Pair]:

@@ -12,9 +12,8 @@ import numpy.typing as npt
 import torch
 
 from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
-from sargan_core.data.sources import read_sources
 from sargan_core.data.split import Split, split_by_person
-from sargan_core.data.units import has_units, read_units
+from sargan_core.data.units import UnitFaces, read_with_units
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.models.landmarks.lesson import FOUND, HAND, RENDERED, Pictures
@@ -62,22 +61,19 @@ def known_faces(
     Raises:
         DataError: nothing that comes with points.
     """
-    homes = [folder for folder in folders if has_units(folder)]
-    others = [folder for folder in folders if folder not in homes]
-    sources = read_sources(others) if others or not homes else None
-    samples = [sample for sample in sources.samples if sample.known is not None] if sources else []
+    sources, sets = read_with_units(folders)
+    samples = [sample for sample in sources.samples if sample.known is not None]
     faces = [_of_sample(sample) for sample in samples]
-    for home in homes:
-        faces += _of_units(home)
+    for units in sets:
+        faces += _of_units(units)
     if not faces:
         raise DataError(f"{folders[0]}: no landmarks come with these photos; the landmark networks need them")
-    people = [Sample(face.path, face.person, Expression.NEUTRAL, "") for face in faces]
     composites = {sample.person for sample in samples if sample.train_only}
     people = [
-        Sample(item.path, item.person, item.expression, "", train_only=item.person in composites)
-        for item in people
+        Sample(face.path, face.person, Expression.NEUTRAL, "", train_only=face.person in composites)
+        for face in faces
     ]
-    return faces, split_by_person(people, test_fraction), list(sources.skipped) if sources else []
+    return faces, split_by_person(people, test_fraction), list(sources.skipped)
 
 
 def _of_sample(sample: Sample) -> KnownFace:
@@ -99,8 +95,7 @@ def _of_sample(sample: Sample) -> KnownFace:
     return KnownFace(sample.path, sample.person, landmarks, trust, kind, chance, title)
 
 
-def _of_units(home: Path) -> list[KnownFace]:
-    units = read_units(home)
+def _of_units(units: UnitFaces) -> list[KnownFace]:
     lids = [index for index, name in enumerate(units.names) if name.startswith("lid_close")]
     shut = units.codes[:, lids].max(1, initial=0) > SHUT
     faces = []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sargan_core.data.crop_set import CropSet
-from sargan_core.data.units import UNITS, has_units, read_units
+from sargan_core.data.units import UNITS, read_units, read_with_units, unit_folders
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.models.judge.data import judge_faces, judge_photos, shown_in, wide_template
@@ -133,7 +133,7 @@ def test_rendered_units_are_told_by_their_code_and_weak_transfers_as_weaker(crop
 
 
 def test_a_folder_of_units_is_read_and_a_damaged_one_is_said(tmp_path):
-    assert not has_units(tmp_path)
+    assert unit_folders([tmp_path]) == []
     count = 4
     arrays = {
         "names": np.array([f"u0_{number}.jpg" for number in range(count)]),
@@ -155,6 +155,15 @@ def test_a_folder_of_units_is_read_and_a_damaged_one_is_said(tmp_path):
     photos = judge_photos([tmp_path])
     assert len(photos.samples) == len(photos.codes) == count
     assert all(LABELS[int(row.argmax())] is Expression.HAPPY for row in photos.codes.values())
+    # The folder above will do, and its pictures are not told as left out for want of a name.
+    inside = tmp_path / "all" / "units"
+    (inside / "images").mkdir(parents=True)
+    (inside / "images" / "u0_0.jpg").write_bytes(b"picture")
+    (tmp_path / "all" / "happy").mkdir()
+    (tmp_path / "all" / "happy" / "a.jpg").write_bytes(b"picture")
+    np.savez(inside / "units.npz", **arrays)
+    sources, sets = read_with_units([tmp_path / "all"])
+    assert (len(sources.samples), len(sources.skipped), len(sets)) == (1, 0, 1)
     (tmp_path / "units.npz").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"units\.npz"):
         read_units(tmp_path)
