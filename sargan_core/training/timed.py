@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -48,7 +47,7 @@ def fit_timed(
     """
     torch.manual_seed(schedule.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
-    mean = copy.deepcopy(network).requires_grad_(False)
+    mean = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
     began, step, share, losses = time.monotonic(), 0, 0.0, []
     while share < 1:
@@ -70,17 +69,17 @@ def fit_timed(
         if len(losses) == 100 or share >= 1:
             progress(step, float(torch.stack(losses).mean()))
             losses.clear()
-    network.load_state_dict(mean.state_dict())
+    network.load_state_dict(mean)
     network.eval()
     return step
 
 
 @torch.no_grad()
-def update_mean(mean: nn.Module, network: nn.Module, step: int, longest: float = 0.998) -> None:
+def update_mean(mean: Mapping[str, Tensor], network: nn.Module, step: int, longest: float = 0.998) -> None:
     """Move a running mean of a network's weights, and of what it measured, towards it.
 
     Args:
-        mean: a copy of the network.
+        mean: by name, as ``state_dict`` returned them once.
         network: after step number ``step``.
         step: the mean's memory is short at first, so that it does not carry the untrained weights along.
         longest: share of itself that the mean keeps in the end.
@@ -88,7 +87,7 @@ def update_mean(mean: nn.Module, network: nn.Module, step: int, longest: float =
     decay = min(longest, (1 + step) / (10 + step))
     pairs = [
         (kept, value)
-        for kept, value in zip(mean.state_dict().values(), network.state_dict().values(), strict=True)
+        for kept, value in zip(mean.values(), network.state_dict().values(), strict=True)
         if value.is_floating_point()
     ]
     torch._foreach_lerp_([kept for kept, _ in pairs], [value for _, value in pairs], 1 - decay)

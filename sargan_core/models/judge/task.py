@@ -77,7 +77,7 @@ class JudgeTask:
         loss.backward()
         nn.utils.clip_grad_norm_(self.lesson.parameters(), 5.0)
         self.optimiser.step()
-        update_mean(self.mean, self.lesson.judge, step)
+        update_mean(self.mean.state_dict(), self.lesson.judge, step)
         return {"expression": expression.detach(), "identity": identity.detach()}
 
     def state(self) -> dict[str, Any]:

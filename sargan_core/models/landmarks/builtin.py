@@ -13,6 +13,7 @@ from sargan_core.device import one_thread
 from sargan_core.errors import WeightsError
 from sargan_core.faces.landmarks import MIRRORED, upright_crop
 from sargan_core.models.landmarks.heat_maps import (
+    CROP_POINTS,
     EYE_POINTS,
     MOUTH_POINTS,
     PATCH,
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-# Where the first network's crops put left eye, right eye and mouth, as fractions of its side.
-CROP_POINTS = np.array([[0.36, 0.36], [0.64, 0.36], [0.5, 0.65]])
 # Looks at the whole face: the first corrects the detector's coarse points, the second sees the face as training did.
 PASSES = 2
 # Index of each mouth point after a left-right flip, in ``MOUTH_POINTS``.
@@ -58,7 +57,7 @@ class BuiltinLandmarks:
         points = anchors(face)
         with torch.inference_mode(), one_thread():
             for _ in range(PASSES):
-                matrix = similarity(CROP_POINTS * SIZE - 0.5, points)
+                matrix = similarity(np.array(CROP_POINTS) * SIZE - 0.5, points)
                 (level,) = self._points(self._networks.face, upright_crop(pixels, matrix, SIZE))
                 landmarks = apply_matrix(matrix, level)
                 points = np.stack(

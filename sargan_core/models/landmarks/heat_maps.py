@@ -11,6 +11,8 @@ from sargan_core.models.layers import convolution, standardised
 POINTS = 68
 # Side of the first network's crop, in pixels.
 SIZE = 112
+# Where its crops put left eye, right eye and mouth, as fractions of the side.
+CROP_POINTS = ((0.36, 0.36), (0.64, 0.36), (0.5, 0.65))
 # Sides of the second network's crops of mouth and eye.
 PATCH = 64
 MOUTH_POINTS = tuple(range(48, 68))

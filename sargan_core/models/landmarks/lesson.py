@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.landmarks.heat_maps import (
+    CROP_POINTS,
     EYE_POINTS,
     MOUTH_POINTS,
     PATCH,
@@ -20,18 +22,6 @@ from sargan_core.models.landmarks.heat_maps import (
 )
 from sargan_core.training.views import sample, spoil
 
-# iBUG-68 index of each point after a left-right flip.
-MIRRORED = (
-    *range(16, -1, -1),
-    *range(26, 16, -1),
-    *range(27, 31),
-    *range(35, 30, -1),
-    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
-    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
-    *(64, 63, 62, 61, 60, 67, 66, 65),
-)
-# Where the first network's crops put left eye, right eye and mouth, as fractions of its side.
-CROP_POINTS = ((0.36, 0.36), (0.64, 0.36), (0.5, 0.65))
 # Points that face each other across the opening of eye or mouth: their distance says whether it is shut.
 OPPOSITE = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
 # Kinds of points: set by hand, of a mesh that was found, of the mesh that was rendered.
@@ -101,7 +91,7 @@ class Lesson(nn.Module):
 
     def _face(self, images: Tensor, points: Tensor, trust: Tensor, kind: Tensor) -> Tensor:
         matrix = jittered(upright(points, SIZE), SIZE, shift=4.5, turn=0.16, zoom=0.13)
-        views = spoil(sample(images, matrix, SIZE))
+        views = spoil(sample(images, matrix, SIZE), 0.7)
         found = self.networks.face(views) + 0.28 * SIZE * self.shifts(kind)
         return point_loss(found, inverse(matrix, points), trust, tuple(range(POINTS)))
 
@@ -121,7 +111,7 @@ class Lesson(nn.Module):
             inner[:, 0, 0] = inner[:, 1, 1] = scale
             inner[:, :, 2] = centre - (PATCH - 1) / 2 * scale[:, None]
             matrix = jittered(compose(base, inner), PATCH, shift=2.5, turn=0.09, zoom=0.08)
-            views = spoil(sample(images, matrix, PATCH), 0.8)
+            views = spoil(sample(images, matrix, PATCH), 0.6)
             found = network(views) + (0.28 * SIZE / scale)[:, None, None] * self.shifts(kind)[:, list(listed)]
             truth = inverse(matrix, points)[:, list(listed)]
             loss = loss + point_loss(found, truth, trust[:, list(listed)], listed) / 2
@@ -202,4 +192,7 @@ def compose(outer: Tensor, inner: Tensor) -> Tensor:
 
 def inverse(matrix: Tensor, points: Tensor) -> Tensor:
     """Return picture points (B, K, 2) in the pixels of the views."""
-    return (points - matrix[:, None, :, 2]) @ torch.linalg.inv(matrix[:, :, :2]).transpose(1, 2)
+    (a, b), (c, d) = matrix[:, 0, :2].unbind(1), matrix[:, 1, :2].unbind(1)
+    # Written out: a library's inverse of many small matrices is slow on GPUs.
+    turned = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1)
+    return (points - matrix[:, None, :, 2]) @ (turned / (a * d - b * c)[:, None, None]).transpose(1, 2)

@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from sargan_core.faces.align import apply_matrix
 from sargan_core.faces.face import Face
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.landmarks import lesson
 from sargan_core.models.landmarks.builtin import BuiltinLandmarks
 from sargan_core.models.landmarks.heat_maps import (
     EYE_POINTS,
@@ -198,5 +196,3 @@ def test_what_is_seen_closer_comes_back_to_the_photo_in_its_place():
     face = Face((60.0, 60.0, 100.0, 100.0), 1.0, anchors)
     found = BuiltinLandmarks(networks=networks).landmarks(np.zeros((224, 224, 3), np.uint8), face)
     assert np.abs(found - points).max() < 0.5
-    assert lesson.MIRRORED == MIRRORED
-    assert apply_matrix(np.eye(2, 3), found).shape == (68, 2)
