@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from sargan_core.check import EditChecker, FaceCheck, SeenFaces
@@ -15,10 +17,13 @@ from sargan_core.device import choose_device, one_thread
 from sargan_core.errors import NoFaceError, UsageError
 from sargan_core.faces.align import Alignment, extract, face_crops
 from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels
+from sargan_core.faces.fill import fill
 from sargan_core.faces.find import select_faces
 from sargan_core.faces.paste import Pasted, paste
+from sargan_core.faces.teeth import Teeth
 from sargan_core.models.base import Reference, Target
 from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.mouths.bank import MouthBank, load_bank
 from sargan_core.models.registry import load_model
 from sargan_core.photo.photo import Photo
 
@@ -127,6 +132,13 @@ class Editor:
             self.settings.model, self.settings.weights, self.device, self.settings.precision
         )
         self._checker = EditChecker(self.device) if self.settings.check else None
+        # Read when the first lips part.
+        self._mouths: MouthBank | None = None
+
+    def _teeth(self, landmarks: npt.NDArray[np.float64] | None) -> Teeth:
+        if self._mouths is None:
+            self._mouths = load_bank()
+        return self._mouths.choose(landmarks)
 
     def find(self, photo: Photo) -> list[Face]:
         """Return all faces of a photo, numbered from left to right."""
@@ -253,7 +265,9 @@ class Editor:
             # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
             with torch.inference_mode():
                 crop = prepared.crops.image[index : index + 1]
-                pasted = paste(pixels, alignment, crop, edited.part(index, index + 1))
+                answer = edited.part(index, index + 1)
+                mouth = fill(prepared.photo.pixels, face, alignment, crop, answer, self._teeth)
+                pasted = paste(pixels, alignment, crop, answer, mouth)
             pixels = pasted.pixels
             warnings = (*face.warnings, *_warnings(pasted))
             edits.append(FaceEdit(face, pasted.seam, pasted.change, warnings))

@@ -22,6 +22,7 @@ from sargan_core.evaluation.metrics import (
     landmark_error,
     similarity_of,
 )
+from sargan_core.evaluation.mouth import mouth_detail
 from sargan_core.evaluation.protocol import TARGETS, Case
 from sargan_core.evaluation.view import Targets, View, Viewer, common_alignment, face_in_frame, frame
 from sargan_core.expressions import LABELS, Expression
@@ -46,11 +47,13 @@ class TruePicture:
         pair: the input and the true picture.
         view: its own face; None where none is found.
         crop: (1, 3, S, S) in the input's common frame.
+        mouth: figures of its open mouth, see ``mouth_detail``.
     """
 
     pair: Pair
     view: View | None
     crop: Tensor
+    mouth: dict[str, float]
 
 
 class Subject:
@@ -98,12 +101,13 @@ class Subject:
     def _true_picture(self, pair: Pair) -> TruePicture:
         pixels = read_photo(pair.target.path).pixels
         if pair.still:
-            return TruePicture(pair, self.viewer.view(pixels, self.view.face), frame(pixels, self.alignment))
+            view = self.viewer.view(pixels, self.view.face)
+            return TruePicture(pair, view, frame(pixels, self.alignment), _mouth(pixels, view))
         faces = self.viewer.finder.find(pixels)
         largest = select_faces(faces, "largest") if faces else []
         view = self.viewer.view(pixels, largest[0]) if largest else None
         moved: Alignment = self._cropper.align_target(pair, self.alignment)
-        return TruePicture(pair, view, frame(pixels, moved))
+        return TruePicture(pair, view, frame(pixels, moved), _mouth(pixels, view))
 
     def true_pixels(self, expression: Expression) -> Pixels | None:
         """Return a true picture that lies pixel on pixel on the photo, or None."""
@@ -118,7 +122,9 @@ class Subject:
         for pair in case.truths:
             for truth in self.truths.get(pair.target.expression, []):
                 if truth.pair is pair:
-                    measures.append(self._seen(pair.target, truth.view, truth.crop))
+                    seen = self._seen(pair.target, truth.view, truth.crop)
+                    seen.values.update(truth.mouth)
+                    measures.append(seen)
         return measures
 
     def _seen(self, sample: Sample, view: View | None, crop: Tensor) -> Measure:
@@ -175,6 +181,7 @@ class Subject:
         values.update(changed(crop, self.unedited))
         values["background"] = background_error(pixels, self.photo.pixels, alignment)
         values["seam"] = seam
+        values.update(_mouth(pixels, view))
         truths = self.truths.get(expression, [])
         if not truths:
             return measure
@@ -231,3 +238,7 @@ class Subject:
                 assert other is not None
                 return similarity_of(out[0], other[0]) - similarity_of(own[0], other[0])
         return 0.0
+
+
+def _mouth(pixels: Pixels, view: View | None) -> dict[str, float]:
+    return {} if view is None else mouth_detail(pixels, view.face.landmarks)

@@ -111,6 +111,20 @@ METRICS: tuple[Metric, ...] = (
         "Fine detail on the face, output over input; below 1 is blurred, above 1 is grain or false edges.",
     ),
     Metric(
+        *("mouth_detail", "mouth detail", "levels", "none", 1),
+        "Fine detail between the parted lips, the mouth brought to 200 px; compare it with the true pictures' smiles.",
+    ),
+    Metric(
+        *("mouth_gradient", "mouth gradient", "levels", "none", 1),
+        "Mean horizontal gradient (Sobel) between the parted lips: edges of teeth, gaps between them.",
+    ),
+    Metric(
+        *("teeth_light", "teeth L*", "", "none", 1),
+        "Lightness of the brighter half of what lies between the parted lips.",
+    ),
+    Metric(*("teeth_a", "teeth a*", "", "none", 1), "Its redness."),
+    Metric(*("teeth_b", "teeth b*", "", "none", 1), "Its yellowness."),
+    Metric(
         *("leak", "leak", "", "low", 3),
         "How much nearer the output is to the *reference* person than the input was (cosine); models with a "
         "reference only.",

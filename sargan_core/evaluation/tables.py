@@ -17,7 +17,20 @@ if TYPE_CHECKING:
 PARTS = {"in": "In the data set: test people", "ood": "Out of the data set"}
 NAMES = {NOTHING: "none (do nothing)", TRUTH: "true pictures"}
 # Figures shown by expression; the others hardly depend on it.
-BY_EXPRESSION = ("recognised", "reached", "identity", "mse", "psnr", "ssim", "landmarks", "colour", "detail")
+BY_EXPRESSION = (
+    "recognised",
+    "reached",
+    "identity",
+    "mse",
+    "psnr",
+    "ssim",
+    "landmarks",
+    "colour",
+    "detail",
+    "mouth_detail",
+    "mouth_gradient",
+    "teeth_light",
+)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ SPLINE_SMOOTHINGS = (0.5, 5.0, 50.0, 500.0, 5000.0)
 LEAST_AREA = 0.3
 
 
+# Distance in crop pixels by which the inverse of a spline may miss; beyond it, it is sought in more and smaller steps.
+MISSED = 0.25
+DAMPED_STEPS, DAMPING = 32, 0.45
+
+
 # Share of the crop's side beyond which a landmark cannot be right.
 MAX_SPLINE_REACH = 0.2
 
@@ -106,7 +111,13 @@ class Alignment:
         """The inverse of ``residual``, (1, 2, S, S) float32 crop pixels; None without a residual."""
         if self.known_inverse is not None or self.residual is None:
             return self.known_inverse
-        return invert(torch.from_numpy(self.residual)[None])
+        residual = torch.from_numpy(self.residual)[None]
+        inverse = invert(residual)
+        missed = (inverse + sample(residual, positions(inverse))).abs().amax()
+        if float(missed) > MISSED:
+            # Where the spline more than doubles a length, as on full lips, undamped steps swing ever further.
+            inverse = invert(residual, DAMPED_STEPS, DAMPING)
+        return inverse
 
 
 def _affine(matrix: Tensor, where: Tensor) -> Tensor:

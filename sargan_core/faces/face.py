@@ -142,16 +142,21 @@ class EditedCrops:
             ``p + flow(p)``, so that the photo's fine detail can follow. None = nothing moved.
         keep: (B, 1, S, S) in [0, 1]: how much of the photo's own fine detail (what the crop is too small to
             show) each pixel keeps. None = decided by the paste from the size of the change.
+        lips: (B, 20, 2) crop pixels: where the landmarks 48 to 67 of the edited face lie, whose opening is to be filled
+            with teeth at photo resolution (``faces/inner_mouth.py``); NaN for a mouth that is left as ``image`` shows
+            it. None = all are.
+        parted: (B,) in [0, 1]: how much of what is filled in is seen. None = all of it.
     """
 
     image: Tensor
     flow: Tensor | None = None
     keep: Tensor | None = None
+    lips: Tensor | None = None
+    parted: Tensor | None = None
 
     def part(self, start: int, end: int) -> EditedCrops:
         """Return the answers from ``start`` up to before ``end``."""
+        parts = (self.flow, self.keep, self.lips, self.parted)
         return EditedCrops(
-            self.image[start:end],
-            None if self.flow is None else self.flow[start:end],
-            None if self.keep is None else self.keep[start:end],
+            self.image[start:end], *(None if part is None else part[start:end] for part in parts)
         )

@@ -16,13 +16,18 @@ Points = npt.NDArray[np.float64]
 SIDE = 64
 MOUTH = 32.0
 # Between parted lips there is a cavity, darker than the lower lip (natural logarithm of the light), or there are
-# teeth, less red than the lip (red less green, over the light); or the gap is wide. From the first value on a mouth
-# may be open, from the second on it is.
+# teeth, less red than the lip (red less green, over the light); or the gap is wide; or some of what lies there is much
+# brighter than the upper lip and nearly without red, as teeth are before dark lips too. From the first value on a
+# mouth may be open, from the second on it is.
 DARKER = (0.45, 0.6)
 PALER = (0.02, 0.05)
 WIDER = (6.5, 9.0)
+TEETH = (0.06, 0.12)
+BRIGHTER, PALE = 1.5, 0.05
 # Outer points of the lower lip below the pairs of ``FACING``.
 LOWER_RIM = (58, 57, 56)
+# Outer points of the upper lip above them.
+UPPER_RIM = (50, 51, 52)
 LIGHT = np.array([0.299, 0.587, 0.114])
 SAMPLES = 9
 
@@ -70,7 +75,20 @@ def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float
     within, beside = np.median(np.concatenate(inside), axis=0), np.median(np.concatenate(lip), axis=0)
     darker = float(np.log((beside @ LIGHT + 0.02) / (within @ LIGHT + 0.02)))
     paler = _redness(beside) - _redness(within)
-    return max(_ramp(darker, DARKER), _ramp(paler, PALER), _ramp(gap, WIDER))
+    return max(
+        _ramp(darker, DARKER), _ramp(paler, PALER), _ramp(gap, WIDER), _ramp(_teeth(picture, points), TEETH)
+    )
+
+
+def _teeth(picture: npt.NDArray[np.float32], points: Points) -> float:
+    """Return the share of what lies between the lips that looks like teeth."""
+    inside, upper = [], []
+    for (above, below), top in zip(FACING, UPPER_RIM, strict=True):
+        inside.append(_between(picture, points[above], points[below], (-0.1, 1.1)))
+        upper.append(_between(picture, points[above], points[top], (0.15, 0.65)))
+    colours, lip = np.concatenate(inside), np.median(np.concatenate(upper), axis=0)
+    redness = (colours[:, 0] - colours[:, 1]) / (colours.sum(1) + 0.05)
+    return float(np.mean((redness < PALE) & (colours @ LIGHT > BRIGHTER * (lip @ LIGHT))))
 
 
 def _darkest(picture: npt.NDArray[np.float32], points: Points) -> float:

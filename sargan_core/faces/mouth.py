@@ -9,6 +9,8 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from sargan_core.faces.opening import opening_of
+
 # iBUG-68: the inner lip line from corner to corner and the points above and below each other.
 INNER_LIPS = tuple(range(60, 68))
 UPPER_LIP = (*range(49, 54), 61, 62, 63)
@@ -23,6 +25,12 @@ CORNERS = ((48, 60, 61), (54, 64, 63))
 CORNER_SHARE = 0.55
 # Skin around the lips that goes with them, as a fraction of the crop's side.
 LIPS_MARGIN = 0.025
+# Teeth beside the opening that the landmarks tell of: reach across and down as fractions of the crop's side, light as a
+# share of the brightest between the lips, and how much brighter and less red than lips they are.
+BESIDE = (0.02, 0.005)
+AS_BRIGHT = 0.45
+BRIGHTER, LESS_RED = 1.3, 0.025
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 # Reach of the lips' colour into the hidden mouth, in pixels of a 256 px crop, and how dark the lip line is.
 FILL_SCALE = 5.0
 LIP_LINE = 0.6
@@ -42,6 +50,14 @@ def closed(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         for corner, inner, beside in CORNERS:
             points[inner] = points[corner] + CORNER_SHARE * (points[beside] - points[corner])
     return points
+
+
+def together(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the landmarks with the inner lips put together on the line midway between them."""
+    points = landmarks.copy()
+    for upper, lower in FACING:
+        points[lower] = points[upper] = (landmarks[upper] + landmarks[lower]) / 2
+    return closed(points)
 
 
 def with_lip_line(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -99,6 +115,38 @@ def widened(inside: Tensor) -> Tensor:
     sigma = inside.shape[-1] / 128
     window = 2 * int(2 * sigma) + 1
     return gaussian_blur2d(inside, (window, window), (sigma, sigma)).mul(3).clamp(0, 1)
+
+
+def between_lips(image: Tensor, landmarks: npt.NDArray[np.float64]) -> Tensor:
+    """Return where an open mouth shows its inside, (1, 1, S, S) in [0, 1], somewhat widened.
+
+    The opening as the landmarks have it, up to the corners of the lips, and what looks like teeth beyond its edge:
+    brighter than the upper lip and less red than both lips.
+
+    Args:
+        image: (1, 3, S, S) in [0, 1].
+        landmarks: (68, 2) crop pixels.
+    """
+    size = image.shape[-1]
+    mouth = opening_of(landmarks)
+    cover = torch.from_numpy(mouth.cover(size, size, 0.5 * size / 256)).to(image)[None, None]
+    inside = torch.maximum(cover, inside_mouth(landmarks, size).to(image)[None])
+    colours = image[0].permute(1, 2, 0).cpu().numpy()
+    light, redness = colours @ LUMA, (colours[..., 0] - colours[..., 1]) / (colours.sum(2) + 0.05)
+    lips = np.zeros((size, size), np.uint8)
+    outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
+    cv2.fillConvexPoly(lips, np.round(outline * 16).astype(np.int32), 1, shift=4)
+    lip = (lips > 0) & (inside[0, 0].cpu().numpy() < 0.05)
+    # Only just beside the opening: lips shine too.
+    wide, high = (2 * round(reach * size) + 1 for reach in BESIDE)
+    within = cover[0, 0].cpu().numpy() > 0.3
+    near = cv2.dilate(within.astype(np.uint8), np.ones((high, wide), np.uint8))
+    if lip.sum() < 20 or not within.any():
+        return widened(inside)
+    least = max(BRIGHTER * float(np.median(light[lip])), AS_BRIGHT * float(np.quantile(light[within], 0.9)))
+    teeth = (light > least) & (redness < np.median(redness[lip]) - LESS_RED)
+    found = (teeth & (near > 0) & (lips > 0)).astype(np.float32)
+    return widened(torch.maximum(inside, torch.from_numpy(found).to(image)[None, None]))
 
 
 def hide_inside(image: Tensor, inside: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from torch import Tensor
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.face import EditedCrops, Pixels
 from sargan_core.faces.grain import Grain, blur_of, grain_of, put_in, softened
+from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.tone import Tone, tone_of
 from sargan_core.faces.warp import positions, sample
 
@@ -53,6 +54,10 @@ BLOCK = 64
 
 # Mask from which a pixel is so far inside that it tells how sharp the face is.
 WELL_INSIDE = 0.9
+
+
+# Spread of a pixel of the photo, in pixels of the photo: what is finer is taken away from what is laid over it.
+COARSER = 0.55
 
 
 # Mask values that count as the mask's border in the seam figure.
@@ -99,7 +104,13 @@ def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
     return 1 - ramp * ramp * (3 - 2 * ramp)
 
 
-def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops) -> Pasted:
+def paste(
+    photo: Pixels,
+    alignment: Alignment,
+    crop: Tensor,
+    edited: EditedCrops,
+    mouth: InnerMouth | None = None,
+) -> Pasted:
     """Return the photo with the change from ``crop`` to ``edited`` pasted in.
 
     Args:
@@ -107,6 +118,7 @@ def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops
         alignment: the crop's place in the photo.
         crop: (1, 3, S, S) float32 in [0, 1], as extracted.
         edited: the model's answer for this crop (batch of one), on the same device.
+        mouth: what is seen between the lips of the edited face; None = what ``edited`` shows there.
 
     Returns:
         A new array that differs from ``photo`` only inside ``region``.
@@ -130,12 +142,13 @@ def paste(photo: Pixels, alignment: Alignment, crop: Tensor, edited: EditedCrops
     layers = enlarged(layers, min(FINER, max(1, round(alignment.scale))))
     x0, y0, x1, y1 = _region(photo, alignment, mask)
     tone = tone_of(crop)
+    over = None if mouth is None else _Over.of(mouth, alignment, layers)
     result = photo.copy()
     totals = np.zeros(4)
     rows = max(16, BAND_PIXELS // max(1, x1 - x0))
     for top in range(y0, y1, rows):
         bottom = min(top + rows, y1)
-        band, sums = _band(photo, alignment, layers, size, tone, grain, (x0, top, x1, bottom))
+        band, sums = _band(photo, alignment, layers, size, tone, grain, (x0, top, x1, bottom), over)
         result[top:bottom, x0:x1] = band
         totals += sums
     seam = 255 * totals[0] / max(totals[1], 1.0)
@@ -186,11 +199,12 @@ def _band(
     tone: Tone | None,
     grain: Grain | None,
     box: tuple[int, int, int, int],
+    over: _Over | None,
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count).
 
     ``layers`` are those of a crop of ``size`` pixels, enlarged; ``tone`` is what the change keeps to, ``grain``
-    what the photo has and a crop has not.
+    what the photo has and a crop has not, ``over`` what is laid over the edit.
     """
     x0, y0, x1, y1 = box
     peak = float(np.iinfo(photo.dtype).max)
@@ -214,6 +228,8 @@ def _band(
     if grain is not None:
         wanted.addcmul_(put_in(keep), grain.at(x0, y0, x1 - x0, y1 - y0))
     wanted.clamp_(0, 1)
+    if over is not None:
+        over.lay(wanted, inside, (x0, y0))
     change = wanted.sub_(own)
     if tone is not None:
         change = tone.held(own, change)
@@ -223,6 +239,62 @@ def _band(
     whole = pixels[0].to(torch.uint8 if photo.dtype == np.uint8 else torch.int32)
     stacked = whole.permute(1, 2, 0).cpu().numpy()
     return stacked if photo.dtype == np.uint8 else stacked.astype(np.uint16), sums
+
+
+@dataclass(frozen=True)
+class _Over:
+    """The inside of a mouth, ready to be laid over bands of the photo.
+
+    Attributes:
+        layers: (1, 4, h, w): colour and cover, as fine as the photo can show.
+        corner: where its first pixel lies in the crop.
+        fine: its pixels for one pixel of the crop.
+        box: x0, y0, x1, y1 photo pixels that hold it.
+    """
+
+    layers: Tensor
+    corner: tuple[float, float]
+    fine: int
+    box: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, mouth: InnerMouth, alignment: Alignment, like: Tensor) -> _Over:
+        """Return a mouth with what the photo is too coarse for taken away."""
+        picture = np.concatenate([mouth.colour, mouth.cover[..., None]], axis=2)
+        sigma = COARSER * mouth.fine / alignment.scale
+        if sigma > 0.4:
+            picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        layers = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous().to(like)
+        height, width = mouth.cover.shape
+        ticks = [torch.linspace(0, side - 1, 16).to(like) / mouth.fine for side in (width, height)]
+        grid = torch.stack(
+            [
+                (ticks[0] + mouth.corner[0]).expand(16, 16),
+                (ticks[1] + mouth.corner[1])[:, None].expand(16, 16),
+            ]
+        )[None]
+        where = alignment.to_photo(grid)
+        low = torch.floor(where.amin((0, 2, 3)) - 2).long().tolist()
+        high = torch.ceil(where.amax((0, 2, 3)) + 3).long().tolist()
+        return cls(layers, mouth.corner, mouth.fine, (low[0], low[1], high[0], high[1]))
+
+    def lay(self, wanted: Tensor, inside: Tensor, origin: tuple[int, int]) -> None:
+        """Lay it over a band in place.
+
+        Args:
+            wanted: (1, 3, H, W) the band.
+            inside: (1, 2, H, W) the crop's position of each pixel.
+            origin: column and row of the photo where the band begins.
+        """
+        height, width = wanted.shape[-2:]
+        x0, x1 = (min(max(x - origin[0], 0), width) for x in self.box[::2])
+        y0, y1 = (min(max(y - origin[1], 0), height) for y in self.box[1::2])
+        if x0 >= x1 or y0 >= y1:
+            return
+        corner = inside.new_tensor(self.corner).view(1, 2, 1, 1)
+        values = sample(self.layers, (inside[..., y0:y1, x0:x1] - corner) * self.fine)
+        part = wanted[..., y0:y1, x0:x1]
+        part.copy_(torch.lerp(part, values[:, :3], values[:, 3:4]))
 
 
 def _sample_photo(photo: Pixels, source: Tensor, like: Tensor) -> Tensor:

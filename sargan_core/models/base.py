@@ -13,6 +13,7 @@ from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
 from sargan_core.faces.align import Alignment, align
 from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels, RestShape, Template
+from sargan_core.faces.lip_line import with_sure_lips
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,9 @@ class ExpressionModel(nn.Module, ABC):
         Raises:
             NoFaceError: the face's points do not span a plane.
         """
+        if self.template.kind == "spline" and face.landmarks is not None:
+            # Closed lips, of which one is lighter or fuller, are easily found as parted.
+            face = replace(face, landmarks=with_sure_lips(pixels, face.landmarks))
         return align(face, self.template, self.rest_shape())
 
     @abstractmethod

@@ -22,7 +22,7 @@ from sargan_core.models.landmarks.heat_maps import (
     eye_frame,
     mouth_frame,
 )
-from sargan_core.models.layers import keep_channels_last
+from sargan_core.models.layers import lay_out
 
 if TYPE_CHECKING:
     from sargan_core.faces.face import Face, Pixels
@@ -133,5 +133,5 @@ def _load() -> LandmarkNetworks:
     # The counters of batch normalisation serve training only and are not in the file.
     if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
         raise WeightsError(f"{record.file}: the weights do not fit the landmark networks; reinstall sargan")
-    keep_channels_last(networks)
+    lay_out(networks, "cpu")
     return networks.eval()

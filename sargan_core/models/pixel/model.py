@@ -29,11 +29,12 @@ from sargan_core.faces.mouth import (
     WITHOUT_LOWER_LIP,
     WITHOUT_UPPER_LIP,
     below_lip_line,
+    between_lips,
     closed,
     hide_inside,
     inside_mouth,
     opening,
-    widened,
+    together,
 )
 from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
@@ -142,7 +143,9 @@ class PixelModel(ExpressionModel):
             move = (known @ rest).reshape(-1, 2) * size
             # A face that is already neutral must not be touched by the regression's own error.
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
-            share = np.clip((excess - 2.0) / 3.0, 0.0, 1.0)
+            # Lips that are parted are not at rest, however little else moved.
+            parted = (opening(landmarks) / size - OPEN_FROM) / OPEN_FROM
+            share = np.clip(max((excess - 2.0) / 3.0, parted), 0.0, 1.0)
             return landmarks + share * move
 
         return estimate
@@ -172,6 +175,8 @@ class PixelModel(ExpressionModel):
             image=torch.cat([one.image for one in edited]),
             flow=torch.cat([one.flow for one in edited if one.flow is not None]) if moved else None,
             keep=torch.cat([one.keep for one in edited if one.keep is not None]) if moved else None,
+            lips=torch.cat([one.lips for one in edited if one.lips is not None]) if moved else None,
+            parted=torch.cat([one.parted for one in edited if one.parted is not None]) if moved else None,
         )
 
     def _edit_one(self, crops: FaceCrops, index: int, target: ExpressionMix) -> EditedCrops:
@@ -209,8 +214,9 @@ class PixelModel(ExpressionModel):
     ) -> EditedCrops:
         still = torch.zeros_like(image[:, :2])
         everything = torch.ones_like(image[:, :1])
+        lips, parted = self._lips(landmarks, rest, parts)
         if not parts:
-            return EditedCrops(image, still, everything)
+            return EditedCrops(image, still, everything, lips, parted)
         flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
         light = self._light(image[0], landmarks)
         for row, strength in parts:
@@ -228,7 +234,7 @@ class PixelModel(ExpressionModel):
             bias = sample(self._tensor("bias")[row : row + 1], where)
             offset = offset + amount * bias * torch.lerp(torch.ones_like(light), light, inside)
         kept = gain.mean(1, keepdim=True).clamp(0, 1)
-        if rest is not None and bool(((landmarks - rest).abs() > MOVED * image.shape[-1]).any()):
+        if rest is not None and self._is_moved(landmarks, rest):
             # The face's own expression goes to the extent that the new one comes.
             strength = min(1.0, sum(weight for _, weight in parts))
             flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
@@ -240,7 +246,35 @@ class PixelModel(ExpressionModel):
         goal = np.asarray(self._goal_of(parts))
         mask = face_mask(goal, self.template.size).to(image)[None] * kept
         edited = with_folds(edited, moved, flow, goal, mask)
-        return EditedCrops(edited, flow, kept)
+        return EditedCrops(edited, flow, kept, lips, parted)
+
+    def _lips(
+        self, landmarks: Tensor, rest: Tensor | None, parts: Sequence[tuple[int, float]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the lips of the edited face and how much is seen between them, as of ``EditedCrops``.
+
+        Displacements of the parts add up, and the face's own expression goes to the extent that they come.
+        """
+        size = self.template.size
+        opened = [(row, weight) for row, weight in parts if bool(self._tensor("inside")[row].any())]
+        share = min(1.0, sum(weight for _, weight in opened) / FADE_IN)
+        parted = landmarks.new_tensor([share])
+        if not opened:
+            return landmarks.new_full((1, 20, 2), torch.nan), parted
+        assert self.template.shape is not None
+        shape = (landmarks.new_tensor(self.template.shape) * size - 0.5)[48:68]
+        goals = self._tensor("goals")[:, 48:68] * size - 0.5
+        lips = shape + sum(weight * (goals[row] - shape) for row, weight in parts)
+        if rest is not None and self._is_moved(landmarks, rest):
+            left = max(0.0, 1 - sum(weight for _, weight in parts))
+            own = landmarks.detach().cpu().double().numpy()
+            own = closed(own) if opening(own) > OPEN_FROM * size else together(own)
+            lips = lips + left * (torch.from_numpy(own[48:68]).to(landmarks) - shape)
+        return lips[None], parted
+
+    def _is_moved(self, landmarks: Tensor, rest: Tensor) -> bool:
+        """Return whether a face is not at rest itself; not so where its landmarks are unknown."""
+        return bool(((landmarks - rest).abs() > MOVED * self.template.size).any())
 
     def _light(self, image: Tensor, landmarks: Tensor) -> Tensor:
         """Return the light on this face relative to the training faces, (1, 3, 1, 1), told by the eyes' whites."""
@@ -260,7 +294,7 @@ class PixelModel(ExpressionModel):
         """
         size = self.template.size
         own = closed(landmarks.detach().cpu().double().numpy())
-        neutral = closed(rest.detach().cpu().double().numpy())
+        neutral = together(rest.detach().cpu().double().numpy())
         goal = closed(neutral + (1 - strength) * (own - neutral))
         layers = [
             spline_field(goal[list(points)], (own - goal)[list(points)], size, smoothing=0.3)
@@ -277,7 +311,7 @@ class PixelModel(ExpressionModel):
         Lips that come together would otherwise squeeze the teeth into a bright line.
         """
         own = closed(landmarks.detach().cpu().double().numpy())
-        inside = widened(inside_mouth(own, self.template.size).to(image)[None])
+        inside = between_lips(image, own)
         # A gap that is no wider than the landmarks' own error is a closed mouth.
         gap = opening(own) / self.template.size
         certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +140,7 @@ class RefinedModel(ExpressionModel):
         labels = one_hot(kinds, len(LABELS), image.device)
         change = self.network.change(part.clamp(0, 1), labels, owner)
         part.index_add_(0, owner, weights * self.get_buffer("mask")[kinds] * change)
-        return EditedCrops(image, edited.flow, edited.keep)
+        return replace(edited, image=image)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import torch
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.align import align, anchors, apply_matrix, extract, similarity
 from sargan_core.faces.face import Face, Template
-from sargan_core.faces.warp import invert, smallest_area
+from sargan_core.faces.warp import invert, positions, smallest_area
+from sargan_core.weights import find_record
 
 POINTS = ((0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
 
@@ -122,3 +123,17 @@ def test_rest_is_where_the_estimate_puts_the_landmarks():
     assert moved.rest is not None
     assert moved.landmarks is not None
     assert (moved.rest - moved.landmarks)[:, 1].mean() == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_spline_that_more_than_doubles_a_length_is_inverted_too():
+    shape = np.asarray(Template.from_json(find_record("pixel").template).shape)
+    drawn = Template.from_json(find_record("pixel").template)
+    points = shape * 256 - 0.5
+    # A full upper lip: its rim three times as far from the lip line.
+    line = points[[61, 62, 63], 1].mean()
+    for rim in (49, 50, 51, 52, 53):
+        points[rim, 1] = line + 3.0 * (points[rim, 1] - line)
+    alignment = align(face(points[[36, 45, 33, 48, 54]], points.astype(np.float32)), drawn)
+    where = positions(torch.zeros(1, 2, 256, 256))
+    there = alignment.to_crop(alignment.to_photo(where))
+    assert float((there - where)[..., 8:-8, 8:-8].abs().max()) < 0.5

@@ -5,6 +5,7 @@ import torch
 
 from sargan_core.faces.align import Alignment, extract
 from sargan_core.faces.face import EditedCrops, Template
+from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.paste import crop_mask, enlarged, paste
 
 TEMPLATE = Template(64, "affine", (0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
@@ -117,3 +118,26 @@ def test_mask_is_whole_in_the_middle_and_nothing_at_the_border():
     assert mask[64, 64] == 1
     assert mask[0].max() < 0.01
     assert (mask.diff().abs().max() < 0.2).item()
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 3.7])
+def test_a_filled_mouth_is_seen_in_its_place_and_nowhere_else(photo, scale):
+    alignment = placed(scale)
+    crop = extract(photo, alignment)
+    height, width = 30, 60
+    cover = np.zeros((height, width), np.float32)
+    cover[6:-6, 6:-6] = 1
+    colour = np.zeros((height, width, 3), np.float32)
+    colour[..., 1] = 1
+    mouth = InnerMouth(colour, cover, (22.0, 40.0), 3)
+    plain = paste(photo, alignment, crop, EditedCrops(crop)).pixels
+    filled = paste(photo, alignment, crop, EditedCrops(crop), mouth).pixels
+    x, y = np.round(alignment.matrix @ [22.0 + width / 6, 40.0 + height / 6, 1]).astype(int)
+    peak = np.iinfo(photo.dtype).max
+    assert filled[y, x] / float(peak) == pytest.approx([0, 1, 0], abs=0.15 if scale < 1 else 0.02)
+    rows, columns = np.nonzero((filled != plain).any(2))
+    corners = np.array([[21, 39, 1], [21, 51, 1], [43, 39, 1], [43, 51, 1]]) @ alignment.matrix.T
+    assert columns.min() >= corners[:, 0].min() - 4
+    assert columns.max() <= corners[:, 0].max() + 4
+    assert rows.min() >= corners[:, 1].min() - 4
+    assert rows.max() <= corners[:, 1].max() + 4

@@ -48,3 +48,17 @@ def test_a_wide_gap_is_believed_whatever_is_in_it():
 def test_closed_lips_are_left_alone():
     points = parted(-1)
     assert with_sure_lips(picture(points, LIP), points) is points
+
+
+def test_teeth_before_dark_lips_are_an_open_mouth():
+    import cv2
+
+    points = parted(7)
+    canvas = np.full((SIZE, SIZE, 3), (70, 55, 52), np.uint8)
+    cv2.fillPoly(canvas, [points[48:60].round().astype(np.int32)], (66, 52, 50))
+    # The lower lip is found too low: its upper half is seen in the gap as well.
+    shorter = points.copy()
+    for upper, lower in FACING:
+        shorter[lower] = points[upper] + 0.4 * (points[lower] - points[upper])
+    cv2.fillPoly(canvas, [shorter[list(INNER_LIPS)].round().astype(np.int32)], (190, 185, 170))
+    assert np.array_equal(with_sure_lips(canvas, points), points)

@@ -5,6 +5,7 @@ import torch
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.expressions import parse_mix
 from sargan_core.faces.face import FaceCrops, Template
+from sargan_core.faces.mouth import FACING, opening
 from sargan_core.models.pixel.file import build_pixel, save_pixel
 from sargan_core.models.pixel.model import PixelModel, PixelSettings
 from sargan_core.models.registry import load_model
@@ -169,3 +170,31 @@ def test_a_file_of_another_form_is_refused(tmp_path):
     record, tensors = open_weights(tmp_path / "mine.safetensors")
     with pytest.raises(WeightsError, match="weight, bias"):
         build_pixel(record, {"weight": tensors["weight"]})
+
+
+@pytest.mark.parametrize("name", ["happy", "surprised", "fearful", "angry", "disgusted"])
+def test_parted_lips_are_handed_on_and_open_with_the_strength(shipped, name):
+    heights = []
+    for weight in (0.5, 1.0):
+        edited = shipped.edit(shipped_crops(shipped), [parse_mix(f"{name}:{weight}")])
+        points = np.zeros((68, 2))
+        points[48:] = edited.lips[0].numpy()
+        heights.append(opening(points))
+        assert float(edited.parted[0]) == 1
+    assert 1 < heights[0] < heights[1]
+
+
+@pytest.mark.parametrize("mix", ["neutral", "sad", "happy:0"])
+def test_lips_that_stay_shut_are_left_to_the_picture(shipped, mix):
+    edited = shipped.edit(shipped_crops(shipped), [parse_mix(mix)])
+    assert edited.lips is not None
+    assert bool(edited.lips.isnan().all())
+
+
+def test_parted_lips_are_never_at_rest(shipped):
+    rest = shipped.rest_shape()
+    assert rest is not None
+    shape = np.asarray(shipped.template.shape) * shipped.template.size
+    for upper, lower in FACING:
+        shape[lower] = shape[upper] + [0, 9]
+    assert opening(rest(shape)) < opening(shape) - 2

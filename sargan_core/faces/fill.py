@@ -1,0 +1,163 @@
+"""From an edit with parted lips to what is seen between them: whose teeth, where, and in what light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.faces.align import Alignment, apply_matrix
+from sargan_core.faces.eyes import eye_regions, eye_white
+from sargan_core.faces.face import EditedCrops, Face, Pixels
+from sargan_core.faces.inner_mouth import SMILE, InnerMouth, Placement, inner_mouth
+from sargan_core.faces.lip_line import with_sure_lips
+from sargan_core.faces.opening import CORNER, opening_of
+from sargan_core.faces.teeth import Teeth, cut_teeth, upright_mouth
+
+Points = npt.NDArray[np.float64]
+# Landmarks of the face at rest (68, 2) or None -> the teeth to show.
+Choice = Callable[[Points | None], Teeth]
+
+# Where the upper lip's edge is in a broad smile, above the lip line at rest, as a share of the smile's width.
+RAISED = 5.9 / SMILE
+# Width of a broad smile as a multiple of the mouth's at rest.
+BROADER = 1.163
+# A photo's own teeth are shown where the mouth is that many pixels wide and open by that share of its width, and where
+# the front teeth are seen over that share of it.
+FEWEST_PIXELS = 40
+OPEN = 0.11
+SHORTEST = 0.08
+# Mean whites of the eyes in the studio in which the teeth of the bank were photographed.
+STUDIO = np.array([0.621, 0.573, 0.569], dtype=np.float32)
+# The whites of the eyes may be covered, shut or red: how bright they can be beside the skin below them.
+WHITE_TO_SKIN = (0.95, 3.0)
+# How much of the skin's tint (logarithms of red and blue over green) the whites may have, and what they always may.
+SKIN_TINT = 0.45
+FAINT_TINT = (0.1, -0.06)
+
+
+def fill(
+    pixels: Pixels, face: Face, alignment: Alignment, crop: Tensor, edited: EditedCrops, choose: Choice
+) -> InnerMouth | None:
+    """Return what is seen between the lips of an edited face; None where they are shut or not known.
+
+    Args:
+        pixels: (H, W, 3) the photo.
+        face: of the photo.
+        alignment: of the crop.
+        crop: (1, 3, S, S) the face before the edit.
+        edited: of one face.
+        choose: whose teeth are shown if the photo shows none.
+    """
+    if edited.lips is None or not bool(edited.lips.isfinite().all()) or alignment.landmarks is None:
+        return None
+    lips = np.zeros((68, 2))
+    lips[48:] = edited.lips[0].cpu().double().numpy()
+    share = 1.0 if edited.parted is None else float(edited.parted[0])
+    own = alignment.landmarks.astype(np.float64)
+    rest = own if alignment.rest is None else alignment.rest.astype(np.float64)
+    white, tall = _white(crop[0], own), _tall(alignment, rest)
+    teeth, place = None, placement(rest, tall)
+    if face.landmarks is not None:
+        found = with_sure_lips(pixels, face.landmarks).astype(np.float64)
+        teeth = own_teeth(pixels, found, white)
+        if teeth is not None:
+            mouth = opening_of(own)
+            row = float(np.interp(mouth.centre, mouth.x, mouth.upper))
+            place = Placement(mouth.centre, row, mouth.width, tall, own=True)
+            # They are seen already, so they need not fade in.
+            share = 1.0
+        else:
+            teeth = choose(_at_rest(found, own, rest, alignment))
+    return inner_mouth(opening_of(lips), teeth or choose(None), place, white, share, alignment.scale)
+
+
+def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32]) -> Teeth | None:
+    """Return the teeth that a photo shows itself; None for lips that are shut or hide them.
+
+    Args:
+        pixels: (H, W, 3) the photo.
+        landmarks: (68, 2) photo pixels.
+        white: (3,) the whites of the eyes in [0, 1].
+    """
+    corners = [landmarks[a] + CORNER * (landmarks[b] - landmarks[a]) for a, b in ((48, 60), (54, 64))]
+    if not np.linalg.norm(corners[1] - corners[0]) > FEWEST_PIXELS:
+        return None
+    upright, matrix = upright_mouth(pixels, *corners)
+    mouth = opening_of(apply_matrix(matrix, landmarks))
+    if mouth.height < OPEN * mouth.width:
+        return None
+    teeth = cut_teeth(upright, mouth, white)
+    return teeth if teeth is not None and teeth.length > SHORTEST else None
+
+
+def placement(rest: Points, tall: float = 1.0) -> Placement:
+    """Return where the teeth of a face with these landmarks at rest lie, (68, 2) crop pixels."""
+    width = BROADER * float(np.linalg.norm(rest[54] - rest[48]))
+    line = rest[[61, 62, 63, 65, 66, 67], 1].mean()
+    return Placement(float((rest[48, 0] + rest[54, 0]) / 2), float(line - RAISED * width), width, tall)
+
+
+def _tall(alignment: Alignment, rest: Points) -> float:
+    """Return how much taller than wide the photo shows a square of the crop that lies on the front teeth."""
+    column, row = rest[[48, 54], 0].mean(), rest[[62, 66], 1].mean()
+    half, size = 0.1 * float(rest[54, 0] - rest[48, 0]), alignment.template.size
+    ends = np.array(
+        [[column - 2 * half, column + 2 * half, column, column], [row, row, row - half, row + half]]
+    )
+    where = torch.from_numpy(ends.clip(0, size - 1).astype(np.float32))[None, :, :, None]
+    photo = alignment.to_photo(where)[0, :, :, 0].double().numpy()
+    across, down = (float(np.linalg.norm(photo[:, end + 1] - photo[:, end])) for end in (0, 2))
+    return float(np.clip(2 * down / max(across, 1e-6), 0.3, 3.0))
+
+
+def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> Points:
+    """Return the landmarks of the photo with the face's own expression taken away, to first order."""
+    return photo + (rest - own) @ alignment.matrix[:, :2].T
+
+
+def _white(image: Tensor, landmarks: Points) -> npt.NDArray[np.float32]:
+    """Return the light on the face as the colour that the whites of its eyes should have, (3,).
+
+    They are found with some error, and are darker in deep sockets: a small difference from the light of the studio in
+    which the teeth were photographed says little, a large one is believed.
+    """
+    size = image.shape[-1]
+    found = eye_white(image, eye_regions(landmarks, size)).cpu().double().numpy().clip(0.02, 1)
+    skin_colour = _skin(image, landmarks)
+    skin = float(skin_colour.mean())
+    low, high = WHITE_TO_SKIN
+    level = float(np.clip(found.mean(), min(0.9, low * skin), max(low * skin, min(1.0, high * skin))))
+    studio = STUDIO.astype(np.float64)
+    brighter = _believed(np.log(level / studio.mean()), 0.2)
+    colour = _believed(np.log(found / found.mean() * studio.mean() / studio), 0.06)
+    white = np.log(studio) + brighter + colour
+    # Whites as red as the skin are skin: lids, or what lies beside eyes that were missed.
+    tint, most = white - white[1], np.log(skin_colour / skin_colour[1]) * SKIN_TINT
+    tint[0] = min(tint[0], max(most[0], FAINT_TINT[0]))
+    tint[2] = max(tint[2], min(most[2], FAINT_TINT[1]))
+    tinted = np.exp(tint)
+    return np.asarray(tinted * (np.exp(white).mean() / tinted.mean()), dtype=np.float32)
+
+
+def _believed(difference: npt.ArrayLike, doubt: float) -> npt.NDArray[np.float64]:
+    """Return a difference of which little is left where it is smaller than ``doubt``, and most where it is larger."""
+    amount = np.asarray(difference, dtype=np.float64)
+    return np.asarray(amount * np.abs(amount) / (np.abs(amount) + doubt))
+
+
+def _skin(image: Tensor, landmarks: Points) -> npt.NDArray[np.float64]:
+    """Return the colour of the skin of the cheeks, (3,): halfway between the eyes and the corners of the mouth."""
+    size = image.shape[-1]
+    reach = max(2, size // 40)
+    colours = []
+    for lid, corner in ((41, 48), (46, 54)):
+        x, y = np.clip(
+            np.round((landmarks[lid] + landmarks[corner]) / 2).astype(int), reach, size - reach - 1
+        )
+        patch = image[:, y - reach : y + reach + 1, x - reach : x + reach + 1]
+        colours.append(patch.mean((1, 2)).cpu().double().numpy())
+    return np.asarray(np.mean(colours, axis=0).clip(0.02, 1))

@@ -1,0 +1,226 @@
+"""What is seen between parted lips: one person's teeth, fixed to the skull, before a dark cavity with a tongue.
+
+Upper teeth do not move with the lips: the lips open over them. So the teeth of a face lie at one place of the crop in
+every expression and at every strength, and the opening shows a part of them. Where an opening is higher than the smile
+that the teeth were cut from, the cavity is seen below them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sargan_core.faces.opening import LEAST_HEIGHT, Opening
+from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, Picture, Teeth
+
+# Most and fewest pixels of the picture for one pixel of the crop.
+FINEST, COARSEST = 6, 2
+# Lengths below are in pixels of a 256 px crop, in which a broad smile is this wide.
+SMILE = 69.0
+# Visible length of the middle teeth in a broad smile, and how far a set of teeth may be made longer or shorter.
+LENGTH = 10.4
+STRETCH = (0.82, 1.18)
+# Width of the edge's softness.
+FEATHER = 0.4
+# How far it reaches under the upper and the lower lip: no rim of what the edit shows below may be seen.
+UNDER = (0.8, 0.4)
+# How round its corners are, as a share of its height.
+ROUND = 0.11
+# Shadows: of the upper lip, above the lower one, and towards the corners. Reach, and light at the rim.
+UPPER_SHADOW = (2.8, 0.34)
+LOWER_SHADOW = (1.3, 0.5)
+CORNER_SHADOW = (13.0, 0.16)
+# Powers of the shadow for red, green and blue.
+WARM = np.array([0.82, 1.04, 1.08], dtype=np.float32)
+# The photo's own teeth are in shadow already.
+OWN_SHADOW = np.float32(0.4)
+# How dark teeth are that lie far behind the lips of a narrow, high mouth.
+DEEP = 0.82
+# Colours relative to the whites of the eyes: the depth of the mouth, and a tongue.
+DEPTH = (0.17, 0.075, 0.07)
+TONGUE = (0.78, 0.42, 0.41)
+# Height of an opening below the teeth from which a tongue is seen.
+TONGUE_FROM = (3.0, 12.0)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the upper teeth of a face lie in its crop, whatever the lips do.
+
+    Attributes:
+        column: of the middle between the front teeth.
+        row: of the upper lip's edge in a broad smile.
+        width: between the corners of a broad smile.
+        tall: how much taller than wide the photo shows a square of the crop there; teeth keep their shape.
+        own: whether the teeth are those of the photo itself, whose length is known.
+    """
+
+    column: float
+    row: float
+    width: float
+    tall: float = 1.0
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class InnerMouth:
+    """A picture to be laid over a part of a crop.
+
+    Attributes:
+        colour: (h, w, 3) float32 RGB in [0, 1].
+        cover: (h, w) float32 in [0, 1], how much of it is seen.
+        corner: column and row of the crop where the picture's first pixel's centre lies.
+        fine: pixels of the picture for one pixel of the crop.
+    """
+
+    colour: Picture
+    cover: Picture
+    corner: tuple[float, float]
+    fine: int
+
+
+def inner_mouth(
+    opening: Opening,
+    teeth: Teeth,
+    place: Placement,
+    white: npt.NDArray[np.float32],
+    share: float = 1.0,
+    scale: float = FINEST,
+) -> InnerMouth | None:
+    """Return what is seen in an opening; None if it is too low for anything to be seen.
+
+    Args:
+        opening: between the lips of the edited face, in crop pixels.
+        teeth: of this face.
+        place: of the teeth in this face's crop.
+        white: (3,) the whites of this face's eyes in [0, 1]: the light.
+        share: how much of it is seen, 0..1.
+        scale: pixels of the photo for one pixel of the crop; the picture need not be much finer.
+    """
+    fine = int(np.clip(np.ceil(1.5 * scale), COARSEST, FINEST))
+    unit = place.width / SMILE
+    if opening.height < LEAST_HEIGHT * unit or share <= 0:
+        return None
+    opening = Opening(opening.x, opening.upper - UNDER[0] * unit, opening.lower + UNDER[1] * unit)
+    margin = 2.0 * unit
+    x0, y0 = np.floor([opening.x[0] - margin, opening.upper.min() - margin])
+    x1, y1 = np.ceil([opening.x[-1] + margin, opening.lower.max() + margin])
+    width, height = round((x1 - x0) * fine), round((y1 - y0) * fine)
+    columns = x0 + np.arange(width) / fine
+    rows = (y0 + np.arange(height) / fine)[:, None]
+    upper, lower = (np.interp(columns, opening.x, curve) for curve in (opening.upper, opening.lower))
+    colour = _cavity(rows, columns, upper, lower, opening, unit, fine)
+    shown, amount = _teeth(rows, columns, upper, lower, opening, teeth, place)
+    colour = colour + amount[..., None] * (shown - colour)
+    # Light in the shadow of lips comes from lips.
+    shadow = _shadow(rows, columns, upper, lower, opening, unit)[..., None]
+    colour = colour * shadow ** (WARM * (OWN_SHADOW if place.own else 1.0))
+    drawn = opening.scaled(fine, float(x0), float(y0))
+    cover = drawn.cover(height, width, FEATHER * unit * fine, ROUND * drawn.height)
+    # Where the lips hardly part there is a dark line and no tooth.
+    open_here = np.clip((lower - upper) / unit - sum(UNDER), 0, 0.5) * 2
+    open_here = open_here.astype(np.float32)
+    lit = np.clip(colour * white, 0, 1)
+    return InnerMouth(
+        lit.astype(np.float32), (share * cover * open_here).astype(np.float32), (float(x0), float(y0)), fine
+    )
+
+
+def _teeth(
+    rows: npt.NDArray[np.float64],
+    columns: npt.NDArray[np.float64],
+    upper: npt.NDArray[np.float64],
+    lower: npt.NDArray[np.float64],
+    opening: Opening,
+    teeth: Teeth,
+    place: Placement,
+) -> tuple[Picture, Picture]:
+    """Return the teeth's picture (h, w, 3) brought to its place, and where it is seen (h, w)."""
+    unit = place.width / SMILE
+    scale = WIDTH / place.width
+    at = np.clip(MIDDLE[0] + scale * (columns - place.column), 0, SIZE[1] - 1)
+    source = np.arange(SIZE[1])
+    arch, edge, theirs = (np.interp(at, source, curve) for curve in (teeth.upper, teeth.edge, teeth.lower))
+    middle = float(teeth.upper[SIZE[1] // 2])
+    wanted = LENGTH * unit / (teeth.length * place.width)
+    stretch = (1.0 if place.own else float(np.clip(wanted * place.tall, *STRETCH))) / place.tall
+    # The row of the crop where the teeth's picture meets the upper lip; as a whole no lower than the lip is.
+    top = place.row + (arch - middle) / scale * stretch
+    near = np.abs(columns - opening.centre) < 0.3 * opening.width
+    top = top + min(0.0, float((upper - top)[near].mean())) if near.any() else top
+    where = arch + (rows - top) * (scale / stretch)
+    picture = cv2.remap(
+        teeth.picture,
+        np.ascontiguousarray(np.broadcast_to(at, where.shape), dtype=np.float32),
+        np.ascontiguousarray(where, dtype=np.float32),
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    # What lies below the teeth in their own smile is seen in an opening that is no higher than that smile.
+    room = lower - (top + (theirs - arch) / scale * stretch)
+    spare = np.clip(float(np.median(room[near])) / (2.5 * unit), 0, 1) if near.any() else 0.0
+    end = edge + (1 - spare) * (theirs - edge + (30 if place.own else 4))
+    soft = 3.0 + 4 * (1 - spare)
+    seen = np.clip((end - where) / soft + 0.5, 0, 1)
+    return np.clip(picture, 0, 2), (seen * seen * (3 - 2 * seen)).astype(np.float32)
+
+
+def _cavity(
+    rows: npt.NDArray[np.float64],
+    columns: npt.NDArray[np.float64],
+    upper: npt.NDArray[np.float64],
+    lower: npt.NDArray[np.float64],
+    opening: Opening,
+    unit: float,
+    fine: int,
+) -> Picture:
+    """Return the dark inside with a tongue, (h, w, 3)."""
+    gap = np.maximum(lower - upper, 1e-3)
+    across = (columns - opening.centre) / (0.5 * opening.width)
+    back = np.array(DEPTH, dtype=np.float64)
+    tongue = np.array(TONGUE, dtype=np.float64)
+    largest = opening.height
+    share = np.clip((largest / unit - TONGUE_FROM[0]) / (TONGUE_FROM[1] - TONGUE_FROM[0]), 0, 1)
+    # The back of the tongue: an arch over the lower lip that is lit from above and darker towards its sides.
+    height = 0.52 * largest * np.sqrt(np.clip(1 - (across / 0.8) ** 2, 0, 1))
+    floor = float(np.median(lower[np.abs(across) < 0.3])) if (np.abs(across) < 0.3).any() else lower.max()
+    rise = (floor + 0.1 * largest - rows) / np.maximum(height, 1e-3)
+    body = 1 / (1 + np.exp((rise - 1) * height / (0.8 * unit)))
+    light = np.clip(1.05 - 0.75 * rise, 0.25, 1.0) * np.clip(1 - 0.55 * across**2, 0, 1)
+    groove = 1 - 0.22 * np.exp(-((across / 0.07) ** 2)) * np.clip(1 - rise, 0, 1)
+    grain = _grain(rows.shape[0], len(columns), fine)
+    lit = (share * body * light * groove * (1 + 0.10 * grain))[..., None]
+    deep = back * (1 - 0.4 * np.clip((rows - upper) / gap, 0, 1))[..., None]
+    return (deep + lit * (tongue - deep)).astype(np.float32)
+
+
+def _grain(height: int, width: int, fine: int) -> npt.NDArray[np.float64]:
+    """Return the tongue's fine bumps, always the same, of mean 0 and deviation 1."""
+    noise = np.random.default_rng(7).standard_normal((height, width))
+    bumps = cv2.GaussianBlur(noise, (0, 0), 0.37 * fine) - cv2.GaussianBlur(noise, (0, 0), float(fine))
+    return np.asarray(bumps / max(float(bumps.std()), 1e-6))
+
+
+def _shadow(
+    rows: npt.NDArray[np.float64],
+    columns: npt.NDArray[np.float64],
+    upper: npt.NDArray[np.float64],
+    lower: npt.NDArray[np.float64],
+    opening: Opening,
+    unit: float,
+) -> Picture:
+    """Return the light that the lips leave at each place, (h, w) in [0, 1]."""
+    from_corner = np.minimum(columns - opening.x[0], opening.x[-1] - columns)
+    high = np.clip(opening.height / opening.width - 0.25, 0, 0.5) / 0.5
+    light = _ramp((rows - upper) / (UPPER_SHADOW[0] * unit), UPPER_SHADOW[1])
+    light = light * _ramp((lower - rows) / (LOWER_SHADOW[0] * unit), LOWER_SHADOW[1])
+    light = light * _ramp(from_corner / (CORNER_SHADOW[0] * unit), CORNER_SHADOW[1])
+    return (light * (1 - (1 - DEEP) * high)).astype(np.float32)
+
+
+def _ramp(share: npt.NDArray[np.float64], least: float) -> npt.NDArray[np.float64]:
+    share = np.clip(share, 0, 1)
+    return np.asarray(least + (1 - least) * share * share * (3 - 2 * share))

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from sargan_core.faces.face import Template
+from sargan_core.faces.mouth import FACING
+from sargan_core.faces.opening import opening_of, smooth_curve
+from sargan_core.weights import find_record
+
+
+def landmarks(gap):
+    points = np.asarray(Template.from_json(find_record("pixel").template).shape) * 256 - 0.5
+    for upper, lower in FACING:
+        points[lower] = points[upper] + [0, gap]
+    return points
+
+
+def test_a_curve_goes_through_its_points_and_never_beyond_them():
+    points = np.array([[0.0, 3.0], [4.0, 9.0], [5.0, 9.5], [11.0, 2.0]])
+    assert smooth_curve(points, points[:, 0]) == pytest.approx(points[:, 1], abs=1e-4)
+    dense = smooth_curve(points, np.linspace(0, 11, 500))
+    assert dense.min() >= 2.0 - 1e-4
+    assert dense.max() <= 9.5 + 1e-4
+
+
+def test_points_in_one_column_do_not_break_a_curve():
+    rows = smooth_curve(np.array([[0.0, 0.0], [2.0, 1.0], [2.0, 3.0], [4.0, 0.0]]), np.linspace(0, 4, 9))
+    assert np.isfinite(rows).all()
+
+
+def test_the_opening_is_as_high_as_the_gap_and_shut_lips_have_none():
+    assert opening_of(landmarks(12.0)).height == pytest.approx(12.0, abs=0.8)
+    assert opening_of(landmarks(-2.0)).height < 1.0
+
+
+def test_the_cover_fills_the_opening_and_ends_at_the_lips():
+    mouth = opening_of(landmarks(14.0))
+    cover = mouth.cover(256, 256, 0.4)
+    middle = int(mouth.centre)
+    row = int(np.interp(mouth.centre, mouth.x, (mouth.upper + mouth.lower) / 2))
+    assert cover[row, middle] == pytest.approx(1, abs=1e-3)
+    assert cover[int(mouth.lower.max()) + 4, middle] < 1e-3
+    assert cover[:, : int(mouth.x[0]) - 3].max() < 1e-3
+    assert cover.sum() == pytest.approx(np.trapezoid(mouth.lower - mouth.upper, mouth.x), rel=0.3)
