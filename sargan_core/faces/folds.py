@@ -18,14 +18,16 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from sargan_core.faces.eyes import EYES
+
 Points = npt.NDArray[np.float64]
 
 # Compression from which skin folds, and at which its lines are as deep as they get, as a share of its length.
 FOLDS = (0.02, 0.16)
 # Scale at which compression is told, and a line's half width and half length, in pixels of a 256 px crop.
 STRAIN_SCALE = 3.0
-LINE = (1.3, 4.0)
-ORIENTATIONS = 8
+LINE = (1.3, 3.4)
+ORIENTATIONS = 6
 # How much deeper a line gets at full compression, as a multiple of its own depth, and the share of that by which the
 # ridge beside it lightens.
 DEEPER = 2.5
@@ -38,11 +40,11 @@ UNSURE = 0.6
 # and pores; and the scale at which it is told, in pixels of a 256 px crop.
 ALONE = (1.2, 2.0)
 TOGETHER = 4.0
-# Width of the brows and of the rim of lips and eyes that stay as they are, as fractions of the crop's side.
+# Width of the brows and of the rim of eyes, lips and nostrils that stay as they are, as fractions of the crop's side.
 BROW = 0.035
 RIM = 0.03
 BROWS = (range(17, 22), range(22, 27))
-STILL = (range(36, 42), range(42, 48), range(48, 60), (29, 31, 32, 33, 34, 35))
+STILL = (*EYES, tuple(range(48, 60)), (29, 31, 32, 33, 34, 35))
 
 
 def with_folds(edited: Tensor, moved: Tensor, flow: Tensor, landmarks: Points, mask: Tensor) -> Tensor:
@@ -57,21 +59,36 @@ def with_folds(edited: Tensor, moved: Tensor, flow: Tensor, landmarks: Points, m
     """
     push, angle = compression(flow)
     amount = ((push - FOLDS[0]) / (FOLDS[1] - FOLDS[0])).clamp(0, 1) * mask * _skin(landmarks, flow)
-    if not bool((amount > 0).any()):
+    rows, columns = ((amount[0, 0].amax(dim) > 0).nonzero()[:, 0].tolist() for dim in (1, 0))
+    if not rows:
         return edited
-    light = moved.mean(1, keepdim=True).clamp(1e-3, 1)
-    responses = torch.nn.functional.conv2d(
-        torch.nn.functional.pad(light, [_reach(light)] * 4, mode="replicate"),
-        _lines(light.shape[-1]).to(light),
-    )
-    unsure = UNSURE * responses.abs()[mask.expand_as(responses) > 0.5].median()
+    part = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    light = moved[part].mean(1, keepdim=True).clamp(1e-3, 1)
+    result = edited.clone()
+    result[part] *= 1 + _change(light, amount[part], angle[part], flow.shape[-1] / 256)
+    return result
+
+
+def _change(light: Tensor, amount: Tensor, angle: Tensor, scale: float) -> Tensor:
+    """Return by how much each pixel of a part of a crop lightens, as a share of its brightness, (1, 1, H, W).
+
+    Args:
+        light: (1, 1, H, W), brightness in [0, 1].
+        amount: of the same shape, how much the skin folds there, in [0, 1].
+        angle: of the same shape, the direction that it is pushed in, radians.
+        scale: the crop's side as a multiple of 256 px.
+    """
+    filters = _lines(scale).to(light)
+    padded = torch.nn.functional.pad(light, [filters.shape[-1] // 2] * 4, mode="replicate")
+    responses = torch.nn.functional.conv2d(padded, filters)
+    unsure = UNSURE * responses.abs().median()
     responses = responses.sign() * (responses.abs() - unsure).clamp_min(0)
-    steps = torch.arange(ORIENTATIONS, device=flow.device, dtype=flow.dtype).view(1, -1, 1, 1)
+    steps = torch.arange(ORIENTATIONS, device=light.device, dtype=light.dtype).view(1, -1, 1, 1)
     across = (2 * (angle - math.pi * steps / ORIENTATIONS)).cos().clamp_min(0) ** 4
     across = across / across.sum(1, keepdim=True)
     line = (across * responses).sum(1, keepdim=True)
-    change = -DEEPER * amount * _alone(responses, across) * torch.where(line > 0, line, RIDGE * line) / light
-    return edited * (1 + change.clamp(-MOST, MOST))
+    depth = DEEPER * amount * _alone(responses, across, scale) * torch.where(line > 0, line, RIDGE * line)
+    return (-depth / light).clamp(-MOST, MOST)
 
 
 def compression(flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,9 +108,9 @@ def compression(flow: Tensor) -> tuple[Tensor, Tensor]:
     return (1 - 1 / (1 + largest.clamp_min(0))), torch.atan2(shear, half) / 2
 
 
-def _alone(responses: Tensor, across: Tensor) -> Tensor:
+def _alone(responses: Tensor, across: Tensor, scale: float) -> Tensor:
     """Return where lines lie in one direction only, (1, 1, S, S) in [0, 1]; stubble, pores and hair lie in all."""
-    sigma = TOGETHER * responses.shape[-1] / 256
+    sigma = TOGETHER * scale
     window = 2 * int(2 * sigma) + 1
     energy = gaussian_blur2d(responses**2, (window, window), (sigma, sigma))
     share = (across * energy).sum(1, keepdim=True) / energy.mean(1, keepdim=True).clamp_min(1e-12)
@@ -115,15 +132,12 @@ def _skin(landmarks: Points, like: Tensor) -> Tensor:
     return 1 - torch.from_numpy(soft).to(like)[None, None]
 
 
-def _reach(light: Tensor) -> int:
-    return int(2.5 * LINE[1] * light.shape[-1] / 256)
-
-
 @lru_cache(maxsize=4)
-def _lines(size: int) -> Tensor:
+def _lines(scale: float) -> Tensor:
     """Return filters (N, 1, K, K) that answer with the depth of a dark line, one for each direction across it."""
-    width, length = (each * size / 256 for each in LINE)
-    ticks = torch.arange(-int(2.5 * length), int(2.5 * length) + 1, dtype=torch.float64)
+    width, length = (each * scale for each in LINE)
+    reach = round(2.4 * length)
+    ticks = torch.arange(-reach, reach + 1, dtype=torch.float64)
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     filters = []
     for step in range(ORIENTATIONS):

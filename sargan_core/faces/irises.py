@@ -22,11 +22,15 @@ from sargan_core.faces.warp import sample
 Points = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float64]
 
-# Radii that an iris may have, and how far its middle may lie from that of the lids' points to the side and up or down,
+
+def _grid(aside: Plane, above: Plane, radii: Plane) -> Plane:
+    return np.stack(np.meshgrid(aside, above, radii, indexing="ij"), -1).reshape(-1, 3)
+
+
+# Circles (x, y, radius) that are tried first, from the middle of the lids' points on, then from the best of them on,
 # as fractions of the distance between the corners of the eye.
-RADII = np.arange(0.2, 0.335, 0.0125)
-ASIDE = np.arange(-0.28, 0.281, 0.02)
-ABOVE = np.arange(-0.14, 0.141, 0.02)
+COARSE = _grid(np.linspace(-0.28, 0.28, 17), np.linspace(-0.14, 0.14, 9), np.linspace(0.2, 0.325, 7))
+FINE = _grid(np.linspace(-0.03, 0.03, 5), np.linspace(-0.03, 0.03, 5), np.linspace(-0.015, 0.015, 5))
 # Angles at which its rim is looked for: its sides and what lies below them, where no lid lies on it (y is down).
 ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)]))
 # Distance from the rim at which the white is compared with the iris, as a fraction of the eye's width, and limits of
@@ -41,7 +45,7 @@ NEARLY = 0.004
 # Mean step at the rim below which there is no iris to be seen, and from which there surely is one.
 SURE = (0.05, 0.1)
 # Radii between which the field of the iris gives way to that of the face.
-FADE = (1.2, 1.7)
+FADE = (1.5, 2.1)
 # A lid that shuts squeezes the rim between its line and its edge: how much of its way is the eye again.
 RIM = 0.55
 # Share of a ring's visible arc, from the side up to the lid, that stays as it is.
@@ -93,27 +97,30 @@ def find_iris(image: Tensor, landmarks: Points, eye: tuple[int, ...]) -> Iris:
     points = landmarks[list(eye)]
     width = max(1.0, float(points[3, 0] - points[0, 0]))
     light = image.detach().cpu().double().mean(0).numpy()
-    middle = points.mean(0)
-    x, y, radius = np.meshgrid(
-        middle[0] + width * ASIDE, middle[1] + width * ABOVE, width * RADII, indexing="ij"
-    )
+    found = np.array([*points.mean(0), 0.0])
+    sure = 0.0
+    for grid in (COARSE, FINE):
+        circles = found + width * grid
+        score, sides = _scores(light, circles, width)
+        weight = np.exp((score - score.max()) / NEARLY)
+        weight /= weight.sum()
+        found = weight @ circles
+        sure = float(np.clip((weight @ sides - SURE[0]) / (SURE[1] - SURE[0]), 0, 1))
+    x, y, radius = (float(each) for each in found)
+    return Iris(x, y, radius, *_seen(light, x, y, radius), sure)
+
+
+def _scores(light: Plane, circles: Plane, width: float) -> tuple[Plane, Plane]:
+    """Return how well each of N circles (x, y, radius) fits an iris, and the step in brightness at its weaker side."""
+    x, y, radius = (column[:, None] for column in circles.T)
     within, beyond = (
-        _read(
-            light,
-            x[..., None] + reach[..., None] * np.cos(ANGLES),
-            y[..., None] + reach[..., None] * np.sin(ANGLES),
-        )
+        _read(light, x + reach * np.cos(ANGLES), y + reach * np.sin(ANGLES))
         for reach in (radius - BESIDE * width, radius + BESIDE * width)
     )
     step = np.clip(beyond - within, *STEPS)
     half = len(ANGLES) // 2
-    weaker = np.minimum(step[..., :half].mean(-1), step[..., half:].mean(-1))
-    score = step.mean(-1) + WEAKER_SIDE * weaker - DARKNESS * within.mean(-1)
-    weight = np.exp((score - score.max()) / NEARLY)
-    weight /= weight.sum()
-    sure = float(np.clip(((weight * weaker).sum() - SURE[0]) / (SURE[1] - SURE[0]), 0, 1))
-    x, y, radius = (float((weight * each).sum()) for each in (x, y, radius))
-    return Iris(x, y, radius, *_seen(light, x, y, radius), sure)
+    weaker = np.minimum(step[:, :half].mean(1), step[:, half:].mean(1))
+    return step.mean(1) + WEAKER_SIDE * weaker - DARKNESS * within.mean(1), weaker
 
 
 def _seen(light: Plane, x: float, y: float, radius: float) -> tuple[float, float]:

@@ -35,7 +35,8 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         raise Defect("the HEIC holds no photo (a video or sequence)", "save one picture of it as JPEG")
     check_items(data, meta, max_pixels)
     file = _decoder().open_heif(data, convert_hdr_to_8bit=False)
-    check_size(*file.size, max_pixels)
+    width, height = file.size
+    check_size(width, height, max_pixels)
     profile: bytes | None = file.info.get("icc_profile")
     if is_linear(profile):
         raise linear_light()
