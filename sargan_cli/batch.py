@@ -63,6 +63,18 @@ def batch(
             show_default=False,
         ),
     ] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--units",
+            "-u",
+            metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
+            help="Single face units instead, or on top of one --expr; may be repeated for several results. "
+            "`sargan models units` lists them.",
+            autocompletion=options.complete_units,
+            show_default=False,
+        ),
+    ] = None,
     like: options.Like = None,
     like_face: options.LikeFace = None,
     strength: Annotated[
@@ -242,7 +254,7 @@ def batch(
             listed=names_in(listed, inputs, null=null),
             root=root,
             folder=out,
-            mixes=wanted_mixes(expr, parse_like(like, like_face, expr), max_pixels),
+            mixes=wanted_mixes(expr, parse_like(like, like_face, expr, units), max_pixels, units),
             strengths=wanted_strengths(strength),
             format=wanted_format(file_format),
             suffix=suffix,
@@ -264,7 +276,7 @@ def batch(
         folder=plan.folder,
         staging=plan.folder,
         edit=EditSettings(
-            model=options.model_name(model, like),
+            model=options.model_name(model, like, units),
             weights=weights,
             device=device,
             landmarks=landmarks,

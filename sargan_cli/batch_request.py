@@ -13,6 +13,7 @@ from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix, Like, parse_mix, parse_strength
 from sargan_core.photo.content import read_file, read_stream, reason_of
 from sargan_core.photo.files import shown
+from sargan_core.units import UnitMix, parse_units
 
 if TYPE_CHECKING:
     from sargan_core.batch.local import Engine
@@ -72,18 +73,24 @@ def wanted_format(name: str | None) -> str | None:
 
 
 def wanted_mixes(
-    expr: list[str] | None, like: Like | None, max_pixels: int | None
-) -> list[ExpressionMix | Like]:
-    """Return the expressions, mixes or the reference that were asked for.
+    expr: list[str] | None, like: Like | None, max_pixels: int | None, units: list[str] | None = None
+) -> list[ExpressionMix | UnitMix | Like]:
+    """Return the expressions, mixes, face units or the reference that were asked for.
 
     Raises:
-        UsageError: none, an unknown expression, or a reference that cannot be read.
+        UsageError: none, an unknown expression or unit, or a reference that cannot be read.
     """
     if like is not None:
         return [batch_like(like, max_pixels)]
+    if units:
+        if expr and (len(expr) > 1 or expr[0] == ALL):
+            raise UsageError("--units goes on top of one --expr at most; run the others one after the other")
+        return [parse_units(text, parse_mix(expr[0]) if expr else None) for text in units]
     if not expr:
         known = ", ".join(options.EXPRESSIONS)
-        raise UsageError(f"say which expression with --expr NAME ({known}, or all), or --like PHOTO")
+        raise UsageError(
+            f"say which expression with --expr NAME ({known}, or all), --units NAME=WEIGHT or --like PHOTO"
+        )
     names = [name for text in expr for name in (options.EXPRESSIONS if text == ALL else (text,))]
     return [parse_mix(name) for name in names]
 

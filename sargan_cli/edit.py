@@ -26,6 +26,7 @@ from sargan_cli.outcomes import FileReport, overall_code
 from sargan_core.errors import UsageError
 from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like, parse_mix, parse_strength
 from sargan_core.outcome import Outcome
+from sargan_core.units import UnitMix, parse_units
 
 GRID_SUFFIX = ".png"
 
@@ -46,6 +47,18 @@ def edit(
             help="The expression, or a weighted mix: happy, happy:0.6, happy:0.6,surprised:0.4. Names: "
             "angry, disgusted, fearful, happy, neutral, sad, surprised; also their nouns and KDEF codes.",
             autocompletion=options.complete_mix,
+            show_default=False,
+        ),
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            "--units",
+            "-u",
+            metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
+            help="Move single face units, on top of what the face shows: corner_pull=0.8,brow_up_L=0.5. 1 is the whole "
+            "unit, _L and _R are the person's own sides; `sargan models units` lists them. Goes with --expr.",
+            autocompletion=options.complete_units,
             show_default=False,
         ),
     ] = None,
@@ -117,12 +130,13 @@ def edit(
       sargan edit *.jpg --expr sad:0.7 -o edited/
       sargan edit - --expr surprised < in.png > out.png
       sargan edit face.jpg --like friend.jpg
+      sargan edit face.jpg --units corner_pull=0.8,brow_inner_up=0.5
     """
     check_stdin(inputs)
-    reference = parse_like(like, like_face, expr)
+    reference = parse_like(like, like_face, expr, units)
     if reference:
         _check_like(reference, grid=grid)
-    mix = ExpressionMix(()) if reference else _mix(expr, strength, grid)
+    mix = ExpressionMix(()) if reference else _wanted(expr, units, strength, grid)
     if animate is not None:
         _check_animate(inputs, animate, output, grid=grid, in_place=in_place)
         tasks = plan_outputs(inputs, str(animate), label="", endings=animation_endings(), option="--animate")
@@ -148,7 +162,7 @@ def edit(
         max_pixels=max_pixels,
     )
     session = Session(
-        options.model_name(model, like),
+        options.model_name(model, like, units),
         weights=weights,
         device=device,
         landmarks=landmarks,
@@ -171,6 +185,19 @@ def edit(
     raise typer.Exit(overall_code(reports))
 
 
+def _wanted(
+    expr: list[str] | None, units: str | None, strength: float, grid: bool
+) -> ExpressionMix | UnitMix:
+    if units is None:
+        return _mix(expr, strength, grid)
+    if grid:
+        raise UsageError("--grid shows all seven expressions; leave out --units")
+    wanted = parse_units(units, _mix(expr, strength, grid) if expr else None)
+    # Refuses what the strength takes too far before a photo is read.
+    wanted.scaled(strength)
+    return wanted
+
+
 def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
     if grid:
         if expr:
@@ -180,7 +207,7 @@ def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
         known = ", ".join(options.EXPRESSIONS)
         raise UsageError(
             f"say which expression with --expr NAME ({known}), --like PHOTO for that of a photo, "
-            "or --grid for all of them"
+            "--units NAME=WEIGHT for single face units, or --grid for all of them"
         )
     if len(expr) > 1:
         raise UsageError(

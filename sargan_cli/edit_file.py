@@ -12,6 +12,7 @@ from sargan_cli.outcomes import FileReport, failure, say_error
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import ExpressionMix, Like
 from sargan_core.outcome import Outcome, face_json, worst_face_json
+from sargan_core.units import UnitMix, code_json
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor
@@ -36,7 +37,7 @@ class EditRequest:
         like: the photo whose expression is wanted, instead of a mix.
     """
 
-    mix: ExpressionMix
+    mix: ExpressionMix | UnitMix
     strength: float
     grid: bool
     animate: bool
@@ -154,7 +155,10 @@ def _make(photo: Photo, task: Task, request: EditRequest, session: Session, deta
     if request.grid:
         result = _grid(photo, request, session, details)
     else:
-        edited = session.load().edit(photo, session.target(request))
+        target = session.target(request)
+        if not isinstance(target, ExpressionMix) and target.code:
+            details["code"] = code_json(target.code)
+        edited = session.load().edit(photo, target)
         details["faces"] = [face_json(edit) for edit in edited.faces]
         details["seconds"].update(edited.seconds)
         result = edited.photo

@@ -201,11 +201,13 @@ def _identity(path: Path) -> object:
     return status.st_dev, status.st_ino
 
 
-def parse_like(like: Path | None, face: int | None, expr: list[str] | None) -> Like | None:
+def parse_like(
+    like: Path | None, face: int | None, expr: list[str] | None, units: str | list[str] | None = None
+) -> Like | None:
     """Return the reference that was asked for, None if there is none.
 
     Raises:
-        UsageError: ``--expr`` asks for something else, or ``--like-face`` has no photo to choose in.
+        UsageError: ``--expr`` or ``--units`` asks for something else, or ``--like-face`` has no photo to choose in.
     """
     if like is None:
         if face is not None:
@@ -214,6 +216,10 @@ def parse_like(like: Path | None, face: int | None, expr: list[str] | None) -> L
     if expr:
         raise UsageError(
             "--expr names an expression and --like takes one from a photo; a face can show only one, so give one"
+        )
+    if units:
+        raise UsageError(
+            "--units names face units and --like takes all of them from a photo; give one, or name what --json prints"
         )
     return Like(like, face)
 

@@ -14,6 +14,7 @@ from sargan_cli.files import check_free
 from sargan_cli.outcomes import OK, WEIGHTS, say_error
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.outcome import message, plain
+from sargan_core.units import UNITS, Unit
 from sargan_core.weights import WeightsRecord, find_record, read_index, verify, weights_folder
 
 # What an imported checkpoint does not say about itself.
@@ -60,6 +61,17 @@ def show(name: Name, as_json: options.Json = False, debug: options.Debug = False
         return
     values = {**asdict(record), "path": weights_folder() / record.file, "bytes": f"{record.bytes:,}"}
     print_table(None, ("", record.name), ((key, plain(value)) for key, value in values.items() if value))
+
+
+@app.command("units")
+def list_units(as_json: options.Json = False, debug: options.Debug = False) -> None:
+    """List the face units that --units takes: what each does, its FACS number, how far it goes."""
+    if as_json:
+        for unit in UNITS:
+            print_json({**asdict(unit), "parts": unit.parts, "lowest": unit.lowest})
+        return
+    columns = ("name", "sides", "FACS", "range", "what moves")
+    print_table(None, columns, (_unit_row(unit) for unit in UNITS))
 
 
 @app.command("verify")
@@ -142,6 +154,11 @@ def fetch(
     from sargan_core.models.landmarks import fan
 
     print_path(fan.fetch())
+
+
+def _unit_row(unit: Unit) -> tuple[str, ...]:
+    sides = "_L _R" if unit.sided else ""
+    return unit.name, sides, unit.facs, f"{unit.lowest:g} to {unit.largest:g}", unit.says
 
 
 def _row(record: WeightsRecord) -> tuple[str, ...]:

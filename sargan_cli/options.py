@@ -11,7 +11,8 @@ from sargan_cli.console import enable_debugging
 from sargan_core.expressions import Expression
 
 DEFAULT_MODEL = "sargan"
-LIKE_MODEL = "aipgan"
+LIKE_MODEL = "units"
+UNITS_MODEL = "units"
 EXPRESSIONS = tuple(sorted(expression.value for expression in Expression))
 
 Inputs = Annotated[
@@ -91,7 +92,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help=f"Which model; `sargan models list` shows them. By default {DEFAULT_MODEL}, with --like {LIKE_MODEL}.",
+        help=f"Which model; `sargan models list` shows them. By default {DEFAULT_MODEL}, with --like {LIKE_MODEL}, "
+        f"with --units {UNITS_MODEL}.",
         show_default=False,
     ),
 ]
@@ -122,15 +124,24 @@ Debug = Annotated[
 ]
 
 
+def complete_units(incomplete: str) -> list[str]:
+    """Return what a half-typed ``--units`` may become."""
+    from sargan_core.units import CODE_NAMES, UNITS
+
+    start, comma, name = incomplete.rpartition(",")
+    names = dict.fromkeys([*(unit.name for unit in UNITS), *CODE_NAMES])
+    return [f"{start}{comma}{known}=" for known in names if known.startswith(name)]
+
+
 def complete_mix(incomplete: str) -> list[str]:
     """Return the mixes that a half-typed ``--expr`` may become."""
     start, comma, name = incomplete.rpartition(",")
     return [start + comma + known for known in EXPRESSIONS if known.startswith(name)]
 
 
-def model_name(model: str | None, like: Path | None) -> str:
-    """Return the model that is wanted: the one named, or the default for names or for a reference."""
-    return model or (LIKE_MODEL if like else DEFAULT_MODEL)
+def model_name(model: str | None, like: Path | None, units: str | list[str] | None = None) -> str:
+    """Return the model that is wanted: the one named, or the default for names, a reference or face units."""
+    return model or (UNITS_MODEL if units else LIKE_MODEL if like else DEFAULT_MODEL)
 
 
 def show_help(context: typer.Context) -> None:

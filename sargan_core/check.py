@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,15 @@ import torch
 
 from sargan_core.device import one_thread
 from sargan_core.errors import WeightsError
-from sargan_core.expressions import LABELS
+from sargan_core.expressions import LABELS, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.face import Face, Pixels
-from sargan_core.models.base import Reference, Target
+from sargan_core.models.base import Reference
 from sargan_core.models.judge.network import load_judge
 
 Probabilities = npt.NDArray[np.float64]
+# Targets that a judge of the seven expressions can say something about.
+Checked: TypeAlias = ExpressionMix | Reference
 
 # Below this sum of weights an edit is not meant to show the whole expression.
 FULL_STRENGTH = 0.8
@@ -89,7 +92,7 @@ class EditChecker:
         """Return what the judge sees in the faces of a photo, (H, W, 3) RGB; all faces are one batch."""
         return self._see(pixels, tuple(align(face, self._judge.template) for face in faces))
 
-    def compare(self, before: SeenFaces, edited: Pixels, target: Target) -> tuple[FaceCheck, ...]:
+    def compare(self, before: SeenFaces, edited: Pixels, target: Checked) -> tuple[FaceCheck, ...]:
         """Return one check a face.
 
         Args:
@@ -110,7 +113,7 @@ class EditChecker:
         return SeenFaces(alignments, probabilities.cpu().double().numpy(), embeddings.cpu().double().numpy())
 
 
-def face_check(target: Target, before: Probabilities, after: Probabilities, identity: float) -> FaceCheck:
+def face_check(target: Checked, before: Probabilities, after: Probabilities, identity: float) -> FaceCheck:
     """Return the check of one face.
 
     Args:
@@ -136,14 +139,14 @@ def face_check(target: Target, before: Probabilities, after: Probabilities, iden
     return FaceCheck(shown, reached, was, identity, tuple(warnings))
 
 
-def reaches(target: Target, probabilities: Probabilities) -> float:
+def reaches(target: Checked, probabilities: Probabilities) -> float:
     """Return how much (7,) probabilities are what ``target`` asks for, 0..1."""
     if isinstance(target, Reference):
         return float(np.minimum(probabilities, np.asarray(target.shown)).sum())
     return float(sum(probabilities[expression.label] for expression, share in target.parts if share > 0))
 
 
-def weight(target: Target) -> float:
+def weight(target: Checked) -> float:
     """Return how strong an edit is meant to be: the sum of a mix's weights, or a reference's strength."""
     if isinstance(target, Reference):
         return target.strength

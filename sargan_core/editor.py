@@ -26,6 +26,7 @@ from sargan_core.models.landmarks.network import face_finder
 from sargan_core.models.mouths.bank import MouthBank, load_bank
 from sargan_core.models.registry import load_model
 from sargan_core.photo.photo import Photo
+from sargan_core.units import UnitMix
 
 # An edit that changes the face less than this (0..1, mean) cannot be seen.
 INVISIBLE_CHANGE = 0.002
@@ -158,7 +159,7 @@ class Editor:
         if not self.model.takes_reference:
             raise UsageError(
                 f"'{self.model.name}' takes an expression by name; "
-                "the expression of a photo (--like) needs --model aipgan"
+                "the expression of a photo (--like) needs --model units"
             )
         found = self.find(photo)
         if not found:
@@ -171,7 +172,8 @@ class Editor:
         chosen = select_faces(found, "largest" if face_number is None else str(face_number))
         prepared = self.prepare(photo, chosen)
         shown = () if prepared.seen is None else tuple(prepared.seen.probabilities[0].tolist())
-        return Reference(prepared.crops, Path(photo.name).name, shown=shown)
+        code = self.model.read_code(prepared.crops, photo.name)
+        return Reference(prepared.crops, Path(photo.name).name, shown=shown, code=code)
 
     def edit(self, photo: Photo, target: Target, faces: Sequence[Face] | None = None) -> EditResult:
         """Return the photo with the expression of its faces changed.
@@ -281,8 +283,15 @@ class Editor:
     def _check(
         self, prepared: PreparedPhoto, target: Target, edited: Pixels, edits: list[FaceEdit]
     ) -> list[FaceEdit]:
-        unknown = isinstance(target, Reference) and not target.shown
-        if self._checker is None or prepared.seen is None or target.is_identity or unknown:
+        # The judge knows the seven expressions, no face units.
+        if (
+            self._checker is None
+            or prepared.seen is None
+            or target.is_identity
+            or isinstance(target, UnitMix)
+        ):
+            return edits
+        if isinstance(target, Reference) and not target.shown:
             return edits
         checks = self._checker.compare(prepared.seen, edited, target)
         return [

@@ -12,6 +12,7 @@ from sargan_cli.train.judge import judge
 from sargan_cli.train.landmarks import landmarks
 from sargan_cli.train.pixel import pixel
 from sargan_cli.train.sargan import sargan
+from sargan_cli.train.units import units
 from sargan_core.errors import UsageError
 
 DEFAULT_KIND = "sargan"
@@ -45,5 +46,5 @@ app = typer.Typer(
     "--help after its name.",
     help="Train a model on photos of people with different expressions.",
 )
-for kind in (sargan, pixel, aipgan, judge, landmarks):
+for kind in (sargan, pixel, aipgan, judge, landmarks, units):
     app.command()(kind)

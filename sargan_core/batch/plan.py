@@ -15,6 +15,7 @@ from sargan_core.errors import UsageError
 from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like
 from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import KINDS, written_ending
+from sargan_core.units import UnitMix
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Variant:
         ending: what the name of a result ends with before its suffix, e.g. ``-050``; empty unless a series.
     """
 
-    mix: ExpressionMix | Like
+    mix: ExpressionMix | UnitMix | Like
     strength: float
     folder: str = ""
     ending: str = ""
@@ -175,7 +176,7 @@ class PlanRequest:
     listed: Sequence[str] | None
     root: Path | None
     folder: Path | None
-    mixes: Sequence[ExpressionMix | Like]
+    mixes: Sequence[ExpressionMix | UnitMix | Like]
     strengths: Sequence[float]
     format: str | None = None
     suffix: str = ""
@@ -217,7 +218,9 @@ def check_part_of_a_name(text: str, option: str) -> None:
         raise UsageError(f"{option} {shown(text):.40}…: is too long for a file name; shorten it")
 
 
-def make_variants(mixes: Sequence[ExpressionMix | Like], strengths: Sequence[float]) -> tuple[Variant, ...]:
+def make_variants(
+    mixes: Sequence[ExpressionMix | UnitMix | Like], strengths: Sequence[float]
+) -> tuple[Variant, ...]:
     """Return every mix at every strength; several mixes get a sub-folder each, several strengths an ending each.
 
     Raises:
@@ -232,6 +235,8 @@ def make_variants(mixes: Sequence[ExpressionMix | Like], strengths: Sequence[flo
         # The other way round, what is no number would pass.
         if not strengths or not all(0 <= strength * largest <= MAX_STRENGTH for strength in strengths):
             raise UsageError(f"{mix}: weight x --strength must lie between 0 and {MAX_STRENGTH:g}")
+        if isinstance(mix, UnitMix):
+            mix.scaled(strengths[-1])
     slugs = [mix.slug for mix in mixes]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     if twice:
@@ -266,10 +271,8 @@ def default_folder(request: PlanRequest) -> Path:
         label = "expressions"
     else:
         mix = request.mixes[0]
-        single = isinstance(mix, ExpressionMix) and len(set(request.strengths)) == 1
-        label = (
-            mix.scaled(request.strengths[0]).slug if single and isinstance(mix, ExpressionMix) else mix.slug
-        )
+        single = not isinstance(mix, Like) and len(set(request.strengths)) == 1
+        label = mix.scaled(request.strengths[0]).slug if single and not isinstance(mix, Like) else mix.slug
     folders = [Path(argument) for argument in request.arguments if os.path.isdir(argument)]  # noqa: PTH112
     if len(request.arguments) == 1 and len(folders) == 1 and request.listed is None:
         place = Path(os.path.abspath(folders[0]))  # noqa: PTH100 (a link keeps its own name)

@@ -22,6 +22,7 @@ from sargan_core.expressions import Like
 from sargan_core.models.registry import used_precision
 from sargan_core.photo.content import reason_of
 from sargan_core.photo.files import shown
+from sargan_core.units import UnitMix
 from sargan_core.weights import checksum, find_record, read_content
 
 if TYPE_CHECKING:
@@ -214,6 +215,12 @@ def _of_variant(variant: Variant) -> dict[str, object]:
     mix = variant.mix
     if isinstance(mix, Like):
         return {"like": mix.sha256, "face": mix.face, "strength": variant.strength}
+    if isinstance(mix, UnitMix):
+        named = {
+            "units": sorted(mix.units),
+            "expression": [[str(name), weight] for name, weight in mix.mix.parts],
+        }
+        return {**named, "strength": variant.strength}
     return {"expression": [[str(name), weight] for name, weight in mix.parts], "strength": variant.strength}
 
 

@@ -30,6 +30,8 @@ PARTED = (0.006, 0.016)
 # Gap between the inner lips, as a fraction of the crop's side: below the first value it is landmark error and counts
 # as 0, from the second it counts in full.
 SURE_GAP = (0.005, 0.016)
+# How dark an open mouth is of which nothing is known, as a fraction of the crop's mean.
+CAVITY = 0.25
 # Mouth closing (fraction) at which the fade-out of the mouth's inside starts and ends.
 CLOSING = (0.6, 1.0)
 # Eye closing (fraction) at which the fade-out of the eyeball starts and ends.
@@ -58,39 +60,50 @@ class Carried:
         flow: (1, 2, S, S): the content of pixel ``p`` came from ``p + flow(p)`` of the face's own crop.
         keep: (1, 1, S, S) in [0, 1]: 0 where the content is not the face's own.
         inside: (1, 1, S, S) in [0, 1]: what lies between the lips.
+        borrowed: how much of what is seen there is not the face's own, 0 to 1.
     """
 
     image: Tensor
     flow: Tensor
     keep: Tensor
     inside: Tensor
+    borrowed: float
 
 
-def carry(face: Seen, goal: Points, reference: Seen) -> Carried:
+def carry(face: Seen, goal: Points, reference: Seen | None, flow: Tensor | None = None) -> Carried:
     """Return ``face`` with its landmarks at ``goal``.
 
     Args:
         face: the face to be changed.
         goal: (68, 2) crop pixels.
-        reference: whose mouth is seen inside if this face's own does not show enough; its crop has the same size.
+        reference: whose mouth is seen inside if this face's own does not show enough; its crop has the same size;
+            None = nobody's, the opening stays dark.
+        flow: (1, 2, S, S) how the face's pixels move; None = as its landmarks alone say. Otherwise it brings the
+            skin of lids along that shut.
     """
     size = face.image.shape[-1]
     own, goal = sound(face.landmarks), sound(goal)
-    flow = motion_field(own, goal, size).to(face.image)
+    by_landmarks = flow is None
+    flow = motion_field(own, goal, size).to(face.image) if flow is None else flow
     inside = inside_mouth(goal, size).to(face.image)[None]
     before, after = opening(own), opening(goal)
     image, seen = _hide(face.image, own, _ramp(1 - after / max(before, 1e-6), CLOSING))
-    image, seen = _shut(image, seen, own, goal)
+    if by_landmarks:
+        image, seen = _shut(image, seen, own, goal)
     keep = sample(seen, positions(flow))
     image = sample(image, positions(flow))
     borrowed = (1 - _ramp(before / max(after, 1e-6), OWN_MOUTH)) * _ramp(after / size, PARTED)
-    if borrowed > 0:
+    if borrowed > 0 and reference is None:
+        shade = CAVITY * image.mean((2, 3), keepdim=True)
+        image = torch.lerp(image, shade.expand_as(image), inside * borrowed)
+        keep = keep * (1 - inside * borrowed)
+    elif borrowed > 0 and reference is not None:
         theirs = sound(reference.landmarks)
         mouth = sample(reference.image, positions(motion_field(theirs, goal, size).to(face.image)))
         lit = _lit(mouth, inside, _white(face.image, own), _white(reference.image, theirs))
         image = torch.lerp(image, lit, inside * borrowed)
         keep = keep * (1 - inside * borrowed)
-    return Carried(image, flow, keep, inside)
+    return Carried(image, flow, keep, inside, borrowed)
 
 
 def _lit(mouth: Tensor, inside: Tensor, white: Tensor, their_white: Tensor) -> Tensor:

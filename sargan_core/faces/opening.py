@@ -66,7 +66,9 @@ class Opening:
         rim = np.concatenate([np.stack([self.x, self.upper], 1), np.stack([self.x, self.lower], 1)[::-1]])
         cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
         if rounding > 0:
-            canvas = cv2.threshold(cv2.GaussianBlur(canvas, (0, 0), rounding), 127, 255, cv2.THRESH_BINARY)[1]
+            # Nothing lies beyond the picture: mirrored at its border, the opening would run out of it.
+            soft_canvas = cv2.GaussianBlur(canvas, (0, 0), rounding, borderType=cv2.BORDER_CONSTANT)
+            canvas = cv2.threshold(soft_canvas, 127, 255, cv2.THRESH_BINARY)[1]
         soft: npt.NDArray[np.float32] = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), feather)
         return soft
 

@@ -14,6 +14,7 @@ from sargan_core.expressions import ExpressionMix
 from sargan_core.faces.align import Alignment, align
 from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels, RestShape, Template
 from sargan_core.faces.lip_line import with_sure_lips
+from sargan_core.units import UnitMix
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +27,14 @@ class Reference:
         strength: 0 = no change, 1 = the expression of the reference, up to 2 = exaggerated.
         shown: probabilities of the seven expressions (``expressions.LABELS``) that the judge sees in it; empty = it
             was not asked, and edits with this reference are not checked.
+        code: the expression as a code of face units (``sargan_core.units.CODE_NAMES``); empty = the model reads none.
     """
 
     crops: FaceCrops
     name: str
     strength: float = 1.0
     shown: tuple[float, ...] = ()
+    code: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return f"like {self.name}"
@@ -46,7 +49,7 @@ class Reference:
         return replace(self, strength=self.strength * strength)
 
 
-Target: TypeAlias = ExpressionMix | Reference
+Target: TypeAlias = ExpressionMix | Reference | UnitMix
 
 
 OneTarget = TypeVar("OneTarget", ExpressionMix, Reference)
@@ -58,7 +61,7 @@ class ExpressionModel(nn.Module, ABC):
     Attributes:
         name: the model's name on the command line, e.g. ``sargan``.
         template: the alignment the crops must have, stored with the weights.
-        takes_reference: whether the targets are references (photos) instead of mixes (names).
+        takes_reference: whether a target may be a reference (a photo); most such models take nothing else.
         precision: what it computes in, ``fp32`` or ``bf16``.
     """
 
@@ -70,6 +73,18 @@ class ExpressionModel(nn.Module, ABC):
     def rest_shape(self) -> RestShape | None:
         """Return what estimates a face's neutral landmarks for ``align``, None if the model needs none."""
         return None
+
+    def read_code(self, crops: FaceCrops, name: str) -> tuple[float, ...]:
+        """Return the expression of the one face of ``crops`` as a code of face units; empty = the model reads none.
+
+        Args:
+            crops: a batch of one, aligned by this model.
+            name: of the photo, for messages.
+
+        Raises:
+            NoFaceError: too little is known of the face.
+        """
+        return ()
 
     def align(self, pixels: Pixels, face: Face) -> Alignment:
         """Fit the model's template to a face.
@@ -112,7 +127,7 @@ class ExpressionModel(nn.Module, ABC):
             ExpressionMix,
             targets,
             f"'{self.name}' takes an expression by name (--expr happy); "
-            "the expression of a photo (--like) needs --model aipgan",
+            "the expression of a photo (--like) and face units (--units) need --model units",
         )
 
     def references(self, targets: Sequence[Target]) -> list[Reference]:
@@ -125,7 +140,7 @@ class ExpressionModel(nn.Module, ABC):
             Reference,
             targets,
             f"'{self.name}' takes the expression of a photo (--like PHOTO); "
-            "an expression by name (--expr) needs another model, such as --model pixel",
+            "an expression by name (--expr) needs another model, such as --model pixel, and --units --model units",
         )
 
 

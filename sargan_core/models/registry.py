@@ -18,6 +18,7 @@ from sargan_core.models.pixel import file as pixel_file
 from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.sargan import file as generator_file
 from sargan_core.models.sargan.model import RefinedModel, SarganModel
+from sargan_core.models.units import file as units_file
 from sargan_core.weights import WeightsRecord, find_record, load_tensors, open_weights
 
 # Sides of a crop and kinds of fit that an alignment may have.
@@ -92,6 +93,8 @@ def _build(record: WeightsRecord, tensors: dict[str, Tensor], precision: str) ->
         return RefinedModel(base, generator_file.build_generator(record, tensors), precision)
     if record.kind == aipgan_file.KIND:
         return aipgan_file.build_aipgan(record, tensors)
+    if record.kind == units_file.KIND:
+        return units_file.build_units(record, tensors)
     raise WeightsError(f"{record.file}: this version of sargan has no architecture '{record.kind}'")
 
 

@@ -30,7 +30,7 @@ def test_the_expression_of_a_photo(sargan, face, friend):
     report = json.loads(run.stdout)
     made = face.with_name("face-like-friend.jpg")
     assert report["output"] == str(made)
-    assert report["model"] == "aipgan"
+    assert report["model"] == "units"
     assert report["expression"] == "like friend.png"
     assert report["faces"][0]["change"] > 0.002
     with Image.open(made) as image, Image.open(face) as before:
@@ -101,7 +101,7 @@ def test_a_reference_without_a_face_ends_the_call_once(sargan, tmp_path, command
 def test_models_say_which_kind_of_target_they_take(sargan, face, friend):
     run = sargan("edit", face, "--like", friend, "--model", "pixel")
     assert run.returncode == 2
-    assert "--model aipgan" in run.stderr.decode()
+    assert "--model units" in run.stderr.decode()
     run = sargan("edit", face, "--expr", "happy", "--model", "aipgan")
     assert run.returncode == 2
     assert "--like" in run.stderr.decode()

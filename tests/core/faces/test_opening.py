@@ -3,7 +3,7 @@ import pytest
 
 from sargan_core.faces.face import Template
 from sargan_core.faces.mouth import FACING
-from sargan_core.faces.opening import opening_of, smooth_curve
+from sargan_core.faces.opening import Opening, opening_of, smooth_curve
 from sargan_core.weights import find_record
 
 
@@ -41,3 +41,11 @@ def test_the_cover_fills_the_opening_and_ends_at_the_lips():
     assert cover[int(mouth.lower.max()) + 4, middle] < 1e-3
     assert cover[:, : int(mouth.x[0]) - 3].max() < 1e-3
     assert cover.sum() == pytest.approx(np.trapezoid(mouth.lower - mouth.upper, mouth.x), rel=0.3)
+
+
+def test_a_rounded_cover_does_not_run_out_of_a_small_picture():
+    x = np.linspace(4, 44, 65)
+    mouth = Opening(x, np.full(65, 4.0), 4 + 40 * (1 - ((x - 24) / 20) ** 2))
+    cover = mouth.cover(48, 48, 0.8, rounding=5.0)
+    assert cover[-2:].max() < 0.05
+    assert cover[20, 24] > 0.99

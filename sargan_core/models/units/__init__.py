@@ -1,0 +1,1 @@
+"""Expressions as codes of face units: face model, fit, encoder, movement, training."""

@@ -1,0 +1,198 @@
+"""One face's change of code as a change of its picture: movement, folds, what is seen between the lips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from sargan_core.faces.carry import Seen, carry, settled
+from sargan_core.faces.eyes import EYES, between_lids, eye_openings
+from sargan_core.faces.face import EditedCrops
+from sargan_core.faces.motion import motion_field, sound, with_seen_lids
+from sargan_core.faces.mouth import inside_mouth, lips_region
+from sargan_core.faces.warp import positions, sample
+from sargan_core.models.aipgan.parts import Shading
+from sargan_core.models.units.displacement import moved_surface, placed_vertices
+from sargan_core.models.units.face_model import Array, FaceModel
+from sargan_core.models.units.fit import Fit
+from sargan_core.units import CODE_NAMES
+
+# How much further or less far than the model's the lids of a face may have to go until they meet.
+LID_REACH = (0.5, 2.5)
+# An eye of which the code says that it is all but shut is taken to have at least this share of its way left.
+LEAST_LEFT = 0.4
+# Code from which an eye is taken for shut, and how much wider than it is found one that is not shut may become when
+# its own code is taken back, as a share of its opening.
+SHUT = 0.7
+WIDER = 0.12
+# How far beyond the edge of the opening that is seen the skin of the lids begins, beside their landmarks.
+OUTSIDE = 0.8
+# Direction of the light that bulges and folds are seen in, from the face: from the front and above, as faces mostly
+# are; the share of light from everywhere; and bounds of its change, natural logarithms.
+LIGHT = np.array([0.0, 0.447, 0.894])
+AMBIENT = 0.45
+RELIEF = (-0.3, 0.15)
+# How much of that is shown: skin is soft, and the shading by movement holds a part of it.
+RELIEF_SHARE = 0.65
+# Width of the softness of its edges, as a share of the crop's side.
+SOFT = 0.012
+# Lips are wet and round: how much less of it is seen on them.
+LIPS_SHINE = 0.7
+# Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
+LID_COLOUR = 0.02
+LID_SHADE = 0.95
+# Sides of the picture in the order of ``EYES``, as the subject's.
+SIDES = ("R", "L")
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """What skin looks like when it moves, in a frame of its own: the frontal mean face.
+
+    Attributes:
+        shading: log luminance change by movement.
+        places: (V, 2) where each vertex lies in the frame, as fractions of its side.
+        scale: (2,) fractions of the side per decimetre, y down.
+    """
+
+    shading: Shading
+    places: Array
+    scale: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """What all faces share.
+
+    Attributes:
+        model: the face model.
+        skin: (T,) bool, see ``skin_triangles``.
+        appearance: see there.
+    """
+
+    model: FaceModel
+    skin: np.ndarray
+    appearance: Appearance
+
+
+def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -> EditedCrops:
+    """Return a crop with the code of its face changed.
+
+    Args:
+        head: what all faces share.
+        image: (1, 3, S, S).
+        landmarks: (68, 2) crop pixels, as found.
+        fit: of the face model to them.
+        change: (U,) wanted change of the code.
+    """
+    model, size = head.model, image.shape[-1]
+    own = settled(landmarks, size)
+    # Lids are moved from where their edges are seen: skin, not eyeball, has to come along.
+    before = placed_vertices(model, fit, edges_of_lids(own), size)
+    moved = np.tensordot(change * _lid_gains(model, fit, own, change), model.offsets, 1)
+    shift = moved @ fit.pose.matrix.T
+    after = before + shift
+    goal = sound(own + shift[model.landmarks])
+    depth = fit.pose.depth(model.shape(fit.identity, fit.code) + moved)
+    frame = moved[:, :2] * head.appearance.scale
+    relief = relief_change(model, model.shape(fit.identity, fit.code), moved, fit.pose.rotation)
+    carried_along = np.concatenate([head.appearance.places + frame, relief[:, None]], 1)
+    surface = moved_surface(model, head.skin, carried_along, before, after, depth, size)
+    holes = inside_mouth(goal, size)
+    for eye in EYES:
+        holes = torch.maximum(holes, between_lids(with_seen_lids(goal), eye, size))
+    share = torch.from_numpy(surface.share).to(image)[None, None] * (1 - holes.to(image)[None])
+    flow = torch.lerp(
+        motion_field(sound(own), goal, size).to(image), torch.from_numpy(surface.flow).to(image)[None], share
+    )
+    carried = carry(Seen(image, own), goal, None, flow)
+    picture, hidden = _lids_drawn(image, own, flow, share)
+    factor = _shaded(head.appearance, frame[model.landmarks], surface.carried[:2], image)
+    skin = 1 - LIPS_SHINE * lips_region(goal, size).to(image)[None]
+    relief_seen = cv2.GaussianBlur(surface.carried[2] * surface.share, (0, 0), SOFT * size)
+    factor = factor * (skin * torch.from_numpy(relief_seen).to(image)[None, None]).exp()
+    edited = torch.lerp(carried.image, picture, hidden) * torch.lerp(torch.ones_like(factor), factor, share)
+    lips = torch.from_numpy(goal[48:68]).to(image)[None]
+    if carried.borrowed == 0:
+        lips = torch.full_like(lips, torch.nan)
+    return EditedCrops(
+        edited, carried.flow, carried.keep * (1 - hidden), lips, image.new_tensor([carried.borrowed])
+    )
+
+
+def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the skin of lids shows that comes from where the eyeball was, and where that is, (1, 1, S, S).
+
+    A lid that shuts shows more of its skin than the photo has of it: the colour around the eye stands for it.
+    """
+    size = image.shape[-1]
+    eyes = torch.zeros(1, size, size, dtype=torch.float64)
+    for eye in EYES:
+        eyes = torch.maximum(eyes, between_lids(sound(own), eye, size))
+    seen = eyes.to(image)[None]
+    sigma = LID_COLOUR * size
+    window = 2 * int(3 * sigma) + 1
+    around = gaussian_blur2d(image * (1 - seen), (window, window), (sigma, sigma))
+    weight = gaussian_blur2d(1 - seen, (window, window), (sigma, sigma)).clamp_min(1e-3)
+    where = positions(flow)
+    hidden = sample(seen, where) * skin
+    return sample(torch.lerp(image, LID_SHADE * around / weight, seen), where), hidden
+
+
+def relief_change(model: FaceModel, shape: Array, moved: Array, rotation: Array) -> Array:
+    """Return the change of the log luminance of each vertex (V,), because its skin faces the light otherwise.
+
+    Args:
+        model: the face model.
+        shape: (V, 3) before.
+        moved: (V, 3) by how much each vertex moves.
+        rotation: of the head.
+    """
+
+    def light(vertices: Array) -> Array:
+        faced = (model.normals(vertices) @ rotation.T @ LIGHT).clip(0)
+        return np.asarray(np.log(AMBIENT + (1 - AMBIENT) * faced))
+
+    return np.asarray((RELIEF_SHARE * (light(shape + moved) - light(shape))).clip(*RELIEF))
+
+
+def _shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tensor) -> Tensor:
+    """Return the factor on the light of each pixel, (1, 1, S, S)."""
+    side = int(appearance.shading.get_buffer("pictures").shape[-1]) * 2
+    factor = appearance.shading(motion * side, side).to(image)
+    where = torch.from_numpy(place).to(image)[None] * side - 0.5
+    return sample(factor, where)
+
+
+def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> Array:
+    """Return the factor (U,) on each unit: lids of large eyes have further to go, and lids that meet go no further."""
+    gains = np.ones(len(CODE_NAMES))
+    seen = fit.pose.project(model.shape(fit.identity, fit.code)[model.landmarks])
+    found_openings = eye_openings(edges_of_lids(landmarks))
+    for eye, (side, found, modelled) in enumerate(
+        zip(SIDES, found_openings, eye_openings(seen), strict=True)
+    ):
+        shut = CODE_NAMES.index(f"lid_close_{side}")
+        closed = seen + (model.offsets[shut, model.landmarks] @ fit.pose.matrix.T)
+        closing = max(modelled - eye_openings(closed)[eye], 1e-6)
+        left = max(1 - fit.code[shut], LEAST_LEFT)
+        # A code of 1 shuts the eye, whatever of it the code names already.
+        whole = min(1.0, left / change[shut]) if change[shut] > 0 else 1.0
+        gains[shut] = whole * np.clip(found / (closing * left), *LID_REACH)
+        if change[shut] < 0 and fit.code[shut] < SHUT:
+            # Whether lids hang or are so made is hard to tell: eyes that look open open a little further at most.
+            gains[shut] = min(gains[shut], WIDER * found / (closing * -change[shut]))
+        for unit in ("lid_wide", "squint"):
+            gains[CODE_NAMES.index(f"{unit}_{side}")] = np.clip(found / max(modelled, 1e-6), *LID_REACH)
+    return gains
+
+
+def edges_of_lids(landmarks: Array) -> Array:
+    """Return the landmarks with those of the lids on their skin, just outside of the opening that is seen."""
+    points = sound(landmarks)
+    return points + OUTSIDE * (with_seen_lids(points) - points)

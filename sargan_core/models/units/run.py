@@ -1,0 +1,290 @@
+"""A training run of the encoder, from rendered units and photos to weights with a card; ``sargan train units``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from sargan_core.data.samples import SYNTH
+from sargan_core.data.sources import read_sources
+from sargan_core.data.split import Split
+from sargan_core.errors import DataError
+from sargan_core.expressions import Expression
+from sargan_core.models.aipgan.model import AipganModel
+from sargan_core.models.registry import load_model
+from sargan_core.models.units.assemble import assembled, posed_codes
+from sargan_core.models.units.data import (
+    ARRAYS,
+    MARGIN,
+    SIDE,
+    CodedFaces,
+    coded_faces,
+    codes_by_expression,
+    read_basis,
+)
+from sargan_core.models.units.displacement import skin_triangles
+from sargan_core.models.units.face_model import Array, FaceModel
+from sargan_core.models.units.file import save_units
+from sargan_core.models.units.habits import landmark_habits
+from sargan_core.models.units.model import Knowledge
+from sargan_core.models.units.network import SIZE, UnitEncoder
+from sargan_core.models.units.task import (
+    EncoderBank,
+    UnitsOptions,
+    UnitsTask,
+    chances_of,
+    mislaid,
+    movement_gram,
+)
+from sargan_core.photo.files import write_text
+from sargan_core.progress import Progress
+from sargan_core.training.loop import LoopSettings, make_fabric, step_random
+from sargan_core.training.plan import Survey, TrainingPlan, count_parameters, seconds_per_step
+from sargan_core.training.run_folder import card_head
+from sargan_core.training.session import Prepared, TrainingRun
+from sargan_core.units import CODE_NAMES, UNITS
+from sargan_core.weights import WeightsRecord, open_weights
+
+CARD = "units.md"
+RENDERED = "units"
+# Skin that is further back, in decimetres from the tip of the nose, is no face.
+FRONT = -0.9
+# Units that are hardly read are not made much of.
+LARGEST_GAIN = 1.4
+# Neutral photos from which on habits of landmarks can be told.
+LEAST_FACES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitsRun(TrainingRun):
+    """A training run of the encoder.
+
+    Attributes:
+        loop: length and what is written how often; its number of steps counts, not that of ``training``.
+        training: how.
+        device: ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    loop: LoopSettings
+    training: UnitsOptions = field(default_factory=UnitsOptions)
+    device: str = "cpu"
+
+    weights: ClassVar[str] = "units.safetensors"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Build a run from ``dataclasses.asdict`` of one."""
+        return super().from_json({**values, "training": UnitsOptions(**values["training"])})
+
+    def fabric(self) -> Fabric:
+        """Return where the run trains; UsageError if that is not on this machine."""
+        return make_fabric(self.device, "fp32")
+
+    def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
+        """Crop the pictures; see ``TrainingRun.prepare``."""
+        faces, split, model, skipped = coded_faces(
+            self.folders, self.test_fraction, self.max_pixels, progress
+        )
+        held = np.isin(faces.persons, split.test)
+        known, unseen = faces.select(~held), faces.select(held & (faces.kinds == RENDERED))
+        if not len(unseen):
+            raise DataError(
+                f"{self.data[0]}: nobody of the rendered people is held out; ask for a larger --test"
+            )
+        posed = posed_codes(codes_by_expression(self.folders))
+        kinds = ", ".join(sorted(set(known.kinds.tolist())))
+        described = f"{len(split.train)} people of {kinds}"
+
+        model = replace(model, habits=self._habits(split))
+
+        def export(encoder: UnitEncoder, path: Path) -> None:
+            whole = built(
+                encoder, model, measured(read_codes(encoder, unseen), unseen.code.astype(np.float64), posed)
+            )
+            save_units(whole, path, name="units", data=described)
+
+        training = replace(self.training, steps=self.loop.steps)
+        task = UnitsTask(bank_of(known).to(fabric.device), gram_of(model), training, export)
+
+        def finish(folder: Path, progress: Progress) -> None:
+            record = open_weights(folder / self.weights)[0]
+            figures = held_out_figures(read_codes(task.average, unseen), unseen)
+            write_text(folder / CARD, card(record, training, figures))
+
+        return Prepared(tuple(skipped), split, task, finish)
+
+    def _habits(self, split: Split) -> Array:
+        """Return the habits of the landmarks of neutral photos of the people to train on; none without such photos."""
+        photos = [folder for folder in self.folders if not (folder / ARRAYS).is_file()]
+        samples = read_sources(photos).samples if photos else ()
+        train = set(split.train)
+        faces = [
+            sample.landmarks.astype(np.float64)
+            for sample in samples
+            if sample.source != SYNTH
+            and sample.expression is Expression.NEUTRAL
+            and sample.person in train
+            and sample.landmarks is not None
+        ]
+        return landmark_habits(self._basis(), faces) if len(faces) >= LEAST_FACES else np.zeros((0, 68, 3))
+
+    def _basis(self) -> FaceModel:
+        return read_basis(next(folder for folder in self.folders if (folder / ARRAYS).is_file()))
+
+    def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
+        """Return the plan; see ``TrainingRun.plan``."""
+        faces, split, model, skipped = coded_faces(
+            self.folders, self.test_fraction, self.max_pixels, least=True
+        )
+        training = replace(self.training, steps=self.loop.steps)
+        bank = bank_of(faces).to(fabric.device)
+        task = UnitsTask(bank, gram_of(model), training, lambda encoder, path: None)
+        return TrainingPlan(
+            _survey(faces, split, tuple(skipped)),
+            size=SIZE,
+            model=f"code of {len(CODE_NAMES)} units and rotation, width {training.width}",
+            recipe=f"batch {training.batch}, rate {training.learning_rate:g}, seed {training.seed}",
+            parameters={"encoder": count_parameters(task.encoder)},
+            steps=self.loop.steps,
+            step_seconds=seconds_per_step(task, self.loop.steps),
+        )
+
+
+def _survey(faces: CodedFaces, split: Split, skipped: tuple[Any, ...]) -> Survey:
+    kinds = faces.kinds.tolist()
+    return Survey(
+        len(split.train),
+        len(split.test),
+        {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        {},
+        skipped,
+    )
+
+
+def built(encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge) -> Any:
+    """Return the whole model around an encoder; its appearance comes from a shipped model."""
+    transfer = load_model("aipgan")
+    if not isinstance(transfer, AipganModel) or transfer.shading is None:
+        raise DataError(
+            "the shipped model aipgan, whose appearance is used, is another one; reinstall sargan"
+        )
+    return assembled(encoder, face, knowledge, transfer.shading, transfer.template)
+
+
+def gram_of(model: FaceModel) -> Tensor:
+    """Return ``movement_gram`` of the face model's skin; the back of the head and the mouth's inside do not count."""
+    seen = np.unique(model.triangles[skin_triangles(model)])
+    seen = seen[model.mean[seen, 2] > FRONT]
+    return movement_gram(torch.from_numpy(model.offsets[:, seen]).float())
+
+
+def bank_of(faces: CodedFaces) -> EncoderBank:
+    """Return crops with codes as tensors."""
+    return EncoderBank(
+        torch.from_numpy(faces.crops),
+        torch.from_numpy(faces.landmarks),
+        torch.from_numpy(faces.code),
+        torch.from_numpy(faces.trust),
+        torch.from_numpy(faces.angles),
+        chances_of(faces.kinds.tolist()),
+    )
+
+
+def measured(found: Array, true: Array, posed: Array) -> Knowledge:
+    """Return what codes (N, U) that were read say beside the true ones of people never trained on."""
+    spread = np.sqrt(((found - true) ** 2).mean(0))
+    gain = true.std(0) / np.maximum(found.std(0), 1e-6)
+    return Knowledge(spread, gain.clip(1.0, LARGEST_GAIN), posed)
+
+
+def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
+    """Return the codes (N, U) that an encoder reads, with landmarks as a finder gives them."""
+    device = next(encoder.parameters()).device
+    window = slice(MARGIN, SIDE - MARGIN)
+    crops = torch.from_numpy(faces.crops[:, window, window].copy())
+    points = mislaid(torch.from_numpy(faces.landmarks - MARGIN), step_random(0, 0))
+    encoder.eval()
+    with torch.inference_mode():
+        parts = [
+            encoder(some.to(device).float()[:, None] / 255, known.to(device))[0].float().cpu()
+            for some, known in zip(crops.split(128), points.split(128), strict=True)
+        ]
+    return torch.cat(parts).double().numpy()
+
+
+def correlation(found: Array, true: Array) -> Array:
+    """Return the correlation of each entry of codes (N, U); NaN for one that never varies."""
+    centred = [values - values.mean(0) for values in (found, true)]
+    spread = [np.sqrt((values**2).mean(0)) for values in centred]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((centred[0] * centred[1]).mean(0) / (spread[0] * spread[1]))
+
+
+def told_apart(codes: Array, persons: npt.NDArray[np.str_]) -> float:
+    """Return how well codes (N, U) tell who it is: how likely two of one person are nearer than two of different ones.
+
+    0.5 = not at all: nothing of the person is in the code.
+    """
+    one, other = np.triu_indices(len(codes), 1)
+    distance = np.linalg.norm(codes[one] - codes[other], axis=1)
+    same = persons[one] == persons[other]
+    ranks = np.empty(len(distance))
+    ranks[distance.argsort()] = np.arange(len(distance))
+    count, others = int(same.sum()), int((~same).sum())
+    return 1 - float((ranks[same].sum() - count * (count - 1) / 2) / max(count * others, 1))
+
+
+@dataclass(frozen=True)
+class UnitsFigures:
+    """What an encoder reaches on rendered people never trained on.
+
+    Attributes:
+        pictures: how many.
+        correlations: (U,) of read and true values.
+        told_apart: of the read codes, see there.
+        told_apart_exactly: of the true codes.
+    """
+
+    pictures: int
+    correlations: Array
+    told_apart: float
+    told_apart_exactly: float
+
+
+def held_out_figures(found: Array, faces: CodedFaces) -> UnitsFigures:
+    """Return the figures of codes (N, U) that were read off faces."""
+    return UnitsFigures(
+        len(faces),
+        correlation(found, faces.code.astype(np.float64)),
+        told_apart(found, faces.persons),
+        told_apart(faces.code.astype(np.float64), faces.persons),
+    )
+
+
+def card(record: WeightsRecord, training: UnitsOptions, figures: UnitsFigures) -> str:
+    """Return the model card as Markdown."""
+    lines = [
+        *card_head(
+            record, f"{training.steps} steps of {training.batch}, peak rate {training.learning_rate:g}"
+        ),
+        "",
+        f"Who it is can be told from the code with {figures.told_apart:.3f} (area under the ROC curve of one person's "
+        f"codes against different people's; 0.5 = not at all; the true codes have {figures.told_apart_exactly:.3f}).",
+        "",
+        f"Correlation of read and true codes on {figures.pictures} pictures of rendered people never trained on, mean "
+        f"{np.nanmean(figures.correlations):.2f}:",
+        "",
+        "| unit | FACS | r |",
+        "|---|---|---|",
+    ]
+    for unit in UNITS:
+        both = np.mean([figures.correlations[CODE_NAMES.index(part)] for part in unit.parts])
+        lines.append(f"| {unit.name} | {unit.facs or '–'} | {both:.2f} |")
+    return "\n".join(lines) + "\n"

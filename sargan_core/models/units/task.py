@@ -1,0 +1,279 @@
+"""Training of the encoder: codes from pictures under hard light, blur, noise and things before the face."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.units.network import DEGREES, SIZE, UnitEncoder
+from sargan_core.training.loop import step_random, update_average
+from sargan_core.units import LARGEST, MIRRORED_CODE, MIRRORED_SIGN
+
+# Error, as a share of a unit's largest weight, above which the loss grows with the error and no longer with its square.
+BEND = 0.25
+# How much the movement of the face counts beside each unit's own weight.
+MOVEMENT = 1.0
+# How much the rotation counts beside the code.
+ROTATION = 0.3
+# Parts of a face whose landmarks are found off together, and how far, in crop pixels: outlines and brows lie elsewhere
+# on photos than on rendered skin.
+PARTS_OFF = (
+    (slice(0, 17), 2.0),
+    (slice(17, 22), 1.8),
+    (slice(22, 27), 1.8),
+    (slice(36, 42), 0.7),
+    (slice(42, 48), 0.7),
+    (slice(48, 68), 0.9),
+    (slice(60, 68), 0.6),
+)
+# Smallest and largest share that one data set has of the draws, by its name; others are drawn by their number.
+SHARES = {"units": 0.56, "synth": 0.14, "transfer": 0.12, "london": 0.12, "neutral_extra": 0.06}
+
+
+@dataclass(frozen=True)
+class UnitsOptions:
+    """Settings of a run.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: crops a step.
+        learning_rate: peak rate (AdamW; it rises over the first twentieth and falls like a cosine).
+        width: of the network.
+        decay: of the running average of the weights, which is what is kept.
+        seed: of weights, draws and augmentation.
+    """
+
+    steps: int = 12_000
+    batch: int = 64
+    learning_rate: float = 2e-3
+    width: int = 32
+    decay: float = 0.999
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EncoderBank:
+    """What is trained on, as tensors; see ``data.CodedFaces``."""
+
+    crops: Tensor
+    landmarks: Tensor
+    code: Tensor
+    trust: Tensor
+    angles: Tensor
+    chances: Tensor
+
+    def to(self, device: torch.device | str) -> EncoderBank:
+        """Return the bank on a device; the chances stay where draws are made, on the CPU."""
+        return EncoderBank(
+            self.crops.to(device),
+            self.landmarks.to(device),
+            self.code.to(device),
+            self.trust.to(device),
+            self.angles.to(device),
+            self.chances,
+        )
+
+
+def movement_gram(offsets: Tensor) -> Tensor:
+    """Return what makes of errors of a code (shares of the largest weights) how far skin is misplaced, (U, U).
+
+    Args:
+        offsets: (U, V, 3) displacement of vertices that are seen; each unit counts alike, however far it moves.
+    """
+    moved = functional.normalize(offsets.flatten(1))
+    return moved @ moved.T
+
+
+def chances_of(kinds: list[str]) -> Tensor:
+    """Return how often each crop is drawn (N,), by the names of their data sets."""
+    total = {kind: kinds.count(kind) for kind in set(kinds)}
+    return torch.tensor([SHARES.get(kind, 0.1) / total[kind] for kind in kinds], dtype=torch.float64)
+
+
+class UnitsTask:
+    """A ``TrainingTask`` for the encoder.
+
+    Args:
+        bank: the crops to train on, on the device of the training.
+        gram: (U, U), see ``movement_gram``.
+        options: settings.
+        export: writes the averaged encoder as a weights file.
+    """
+
+    def __init__(
+        self,
+        bank: EncoderBank,
+        gram: Tensor,
+        options: UnitsOptions,
+        export: Callable[[UnitEncoder, Path], None],
+    ) -> None:
+        torch.manual_seed(options.seed)
+        self.bank = bank
+        self.options = options
+        self.device = bank.crops.device
+        self.encoder = UnitEncoder(options.width).to(self.device)
+        self.average = copy.deepcopy(self.encoder).eval()
+        self.optimiser = torch.optim.AdamW(
+            self.encoder.parameters(), lr=options.learning_rate, weight_decay=0.02
+        )
+        self._export = export
+        self._gram = gram.to(self.device)
+        self._scale = torch.tensor(LARGEST, device=self.device)
+        self._order = torch.tensor(MIRRORED_CODE, device=self.device)
+        self._sign = torch.tensor(MIRRORED_SIGN, device=self.device)
+
+    def step(self, step: int, done: float | None = None) -> dict[str, Tensor]:
+        """Make a step; ``done`` is the share of the run that is over, by default told by its number."""
+        random = step_random(self.options.seed, step)
+        # Dropout draws from the generator of its device.
+        torch.manual_seed(int(torch.randint(2**31, (), generator=random)))
+        done = step / self.options.steps if done is None else done
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.options.learning_rate * rate_of(done)
+        drawn = torch.multinomial(self.bank.chances, self.options.batch, True, generator=random)
+        drawn = drawn.to(self.device)
+        mirror = torch.rand(len(drawn), generator=random).to(self.device) < 0.5
+        crops, points = view(
+            self.bank.crops[drawn].float()[:, None] / 255, self.bank.landmarks[drawn], mirror, random
+        )
+        crops, points = degraded(crops, random), mislaid(points, random)
+        code = self.bank.code[drawn]
+        code = torch.where(mirror[:, None], code[:, self._order] * self._sign, code)
+        angles = self.bank.angles[drawn]
+        angles = torch.where(mirror[:, None], angles * angles.new_tensor([-1.0, 1.0, -1.0]), angles)
+        self.encoder.train()
+        kind = self.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+            found, turned = self.encoder.answer(crops, points)
+        wrong = (found.float() - code) / self._scale
+        error = functional.smooth_l1_loss(wrong, torch.zeros_like(wrong), reduction="none", beta=BEND).mean(1)
+        # Units that look alike may stand for each other, if only the face moves as far in sum.
+        error = error + MOVEMENT * ((wrong @ self._gram) * wrong).mean(1)
+        known = torch.isfinite(angles).all(1)
+        missed = functional.smooth_l1_loss(
+            turned.float() / DEGREES, torch.nan_to_num(angles) / DEGREES, reduction="none", beta=0.2
+        ).mean(1)
+        trust = self.bank.trust[drawn]
+        coded = (error * trust).sum() / trust.sum()
+        rotated = (missed * known).sum() / known.sum().clamp_min(1)
+        self.optimiser.zero_grad(set_to_none=True)
+        (coded + ROTATION * rotated).backward()
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), 2.0)
+        self.optimiser.step()
+        update_average(self.average, self.encoder, step, self.options.decay)
+        for mean, value in zip(self.average.buffers(), self.encoder.buffers(), strict=True):
+            mean.copy_(value)
+        return {"code": coded.detach(), "rotation": rotated.detach()}
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that changes."""
+        return {
+            "encoder": self.encoder.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` returned."""
+        self.encoder.load_state_dict(state["encoder"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def sheet(self) -> Tensor:
+        """Return what the encoder is shown: two rows of eight crops, (3, H, W) uint8."""
+        random = step_random(self.options.seed, 0)
+        drawn = torch.multinomial(self.bank.chances, 16, True, generator=random).to(self.device)
+        mirror = torch.rand(16, generator=random).to(self.device) < 0.5
+        crops = self.bank.crops[drawn].float()[:, None] / 255
+        seen = degraded(view(crops, self.bank.landmarks[drawn], mirror, random)[0], random)
+        rows = (seen.clamp(0, 1) * 255).byte().cpu().view(2, 8, SIZE, SIZE).permute(0, 2, 1, 3)
+        return rows.reshape(1, 2 * SIZE, 8 * SIZE).expand(3, -1, -1).contiguous()
+
+    def export(self, path: Path) -> None:
+        """Write the weights that are meant to be used."""
+        self._export(self.average, path)
+
+
+def rate_of(done: float) -> float:
+    """Return the learning rate at a share of the run, as a part of the peak rate."""
+    if done < 0.05:
+        return max(0.02, done / 0.05)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - 0.05) / 0.95)))
+
+
+def view(crops: Tensor, landmarks: Tensor, mirror: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return a view of the network's size of each of (B, 1, C, C) crops: shifted, turned and scaled a little.
+
+    Landmarks (B, 68, 2) in pixels of the crops are returned in those of the views.
+    """
+    count, side = len(crops), crops.shape[-1]
+    draws = torch.randn(count, 5, generator=random).clamp(-2.5, 2.5).to(crops)
+    angle, scale, stretch = draws[:, 0] * 0.05, torch.exp(draws[:, 1] * 0.05), torch.exp(draws[:, 2] * 0.03)
+    shift = draws[:, 3:] * 0.03
+    sign = torch.where(mirror, -1.0, 1.0)
+    span = SIZE / side
+    cosine, sine = torch.cos(angle) * scale * span, torch.sin(angle) * scale * span
+    rows = (sign * cosine, -sine * stretch, shift[:, 0], sign * sine, cosine * stretch, shift[:, 1])
+    matrices = torch.stack(rows, 1).view(count, 2, 3)
+    grid = functional.affine_grid(matrices, [count, 1, SIZE, SIZE], align_corners=False)
+    seen = functional.grid_sample(crops, grid, padding_mode="border", align_corners=False)
+    # The grid leads from the view to the crop, points go the other way; both from -1 to 1.
+    centred = (landmarks + 0.5) * (2 / side) - 1 - matrices[:, None, :, 2]
+    points = (centred @ torch.linalg.inv(matrices[:, :, :2]).transpose(1, 2) + 1) * (SIZE / 2) - 0.5
+    swapped = points[:, list(MIRRORED)]
+    return seen, torch.where(mirror[:, None, None], swapped, points)
+
+
+def mislaid(landmarks: Tensor, random: torch.Generator) -> Tensor:
+    """Return (B, 68, 2) landmarks as a finder gives them: a little off, whole parts too, or now and then not at all."""
+    count = len(landmarks)
+    size = 0.3 + 1.4 * torch.rand(count, 1, 1, generator=random)
+    off = 0.8 * torch.randn(count, 68, 2, generator=random) * size
+    for part, reach in PARTS_OFF:
+        off[:, part] += reach * torch.randn(count, 1, 2, generator=random) * size
+    lost = torch.rand(count, 1, 1, generator=random) < 0.2
+    return torch.where(lost.to(landmarks.device), torch.nan, landmarks + off.to(landmarks))
+
+
+def degraded(crops: Tensor, random: torch.Generator) -> Tensor:
+    """Return (B, 1, S, S) crops under other light, contrast and sharpness, with noise and things before the face."""
+    count, side = len(crops), crops.shape[-1]
+
+    def draw(low: float = 0.0, high: float = 1.0) -> Tensor:
+        return (low + (high - low) * torch.rand(count, 1, 1, 1, generator=random)).to(crops)
+
+    crops = crops.clamp(1e-3, 1) ** torch.exp(draw(-0.7, 0.7))
+    ticks = torch.linspace(-1, 1, side, device=crops.device)
+    across, along = ticks.view(1, 1, 1, -1), ticks.view(1, 1, -1, 1)
+    crops = crops * (1 + draw(-0.6, 0.6) * across + draw(-0.4, 0.4) * along).clamp_min(0.1)
+    crops = crops * draw(0.5, 1.2) + draw(-0.15, 0.15)
+    # Soft as an enlarged small photo, or sharpened.
+    soft = functional.avg_pool2d(functional.pad(crops, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    crops = torch.lerp(crops, soft, draw(-1.2, 1.6).clamp(-0.7, 1))
+    small = functional.interpolate(crops, scale_factor=0.4, mode="area")
+    small = functional.interpolate(small, (side, side), mode="bilinear", align_corners=False)
+    crops = torch.where(draw() < 0.12, small, crops)
+    seed = int(torch.randint(2**31, (), generator=random))
+    noise = torch.Generator(crops.device).manual_seed(seed)
+    grain = torch.randn(crops.shape, generator=noise, device=crops.device, dtype=crops.dtype)
+    crops = crops + grain * 0.06 * draw() ** 2
+    # Blocks as of a JPEG file that lost much.
+    blocks = functional.interpolate(functional.avg_pool2d(crops, 8), (side, side), mode="nearest")
+    crops = torch.lerp(crops, blocks, (draw(-2, 0.5)).clamp_min(0))
+    for odds in (0.15, 0.15):
+        angle = draw(0, 2 * math.pi)
+        x, y = across - draw(-1, 1), along - draw(-1, 1)
+        u, v = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
+        covered = (u / draw(0.05, 0.35)) ** 2 + (v / draw(0.05, 0.7)) ** 2 < 1
+        shade = draw() + draw(-0.3, 0.3) * u
+        crops = torch.where(covered & (draw() < odds), shade.expand_as(crops), crops)
+    return crops

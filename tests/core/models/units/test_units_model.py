@@ -1,0 +1,156 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from safetensors.torch import load_file
+
+from sargan_core.editor import Editor, EditSettings
+from sargan_core.errors import NoFaceError, WeightsError
+from sargan_core.expressions import parse_mix
+from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.units.file import build_units, save_units
+from sargan_core.photo.photo import Photo, read_photo
+from sargan_core.units import CODE_NAMES, MIRRORED_CODE, MIRRORED_SIGN, parse_units
+from sargan_core.weights import find_record, open_weights, weights_folder
+
+PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
+
+
+@pytest.fixture(scope="module")
+def editor():
+    return Editor(EditSettings(model="units", device="cpu", check=False))
+
+
+@pytest.fixture(scope="module")
+def smiling():
+    return Photo(skimage.data.astronaut(), name="photos/astronaut.png")
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return read_photo(PORTRAIT)
+
+
+def flow_of(editor, photo, target):
+    return editor.infer([editor.prepare(photo)], target)[0].flow
+
+
+@pytest.mark.parametrize("text", ["corner_pull=0", "jaw_side=0,brow_up=0"])
+def test_a_code_of_zero_returns_the_photos_own_pixels(editor, portrait, text):
+    assert np.array_equal(editor.edit(portrait, parse_units(text)).photo.pixels, portrait.pixels)
+
+
+def test_strength_nothing_returns_the_photos_own_pixels(editor, smiling, portrait):
+    for target in (
+        editor.reference(smiling),
+        parse_units("corner_pull=1", parse_mix("sad")),
+        parse_mix("happy"),
+    ):
+        assert np.array_equal(editor.edit(portrait, target.scaled(0)).photo.pixels, portrait.pixels)
+
+
+def test_a_face_like_itself_stays_as_it_is(editor, smiling):
+    reference = editor.reference(smiling)
+    assert flow_of(editor, smiling, reference).abs().max() < 0.3
+
+
+def test_the_code_of_a_smile_names_a_smile(editor, smiling):
+    code = dict(zip(CODE_NAMES, editor.reference(smiling).code, strict=True))
+    smile = sum(code[f"{unit}_{side}"] for unit in ("corner_pull", "smile_teeth") for side in "LR")
+    assert smile > 0.8
+    assert smile > 2 * sum(code[f"corner_down_{side}"] for side in "LR")
+
+
+def test_the_mirror_image_has_the_mirrored_code(editor, smiling):
+    (face,) = editor.find(smiling)
+    image, points = editor.prepare(smiling, [face]).crops.image, None
+    points = editor.prepare(smiling, [face]).crops.landmarks[0].double().numpy()
+    side = image.shape[-1]
+    straight = editor.model.read(image, points).code
+    other = editor.model.read(image.flip(3), points[list(MIRRORED)] * [-1, 1] + [side - 1, 0]).code
+    assert np.abs(other - straight[list(MIRRORED_CODE)] * MIRRORED_SIGN).max() < 0.1
+
+
+def test_more_of_a_unit_moves_more(editor, portrait):
+    moved = [flow_of(editor, portrait, parse_units(f"corner_pull={w}")).abs().max() for w in (0.3, 0.6, 1.2)]
+    assert 0.5 < moved[0] < moved[1] < moved[2]
+
+
+def test_a_side_is_the_persons_own(editor, portrait):
+    flow = flow_of(editor, portrait, parse_units("corner_pull_L=1"))[0].abs().sum(0)
+    half = flow.shape[1] // 2
+    # The person's left is on the right of the picture.
+    assert flow[:, half:].sum() > 3 * flow[:, :half].sum()
+
+
+def test_what_is_far_from_the_face_stays_bit_for_bit(editor, portrait):
+    result = editor.edit(portrait, parse_units("jaw_open=0.6,brow_inner_up=1"))
+    changed = (result.photo.pixels != portrait.pixels).any(2)
+    x, y, w, h = result.faces[0].face.box
+    far = np.ones_like(changed)
+    far[max(0, int(y - h)) : int(y + 2 * h), max(0, int(x - w)) : int(x + 2 * w)] = False
+    assert changed.any()
+    assert not changed[far].any()
+
+
+def test_expressions_by_name_and_units_go_together(editor, portrait):
+    alone = flow_of(editor, portrait, parse_units("brow_up_L=1"))
+    named = flow_of(editor, portrait, parse_mix("happy"))
+    both = flow_of(editor, portrait, parse_units("brow_up_L=1", parse_mix("happy")))
+    top, bottom = slice(0, 96), slice(150, 260)
+    assert (both[..., top, :] - alone[..., top, :]).abs().max() < alone.abs().max() + named.abs().max()
+    assert (both[..., bottom, :] - named[..., bottom, :]).abs().mean() < 0.3 * named[
+        ..., bottom, :
+    ].abs().mean()
+
+
+def test_a_reference_without_landmarks_is_refused_and_such_a_face_stays(editor, smiling, portrait):
+    blind = Editor(EditSettings(model="units", landmarks="detector", check=False))
+    with pytest.raises(NoFaceError, match="no landmarks"):
+        blind.reference(smiling)
+    assert np.array_equal(blind.edit(portrait, parse_units("jaw_open=0.5")).photo.pixels, portrait.pixels)
+
+
+def test_the_file_comes_back_as_it_was_written(editor, smiling, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_units(editor.model, path)
+    record, tensors = open_weights(path)
+    crops = editor.reference(smiling).crops
+    again = build_units(record, tensors).eval()
+    assert np.allclose(again.read_code(crops, "x"), editor.model.read_code(crops, "x"), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    record = find_record("units")
+    return record, load_file(weights_folder() / record.file)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensors: tensors.pop("head.mean"),
+        lambda tensors: tensors.update({"head.skin": tensors["head.skin"][:-1]}),
+        lambda tensors: tensors.update({"head.offsets": tensors["head.offsets"][:50]}),
+        lambda tensors: tensors.update({"head.landmarks": tensors["head.landmarks"] + 30_000}),
+        lambda tensors: tensors.update({"knowledge.spread": torch.full((54,), torch.nan)}),
+        lambda tensors: tensors.update({"encoder.head.bias": torch.zeros(3)}),
+        lambda tensors: tensors.update({"more": torch.zeros(1)}),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(shipped, spoil):
+    record, tensors = shipped
+    tensors = dict(tensors)
+    spoil(tensors)
+    with pytest.raises(WeightsError):
+        build_units(record, tensors)
+
+
+@pytest.mark.parametrize("width", [None, 0, 10**9, "32", 2.5])
+def test_a_width_that_no_encoder_has_is_refused(shipped, width):
+    record, tensors = shipped
+    with pytest.raises(WeightsError):
+        build_units(replace(record, settings={"width": width}), tensors)
