@@ -16,7 +16,7 @@ import torch
 from sargan_inference import Reference, measure, random_generator
 from torch import Tensor, nn
 
-from sargan_core.models.layers import keep_channels_last
+from sargan_core.models.layers import lay_out
 from sargan_core.models.sargan.generator import one_hot
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     generator = random_generator(options.size)
     reference = Reference(generator).train()
-    keep_channels_last(generator)
+    lay_out(generator, "cpu")
     images = torch.rand(options.batch, 3, options.size, options.size) * 2 - 1
     last = images.contiguous(memory_format=torch.channels_last)
     labels = one_hot([index % 7 for index in range(options.batch)], 7)

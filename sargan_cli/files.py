@@ -89,17 +89,25 @@ def plan_outputs(
 
     Raises:
         UsageError: an output would be an input, two outputs would be one, the folder is missing, or several
-            inputs have no folder to go to, or a named file has an ending that says no format.
+            inputs have no folder to go to, a named file has an ending that says no format, or an input is of a
+            format that is only read and would be written over.
     """
+    from sargan_core.photo.kinds import is_read_only, written_ending
+
     if in_place:
         if output is not None:
             raise UsageError("--in-place writes over the input; leave out -o")
         if STREAM in inputs:
             raise UsageError("--in-place needs a file, not stdin; give -o FILE")
+        for source in inputs:
+            if is_read_only(source):
+                raise UsageError(
+                    f"{source}: HEIC photos are only read; leave out --in-place, or convert it first"
+                )
         tasks = [Task(source, source) for source in inputs]
     else:
         several = len(inputs) > 1
-        names = [f"{source.stem}-{label}{suffix or source.suffix}" for source in inputs]
+        names = [f"{source.stem}-{label}{suffix or written_ending(source)}" for source in inputs]
         tasks = [
             Task(source, _target(source, name, output, several, option, endings))
             for source, name in zip(inputs, names, strict=True)

@@ -1,6 +1,6 @@
 """The self-check of an edit: is the expression there, and is it still the same face?
 
-A small network of our own (``models/judge.py``) looks at every edited face before and after. Its figures are for
+A small network of our own (``models/judge``) looks at every edited face before and after. Its figures are for
 comparing edits with each other and for noticing those that failed; they are no measurement of emotion or identity.
 """
 
@@ -29,8 +29,8 @@ Checked: TypeAlias = ExpressionMix | Reference
 # Below this sum of weights an edit is not meant to show the whole expression.
 FULL_STRENGTH = 0.8
 # An edit failed if the wanted expression ends below the first and rose by less than the second.
-REACHED_TOO_LOW = 0.15
-ROSE_TOO_LITTLE = 0.05
+REACHED_TOO_LOW = 0.25
+ROSE_TOO_LITTLE = 0.10
 # Below this cosine another face is to be seen: fewer than 3 in 100 good edits of held-out people lie below it (see
 # docs/check.md and benchmarks/check_edits.py).
 OTHER_FACE = 0.55

@@ -284,7 +284,12 @@ class Editor:
         self, prepared: PreparedPhoto, target: Target, edited: Pixels, edits: list[FaceEdit]
     ) -> list[FaceEdit]:
         # The judge knows the seven expressions, no face units.
-        if self._checker is None or prepared.seen is None or target.is_identity or isinstance(target, UnitMix):
+        if (
+            self._checker is None
+            or prepared.seen is None
+            or target.is_identity
+            or isinstance(target, UnitMix)
+        ):
             return edits
         if isinstance(target, Reference) and not target.shown:
             return edits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ def judge(
     data: options.Data = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", min=1, help="Number of the last step: 2000 by default.", show_default=False),
+        typer.Option("--steps", min=1, help="Number of the last step: 20000 by default.", show_default=False),
     ] = None,
     out: options.Out = None,
     resume: Annotated[
@@ -34,12 +35,14 @@ def judge(
     cache: options.Cache = None,
     landmarks: common.Landmarks = "auto",
     max_pixels: common.MaxPixels = None,
+    device: common.Device = "auto",
     quiet: common.Quiet = False,
     debug: common.Debug = False,
 ) -> None:
     """Train the network that checks edits.
 
-    The judge is trained on the CPU. Ctrl-C writes a checkpoint first; --resume goes on from there.
+    A few minutes of a GPU are enough, a CPU takes a night. Ctrl-C writes a checkpoint first; --resume goes on
+    from there.
     """
     from sargan_core.models.judge.run import JudgeRun
     from sargan_core.models.judge.task import JudgeTraining
@@ -47,9 +50,9 @@ def judge(
 
     place = Place(out or Path("runs/judge"), resume, overwrite, dry_run, cache, quiet)
     if resume:
-        run = resumed(JudgeRun, place, data, steps)
+        run = replace(resumed(JudgeRun, place, data, steps), device=device)
     else:
-        last = steps or 2_000
+        last = steps or 20_000
         run = JudgeRun(
             data=photos(data),
             training=JudgeTraining(steps=last, seed=seed),
@@ -58,5 +61,6 @@ def judge(
             test_fraction=test,
             landmarks=landmarks,
             max_pixels=pixel_limit(max_pixels),
+            device=device,
         )
     carry_out(run, place)

@@ -71,6 +71,24 @@ def sargan(
     downs: Annotated[int, typer.Option("--downs", min=1, max=5, help="Halvings of the resolution.")] = 2,
     rate: options.Rate = None,
     adversarial_from: options.AdversarialFrom = None,
+    adversarial: Annotated[
+        float | None,
+        typer.Option(
+            "--adversarial",
+            min=0.0,
+            help="Weight of the adversarial loss; by default the recipe's. Higher is sharper, and invents more.",
+            show_default=False,
+        ),
+    ] = None,
+    discriminator_width: Annotated[
+        int | None,
+        typer.Option(
+            "--discriminator-width",
+            min=4,
+            help="Channels of the discriminator's first layer: 64 as published, 24 for pairs, which a CPU can bear.",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -132,12 +150,15 @@ def sargan(
         changes = given(
             rate=rate,
             adversarial_from=adversarial_from,
+            adversarial=adversarial,
             # Trained weights are no longer held at the identity, and squared distances would blur them.
             squared_until=None if start is None else 0,
         )
+        training = make(generator, batch or 8, seed)
+        discriminator = replace(training.discriminator, **given(width=discriminator_width))
         run = SarganRun(
             data=photos(data),
-            training=replace(make(generator, batch or 8, seed), **changes),
+            training=replace(training, discriminator=discriminator, **changes),
             loop=LoopSettings(steps=steps or 10_000, sheet_every=sheet, checkpoint_every=checkpoint),
             test_fraction=test,
             landmarks=landmarks,

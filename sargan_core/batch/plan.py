@@ -14,7 +14,7 @@ from sargan_core.batch.sources import Found, find_photos, once_each
 from sargan_core.errors import UsageError
 from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like
 from sargan_core.photo.files import shown
-from sargan_core.photo.kinds import KINDS
+from sargan_core.photo.kinds import KINDS, written_ending
 from sargan_core.units import UnitMix
 
 
@@ -318,7 +318,7 @@ def output_names(
 
 def _renamed(name: str, format: str | None, suffix: str) -> str:
     path = PurePosixPath(name)
-    ending = path.suffix
+    ending = written_ending(path)
     if format is not None and path.suffix.lower() not in KINDS[format].suffixes:
         ending = KINDS[format].suffixes[0]
     return str(path.with_name(f"{path.stem}{suffix}{ending}"))

@@ -12,9 +12,7 @@ from pathlib import Path, PurePath
 from sargan_core.batch.manifest import manifest_paths
 from sargan_core.errors import UsageError
 from sargan_core.photo.files import shown
-from sargan_core.photo.kinds import KINDS
-
-ENDINGS = frozenset(ending for kind in KINDS.values() for ending in kind.suffixes)
+from sargan_core.photo.kinds import READ_ENDINGS, is_read_only
 
 # Bytes and names of a list of photos: the plan takes about a kilobyte a name.
 LARGEST_LIST = 2**27
@@ -105,6 +103,9 @@ def once_each(found: Found) -> Found:
     for path, name in found.photos:
         place = os.path.realpath(path)
         own_name = os.path.join(base, name) == place  # noqa: PTH118
+        if is_read_only(Path(path)):
+            left_out["HEIC photos, which are only read (leave out --in-place)"] += 1
+            continue
         if not place.startswith(base.rstrip(os.sep) + os.sep):
             left_out["links to photos outside the folder (name the photos themselves)"] += 1
             continue
@@ -188,7 +189,7 @@ class _Walker:
             if _is_folder(entry):
                 if self.takes_folder(Path(path)):
                     yield from self._walk(path, above | {identity})
-            elif os.path.splitext(entry.name)[1].lower() in ENDINGS:  # noqa: PTH122
+            elif os.path.splitext(entry.name)[1].lower() in READ_ENDINGS:  # noqa: PTH122
                 yield path
             else:
                 self.left_out["files whose ending is no photo format"] += 1
@@ -219,7 +220,7 @@ def _matches(pattern: str, walker: _Walker) -> Iterator[str]:
             # "**" also matches the folders whose photos it matches.
             if "**" not in pattern:
                 yield from walker.photos_in(path)
-        elif os.path.splitext(path)[1].lower() in ENDINGS:  # noqa: PTH122
+        elif os.path.splitext(path)[1].lower() in READ_ENDINGS:  # noqa: PTH122
             if all(walker.takes_folder(above) for above in _between(path, pattern)):
                 yield path
         else:

@@ -109,11 +109,19 @@ def target_of(variant: Variant, editor: Editor, max_pixels: int | None = None) -
     """Return what the editor is asked for under a variant; ``max_pixels`` bounds the reference photo.
 
     Raises:
-        PhotoError, NoFaceError, UsageError: the reference photo cannot be used.
+        PhotoError: the reference photo cannot be read, or is no longer the one that the batch was planned with.
+        NoFaceError, UsageError: it has no such face.
     """
     mix = variant.mix
     if isinstance(mix, Like):
-        photo = read_photo(mix.path, max_pixels=max_pixels or MAX_PIXELS)
+        source = Source(str(mix.path), mix.path.name)
+        content = read_source(source, max_pixels)
+        if content.sha256 != mix.sha256:
+            raise PhotoError(
+                f"{shown(source.path)}: was changed while the batch ran; run it again, so that all photos get the "
+                "same expression"
+            )
+        photo = decode(content, source, max_pixels)
         return editor.reference(photo, mix.face).scaled(variant.strength)
     return mix.scaled(variant.strength)
 

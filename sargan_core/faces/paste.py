@@ -6,6 +6,7 @@ first; the second is the photo's own, taken from where the edit moved it from, s
     result(P) = edited(v) + keep(v) * (photo(P') - crop(v + flow(v))),    v = to_crop(P),  P' = to_photo(v + flow(v))
 
 and is mixed into the photo with a soft mask. Where nothing moved and nothing changed this is the photo itself.
+What is not the photo's own gets the sharpness and the grain of its face (``faces/grain.py``).
 A photo without colour, or of one tone, gets only changes that keep to it (``faces/tone.py``).
 Conventions of coordinates: see ``faces/align.py``.
 """
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.face import EditedCrops, Pixels
+from sargan_core.faces.grain import Grain, blur_of, grain_of, put_in, softened
 from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.tone import Tone, tone_of
 from sargan_core.faces.warp import positions, sample
@@ -48,6 +50,10 @@ FINER = 4
 
 # Columns that are enlarged by one matrix product; in one of all columns nearly every factor would be 0.
 BLOCK = 64
+
+
+# Mask from which a pixel is so far inside that it tells how sharp the face is.
+WELL_INSIDE = 0.9
 
 
 # Spread of a pixel of the photo, in pixels of the photo: what is finer is taken away from what is laid over it.
@@ -121,7 +127,12 @@ def paste(
     mask = crop_mask(size).to(crop)
     keep = edited.keep if edited.keep is not None else kept_detail(crop, edited.image)
     base = crop if edited.flow is None else sample(crop, positions(edited.flow))
-    parts = [edited.image - keep * base, keep, mask]
+    image, grain, strange = edited.image, None, put_in(keep) * (mask > 0)
+    if bool((strange > 0).any()):
+        face = (mask[0, 0] > WELL_INSIDE) & (strange[0, 0] == 0)
+        image = softened(image, strange, blur_of(crop, face) if bool(face.any()) else 0.0)
+        grain = grain_of(photo, alignment, crop)
+    parts = [image - keep * base, keep, mask]
     layers = torch.cat(parts if edited.flow is None else [*parts, edited.flow], dim=1)
     if alignment.scale < 1:
         # The photo is coarser than the crop: low-pass what will be sampled with gaps.
@@ -137,7 +148,7 @@ def paste(
     rows = max(16, BAND_PIXELS // max(1, x1 - x0))
     for top in range(y0, y1, rows):
         bottom = min(top + rows, y1)
-        band, sums = _band(photo, alignment, layers, size, tone, (x0, top, x1, bottom), over)
+        band, sums = _band(photo, alignment, layers, size, tone, grain, (x0, top, x1, bottom), over)
         result[top:bottom, x0:x1] = band
         totals += sums
     seam = 255 * totals[0] / max(totals[1], 1.0)
@@ -186,13 +197,14 @@ def _band(
     layers: Tensor,
     size: int,
     tone: Tone | None,
+    grain: Grain | None,
     box: tuple[int, int, int, int],
     over: _Over | None,
 ) -> tuple[Pixels, npt.NDArray[np.float64]]:
     """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count).
 
-    ``layers`` are those of a crop of ``size`` pixels, enlarged; ``tone`` is what the change keeps to,
-    ``over`` what is laid over the edit.
+    ``layers`` are those of a crop of ``size`` pixels, enlarged; ``tone`` is what the change keeps to, ``grain``
+    what the photo has and a crop has not, ``over`` what is laid over the edit.
     """
     x0, y0, x1, y1 = box
     peak = float(np.iinfo(photo.dtype).max)
@@ -212,7 +224,10 @@ def _band(
             # Where nothing moved the photo's own pixel is exact; elsewhere it is interpolated.
             moved = torch.where(still, own, moved)
     # In place: most of the time would go into fetching memory for what is used once.
-    wanted = values[:, 0:3].addcmul_(keep, moved).clamp_(0, 1)
+    wanted = values[:, 0:3].addcmul_(keep, moved)
+    if grain is not None:
+        wanted.addcmul_(put_in(keep), grain.at(x0, y0, x1 - x0, y1 - y0))
+    wanted.clamp_(0, 1)
     if over is not None:
         over.lay(wanted, inside, (x0, y0))
     change = wanted.sub_(own)

@@ -27,11 +27,20 @@ def standardised(crops: Tensor) -> Tensor:
     return (crops - mean) / spread
 
 
-def keep_channels_last(module: nn.Module) -> None:
-    """Lay out the convolution weights channels-last, which convolutions are fastest with."""
+def memory_format(device: torch.device | str) -> torch.memory_format:
+    """Return how pictures and weights lie in memory: channels-last on a CPU, which its convolutions are fastest with.
+
+    On a GPU group normalisation takes contiguous tensors alone and would copy others: a step of the generator took 1.3
+    times as long there (batch 64, H100, ``benchmarks/sargan_gpu.py``).
+    """
+    return torch.channels_last if torch.device(device).type == "cpu" else torch.contiguous_format
+
+
+def lay_out(module: nn.Module, device: torch.device | str) -> None:
+    """Lay out the convolution weights as ``memory_format`` says."""
     for parameter in module.parameters():
         if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = parameter.data.contiguous(memory_format=memory_format(device))
 
 
 EPSILON = 1e-5

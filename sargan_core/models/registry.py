@@ -13,6 +13,7 @@ from sargan_core.faces.face import Template
 from sargan_core.models.aipgan import model as aipgan_file
 from sargan_core.models.base import ExpressionModel
 from sargan_core.models.judge.network import KIND as JUDGE
+from sargan_core.models.layers import lay_out
 from sargan_core.models.pixel import file as pixel_file
 from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.sargan import file as generator_file
@@ -55,7 +56,10 @@ def load_model(
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{record.file}: cannot be built ({reason}); train or import it again") from error
     model.name = record.name
-    return model.to(device).eval()
+    model.to(device)
+    if device != "cpu":
+        lay_out(model, device)
+    return model.eval()
 
 
 def used_precision(name: str, weights: Path | None, device: str, precision: str) -> str:

@@ -180,25 +180,34 @@ def riff_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
-def iso_boxes(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Return the outermost boxes of an ISO media file (AVIF) as (type, start of content, end).
+def iso_boxes(data: bytes, kind: str = "AVIF") -> list[tuple[bytes, int, int]]:
+    """Return the outermost boxes of an ISO media file (AVIF, HEIC) as (type, start of content, end).
 
     Raises:
         Defect: a box reaches past the end of the file.
     """
-    boxes: list[tuple[bytes, int, int]] = []
-    at = 0
-    while at < len(data):
-        if at + 8 > len(data):
-            raise cut_off("AVIF")
+    return [(name, start, end) for name, (start, end) in boxes_within(data, 0, len(data), kind)]
+
+
+def boxes_within(data: bytes, start: int, end: int, kind: str) -> list[tuple[bytes, tuple[int, int]]]:
+    """Return the boxes that lie from ``start`` to ``end`` in an ISO media file as (type, (start, end of content)).
+
+    Raises:
+        Defect: a box reaches past the end; ``kind`` names the format.
+    """
+    boxes: list[tuple[bytes, tuple[int, int]]] = []
+    at = start
+    while at < end:
+        if at + 8 > end:
+            raise cut_off(kind)
         length, header = int.from_bytes(data[at : at + 4], "big"), 8
         if length == 1:
             length, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
         elif length == 0:
-            length = len(data) - at
-        if length < header or at + length > len(data):
-            raise cut_off("AVIF")
-        boxes.append((data[at + 4 : at + 8], at + header, at + length))
+            length = end - at
+        if length < header or at + length > end:
+            raise cut_off(kind)
+        boxes.append((data[at + 4 : at + 8], (at + header, at + length)))
         at += length
     return boxes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
@@ -122,7 +122,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Kind:
-    """One file format that can be read and written.
+    """One file format.
 
     Attributes:
         name: the name used throughout, e.g. ``JPEG``.
@@ -156,6 +156,21 @@ KINDS: dict[str, Kind] = {
 
 
 LISTED = ", ".join(KINDS)
+
+
+# Formats that are read only: there is a free decoder but no free encoder. A result is written as ``WRITTEN_AS``.
+READ_ONLY: dict[str, Kind] = {"HEIC": Kind("HEIC", (".heic", ".heif", ".hif"), holds_16_bit=True)}
+
+
+WRITTEN_AS = KINDS["JPEG"]
+
+
+READABLE = ", ".join((*KINDS, *READ_ONLY))
+
+
+READ_ENDINGS = frozenset(
+    ending for kind in (*KINDS.values(), *READ_ONLY.values()) for ending in kind.suffixes
+)
 
 
 # Kinds that people do have, by their first bytes, so that the message can say what the file is.
@@ -214,7 +229,7 @@ def kind_of_bytes(data: bytes) -> str:
         return _kind_of_brands(data)
     if data[:2] == b"BM" and len(data) > 14:
         return "BMP"
-    raise Defect("this is not an image that can be read", f"give a photo as {LISTED}")
+    raise Defect("this is not an image that can be read", f"give a photo as {READABLE}")
 
 
 def _kind_of_brands(data: bytes) -> str:
@@ -223,11 +238,8 @@ def _kind_of_brands(data: bytes) -> str:
     if brands & {b"avif", b"avis"}:
         return "AVIF"
     if brands & _HEIC_BRANDS:
-        raise Defect(
-            "a HEIC photo is not supported",
-            "convert it to JPEG or PNG first, e.g. with heif-convert, or set the camera to 'most compatible'",
-        )
-    raise Defect("this is not an image that can be read", f"give a photo as {LISTED}")
+        return "HEIC"
+    raise Defect("this is not an image that can be read", f"give a photo as {READABLE}")
 
 
 def kind_of_path(path: Path) -> str | None:
@@ -237,6 +249,21 @@ def kind_of_path(path: Path) -> str | None:
         if suffix in kind.suffixes:
             return kind.name
     return None
+
+
+def is_read_only(path: PurePath) -> bool:
+    """Return whether a file name asks for a format that is read only."""
+    return any(path.suffix.lower() in kind.suffixes for kind in READ_ONLY.values())
+
+
+def written_ending(path: PurePath) -> str:
+    """Return the ending of a result's name: that of the photo's, or another where its format is read only."""
+    return WRITTEN_AS.suffixes[0] if is_read_only(path) else path.suffix
+
+
+def written_kind(kind: str) -> str:
+    """Return the name of the format that a photo of some format is written in unless another is asked for."""
+    return WRITTEN_AS.name if kind in READ_ONLY else kind
 
 
 def holds_provenance(kind: str) -> bool:

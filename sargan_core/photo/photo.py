@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from sargan_core.errors import PhotoError
-from sargan_core.photo import avif, bmp, gif, jpeg, png, tiff, webp
+from sargan_core.photo import avif, bmp, gif, heic, jpeg, png, tiff, webp
 from sargan_core.photo.content import HEAD, open_photo, read_rest
 from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.kinds import (
     KINDS,
     LISTED,
+    READ_ONLY,
     Array,
     Defect,
     Encoding,
@@ -24,6 +25,7 @@ from sargan_core.photo.kinds import (
     holds_provenance,
     kind_of_bytes,
     kind_of_path,
+    written_kind,
 )
 from sargan_core.photo.planes import Picture, picture_for
 from sargan_core.photo.provenance import Provenance, mark
@@ -45,6 +47,7 @@ _DECODERS = {
     "BMP": bmp.decode,
     "AVIF": avif.decode,
     "GIF": gif.decode,
+    "HEIC": heic.decode,
 }
 
 
@@ -56,7 +59,7 @@ class Photo:
         pixels: (H, W, 3) uint8 or uint16 with the full range of the type, RGB in the file's own colour
             space, upright (orientation applied), C-contiguous, writable.
         alpha: (H, W) of the same dtype, 0 transparent, or None.
-        format: format of the file it came from: JPEG, PNG, WEBP, TIFF, BMP, AVIF or GIF.
+        format: format of the file it came from: JPEG, PNG, WEBP, TIFF, BMP, AVIF, GIF or HEIC.
         name: name of the file for messages.
         encoding: how the file stores the pixels.
         metadata: what the file says about the picture.
@@ -157,7 +160,8 @@ def encode_photo(
 
     Args:
         photo: the photo; its pixels may have been edited.
-        format: JPEG, PNG, WEBP, TIFF, BMP, AVIF or GIF; by default the format it came from.
+        format: JPEG, PNG, WEBP, TIFF, BMP, AVIF or GIF; by default the format it came from, or JPEG
+            where that is read only (HEIC).
         metadata: ``keep`` writes what the source had and the format can hold; ``strip`` only colour profile,
             colour chunks and resolution.
         provenance: how it was edited, written into the XMP; BMP and GIF have no place for it
@@ -166,7 +170,7 @@ def encode_photo(
     Raises:
         PhotoError: unknown format, or the format cannot hold the photo.
     """
-    kind = KINDS.get((format or photo.format).upper())
+    kind = KINDS.get((format or written_kind(photo.format)).upper())
     if kind is None:
         raise PhotoError(
             f"{photo.name}: the format '{shown(format or photo.format)}' is not known; use {LISTED}"
@@ -228,13 +232,15 @@ def render_photo(
         provenance: as for ``encode_photo``.
 
     Returns:
-        The bytes, and a note if the format has no place for ``provenance``.
+        The bytes, and a note if the format has no place for ``provenance`` or is not the one of the photo.
 
     Raises:
         PhotoError: the format cannot hold the photo.
     """
-    kind = (None if name is None else kind_of_path(name)) or photo.format
+    kind = (None if name is None else kind_of_path(name)) or written_kind(photo.format)
     note = None
+    if photo.format in READ_ONLY and kind == written_kind(photo.format):
+        note = f"{photo.format} photos are only read; the result is written as {kind}"
     if provenance is not None and not holds_provenance(kind):
         note = f"{kind} has no place for the mark that says how the photo was changed"
     return encode_photo(photo, kind, metadata=metadata, provenance=provenance), note

@@ -151,3 +151,15 @@ def test_a_transfer_goes_on_where_the_call_says(tmp_path: Path, capsys):
     assert "mps" in capsys.readouterr().err
     assert main([*again, "--device", "cpu", "--data", str(tmp_path / "moved")]) != 0
     assert "moved" in capsys.readouterr().err
+
+
+def test_a_larger_discriminator_and_a_stronger_adversarial_loss_are_kept_for_resuming(
+    packed: Path, tmp_path: Path, capsys
+):
+    run = tmp_path / "run"
+    more = ["--steps", "1", "--discriminator-width", "32", "--adversarial", "0.2"]
+    assert main(arguments(packed, run, *more)) == 0
+    training = json.loads((run / "options.json").read_text())["training"]
+    assert training["discriminator"]["width"] == 32
+    assert training["adversarial"] == 0.2
+    assert main([*arguments(packed, run), "--resume", "--steps", "2", "--dry-run"]) == 0

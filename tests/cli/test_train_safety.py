@@ -24,8 +24,8 @@ KINDS = {
     "pixel": "pixel.safetensors",
     "landmarks": "landmarks.safetensors",
 }
-CPU = {"sargan": ("--device", "cpu"), "aipgan": ("--device", "cpu")}
-SMALL = {kind: (*device, "--size", "64", "--width", "4", "--batch", "1") for kind, device in CPU.items()}
+CPU = dict.fromkeys(("sargan", "aipgan", "judge", "landmarks"), ("--device", "cpu"))
+SMALL = {kind: (*CPU[kind], "--size", "64", "--width", "4", "--batch", "1") for kind in ("sargan", "aipgan")}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_dry_run_of_every_kind_says_the_plan_and_writes_nothing(
     for model, weights in KINDS.items():
         kept = [] if model == "landmarks" else ["--cache", str(cache)]
         call = ["train", model, "--data", str(photos), "--out", str(out), *kept]
-        code = main([*call, *SMALL.get(model, ()), "--dry-run"])
+        code = main([*call, *SMALL.get(model, CPU.get(model, ())), "--dry-run"])
         said = capsys.readouterr().err
         if model == "landmarks":  # these photos bring none
             assert code == 1
@@ -128,6 +128,7 @@ def test_a_run_that_fails_while_it_replaces_another_leaves_that_as_it_was(
         ("pixel", ("--pack", "x.safetensors")),
         ("pixel", ("--resume",)),
         ("landmarks", ("--resume",)),
+        ("landmarks", ("--minutes", "0")),
         ("sargan", ("--resume", "--overwrite")),
     ],
 )
@@ -152,7 +153,7 @@ def test_options_that_cannot_work_are_refused_before_any_photo_is_read(
         ("aipgan", "--form", "plain"),
         ("aipgan", "--without", "everything"),
         ("judge", "--size", "64"),
-        ("judge", "--device", "cpu"),
+        ("pixel", "--device", "cpu"),
         ("landmarks", "--cache", "folder"),
     ],
 )

@@ -15,7 +15,7 @@ from torch.nn import functional
 from sargan_core.models.aipgan.bank import TransferBank, TransferBatch
 from sargan_core.models.aipgan.network import AipganNetwork
 from sargan_core.models.aipgan.recipe import AipganTraining
-from sargan_core.models.layers import keep_channels_last
+from sargan_core.models.layers import lay_out, memory_format
 from sargan_core.models.sargan import recipes as losses
 from sargan_core.models.sargan.generator import Discriminator
 from sargan_core.training.augment import augment
@@ -98,7 +98,7 @@ class AipganTask:
                 network.decoder.out.weight.mul_(0.1)
         if start is not None:
             network.load_state_dict(start)
-        keep_channels_last(network)
+        lay_out(network, fabric.device)
         self.average = deepcopy(network).to(fabric.device).requires_grad_(False)
         betas = (0.5, 0.999)
         self.network = network
@@ -294,4 +294,4 @@ def attention_error(attention: tuple[Tensor, ...], landmarks: Tensor) -> Tensor:
 
 
 def _to_network(pictures: Tensor) -> Tensor:
-    return (pictures * 2 - 1).contiguous(memory_format=torch.channels_last)
+    return (pictures * 2 - 1).contiguous(memory_format=memory_format(pictures.device))

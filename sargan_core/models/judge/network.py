@@ -69,14 +69,14 @@ class Judge(nn.Module):
         self.template = template
         cells = template.size // REDUCTION
         self.trunk = nn.Sequential(
-            *(convolution(3, 16, 2, 5), convolution(16, 24)),
-            *(convolution(24, 48, 2), convolution(48, 48)),
-            *(convolution(48, 96, 2), convolution(96, 96)),
+            *(convolution(3, 24, 2, 5), convolution(24, 32)),
+            *(convolution(32, 64, 2), convolution(64, 64)),
+            *(convolution(64, 128, 2), convolution(128, 128)),
         )
-        self.expression = _branch(96, 160, cells)
-        self.classes = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(160, len(LABELS)))
-        self.identity = _branch(96, 160, cells)
-        self.embedding = nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.Linear(160, EMBEDDING))
+        self.expression = _branch(128, 192, cells)
+        self.classes = nn.Sequential(nn.ReLU(), nn.Dropout(0.3), nn.Linear(192, len(LABELS)))
+        self.identity = _branch(128, 192, cells)
+        self.embedding = nn.Sequential(nn.ReLU(), nn.Dropout(0.2), nn.Linear(192, EMBEDDING))
         self.register_buffer("oval", face_oval(template.size), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:

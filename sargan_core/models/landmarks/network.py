@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sargan_core.device import one_thread
-from sargan_core.errors import UsageError, WeightsError
+from sargan_core.errors import UsageError
 from sargan_core.models.layers import convolution, standardised
 
 if TYPE_CHECKING:
-    from sargan_core.faces.face import Face, Pixels
+    pass
 from sargan_core.faces.find import FaceFinder
-from sargan_core.faces.landmarks import KINDS, MIRRORED, LandmarkFinder, upright_crop
+from sargan_core.faces.landmarks import KINDS, LandmarkFinder
 
 # Where the network's crops put left eye, right eye and mouth, as fractions of its side.
 CROP_POINTS = np.array([[0.36, 0.36], [0.64, 0.36], [0.5, 0.65]])
-
-
-# The first pass corrects the detector's coarse points, the second sees the face where training put it.
-PASSES = 2
 
 
 def face_finder(landmarks: str = "auto", device: str = "cpu") -> FaceFinder:
@@ -53,57 +46,14 @@ def landmark_finder(kind: str, device: str) -> LandmarkFinder | None:
     if kind == "detector":
         return None
     if kind in ("auto", "builtin"):
+        from sargan_core.models.landmarks.builtin import BuiltinLandmarks
+
         return BuiltinLandmarks(device)
     if kind == "fan":
         from sargan_core.models.landmarks.fan import FanLandmarks
 
         return FanLandmarks(device)
     raise UsageError(f"unknown landmarks '{kind}'; known: {', '.join(KINDS)}")
-
-
-class BuiltinLandmarks:
-    """The small network that comes with the package.
-
-    Raises:
-        WeightsError: its weights are missing or damaged.
-    """
-
-    def __init__(self, device: str = "cpu") -> None:
-        self._network = _load().to(device)
-        self._device = device
-
-    def landmarks(self, pixels: Pixels, face: Face) -> npt.NDArray[np.float32]:
-        """Return (68, 2) float32 photo pixels, (x, y), in iBUG-68 order."""
-        from sargan_core.faces.align import anchors, apply_matrix, similarity
-
-        points = anchors(face)
-        landmarks = np.empty((68, 2))
-        for _ in range(PASSES):
-            matrix = similarity(CROP_POINTS * SIZE - 0.5, points)
-            crop = upright_crop(pixels, matrix, SIZE)
-            batch = torch.from_numpy(np.stack([crop, crop[:, ::-1].copy()]))[:, None].to(self._device)
-            with torch.inference_mode(), one_thread():
-                straight, mirrored = self._network(batch).cpu().double().numpy()
-            mirrored[:, 0] = SIZE - 1 - mirrored[:, 0]
-            landmarks = apply_matrix(matrix, (straight + mirrored[list(MIRRORED)]) / 2)
-            points = np.stack(
-                [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[[48, 54]].mean(0)]
-            )
-        return landmarks.astype(np.float32)
-
-
-@cache
-def _load() -> LandmarkNetwork:
-    from sargan_core.weights import find_record, load_tensors
-
-    network = LandmarkNetwork()
-    record = find_record("landmarks")
-    tensors = {name: tensor.float() for name, tensor in load_tensors(record).items()}
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
-    # The counters of batch normalisation serve training only and are not in the file.
-    if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
-        raise WeightsError(f"{record.file}: the weights do not fit the landmark network; reinstall sargan")
-    return network.eval()
 
 
 POINTS = 68

@@ -1,4 +1,4 @@
-"""A training run of the landmark network, from photos with known landmarks to weights with a card.
+"""A training run of the landmark networks, from photos with known points to weights with a card.
 
 ``sargan train landmarks`` calls it.
 """
@@ -7,239 +7,179 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-from sargan_core.data.samples import Sample, Skipped
-from sargan_core.data.sources import Sources, read_sources
-from sargan_core.data.split import Split, split_by_person
-from sargan_core.errors import DataError, PhotoError
-from sargan_core.expressions import LABELS, Expression
-from sargan_core.models.landmarks.network import SIZE, LandmarkNetwork
-from sargan_core.models.landmarks.task import MARGIN, LandmarkOptions, train_landmarks, training_crop
+from sargan_core.data.crops import face_from_landmarks
+from sargan_core.errors import PhotoError
+from sargan_core.models.landmarks.builtin import BuiltinLandmarks
+from sargan_core.models.landmarks.data import KnownFace, known_faces, read_pictures
+from sargan_core.models.landmarks.heat_maps import PATCH, SIZE, LandmarkNetworks
+from sargan_core.models.landmarks.lesson import Lesson, random_pictures
 from sargan_core.models.state import halved, without
 from sargan_core.photo.files import write_text
+from sargan_core.photo.photo import read_photo
 from sargan_core.progress import Progress
-from sargan_core.training.plan import TrainingPlan, count_parameters, survey
+from sargan_core.training.checks import check_counts
+from sargan_core.training.loop import make_fabric
+from sargan_core.training.plan import Survey, TrainingPlan, count_parameters
 from sargan_core.training.run_folder import card_head
 from sargan_core.training.session import Prepared, TrainingRun
+from sargan_core.training.timed import Schedule, fit_timed
 from sargan_core.weights import WeightsRecord, save_weights
 
 CARD = "landmarks.md"
-# Steps that are measured for a plan.
-MEASURED = 5
-# Phases of the training, each going on from the one before.
-PHASES = (LandmarkOptions(2400), LandmarkOptions(2000, learning_rate=8e-4, seed=1))
-
-
-JAW, BROWS = slice(0, 17), slice(17, 27)
-
-
-@dataclass(frozen=True)
-class _Crops:
-    images: npt.NDArray[np.uint8]
-    landmarks: npt.NDArray[np.float32]
-    trust: npt.NDArray[np.float32]
-    chances: npt.NDArray[np.float64]
-    kinds: npt.NDArray[np.str_]
+DESCRIPTION = f"68 landmarks: a look at the face in {SIZE} px, closer ones at mouth and eyes in {PATCH} px"
+# Steps that are measured for a plan, of so many pictures.
+MEASURED, FEW = 3, 8
+# Parts of the face that the card tells of.
+PARTS = {
+    "all points": range(68),
+    "brows": range(17, 27),
+    "eyes": range(36, 48),
+    "mouth": range(48, 68),
+    "inner lips": range(60, 68),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LandmarksRun(TrainingRun):
-    """A training run of the landmark network.
-
-    It writes weights, split, and a card with the error on the people held out.
+    """A training run of the landmark networks; it writes weights, split, and a card with the error on people held out.
 
     Attributes:
-        phases: settings of the phases, each going on from the one before.
+        steps: number of the last step.
+        minutes: end after this time; None = when the steps are made.
+        batch: pictures a step.
+        rate: the highest rate.
+        seed: of weights, draws and augmentation.
+        device: where the networks learn.
     """
 
-    phases: tuple[LandmarkOptions, ...] = PHASES
+    steps: int = 20_000
+    minutes: float | None = None
+    batch: int = 128
+    rate: float = 2e-3
+    seed: int = 0
+    device: str = "cpu"
 
     weights: ClassVar[str] = "landmarks.safetensors"
 
+    def check(self) -> None:
+        """See ``TrainingRun.check``."""
+        super().check()
+        check_counts({"--steps": self.steps, "--batch": self.batch})
+
+    def fabric(self) -> Fabric:
+        """See ``TrainingRun.fabric``."""
+        return make_fabric(self.device, "fp32")
+
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
-        """Crop the photos; see ``TrainingRun.prepare``."""
-        sources, known, split = self._known()
-        skipped = list(sources.skipped)
-        train, test = (_cut(samples, skipped, progress, self.max_pixels) for samples in split.apply(known))
-        if train is None:
-            raise DataError(
-                f"{self.data[0]}: none of the photos to train on can be read ({skipped[-1].reason})"
-            )
-        names = ", ".join(sorted({sample.source for sample in known}))
-        described = f"{len(split.train)} people of {names}"
+        """Read the photos; see ``TrainingRun.prepare``."""
+        faces, split, skipped = known_faces(self.folders, self.test_fraction)
+        train = [face for face in faces if face.person in set(split.train)]
+        unseen = [face for face in faces if face.person in set(split.test)]
+        pictures = read_pictures(train, fabric.device, skipped, progress, self.max_pixels)
+        names = ", ".join(sorted({face.person.split("-", 1)[0] for face in train}))
 
         def finish(folder: Path, progress: Progress) -> None:
-            network = self._train(train, progress)
-            record = save_weights(
-                folder / self.weights,
-                halved(without(network.state_dict(), ("num_batches",))),
-                kind="landmarks",
-                name="landmarks",
-                description=f"68 landmarks on a face crop of {SIZE} px",
-                data=described,
-            )
-            errors = {} if test is None else _errors(network, test)
-            write_text(folder / CARD, _card(record, errors, self.phases))
+            torch.manual_seed(self.seed)
+            lesson = Lesson(pictures, self.batch).to(fabric.device)
+
+            def said(step: int, _: float) -> None:
+                progress(min(step, self.steps), self.steps)
+
+            schedule = Schedule(self.steps, self.rate, minutes=self.minutes, seed=self.seed)
+            made = fit_timed(lesson, lesson.loss, schedule, said)
+            networks = lesson.networks.cpu()
+            described = f"{len(split.train)} people of {names}"
+            record = save_landmarks(networks, folder / self.weights, data=described)
+            text = f"{made} steps of {self.batch} pictures, peak rate {self.rate:g}, on {fabric.device.type}"
+            write_text(folder / CARD, card(record, errors(networks, unseen), text))
 
         return Prepared(tuple(skipped), split, finish=finish)
 
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
-        sources, known, split = self._known()
+        faces, split, skipped = known_faces(self.folders, self.test_fraction)
+        train = [face for face in faces if face.person in set(split.train)]
+        titles = [face.title for face in train]
+        lesson = Lesson(random_pictures(fabric.device), FEW).to(fabric.device)
         times: list[float] = []
-        network = train_landmarks(
-            *random_landmark_crops(),
-            replace(self.phases[0], steps=MEASURED + 1),
-            LandmarkNetwork(),
-            lambda step, loss: times.append(time.perf_counter()),
-        )
+        for _ in range(MEASURED + 1):
+            lesson.loss().backward()
+            times.append(time.perf_counter())
+        seconds = (times[-1] - times[0]) / MEASURED
         return TrainingPlan(
-            survey(known, split, skipped=sources.skipped),
+            Survey(
+                people=len(split.train),
+                held_out=len(split.test),
+                pictures={title: titles.count(title) for title in sorted(set(titles))},
+                pairs={},
+                skipped=tuple(skipped),
+            ),
             size=SIZE,
             model="68 points",
-            recipe=f"{len(self.phases)} phases, batch {self.phases[0].batch}",
-            parameters={"landmarks": count_parameters(network)},
-            steps=sum(phase.steps for phase in self.phases),
-            step_seconds=(times[-1] - times[0]) / MEASURED,
+            recipe=f"batch {self.batch}, peak rate {self.rate:g}, seed {self.seed}",
+            parameters={"landmarks": count_parameters(lesson.networks)},
+            steps=self.steps,
+            step_seconds=seconds * (self.batch / FEW if fabric.device.type == "cpu" else 1),
         )
 
-    def _known(self) -> tuple[Sources, list[Sample], Split]:
-        """Return what was read, the photos that came with landmarks, and their split."""
-        sources = read_sources(self.folders)
-        known = [sample for sample in sources.samples if sample.known is not None]
-        if not known:
-            raise DataError(
-                f"{self.data[0]}: no landmarks come with these photos; the landmark network needs them"
-            )
-        return sources, known, split_by_person(known, self.test_fraction)
 
-    def _train(self, crops: _Crops, progress: Progress) -> LandmarkNetwork:
-        """Train through all phases; ``progress`` counts the steps."""
-        network: LandmarkNetwork | None = None
-        total = sum(phase.steps for phase in self.phases)
-        done = 0
-        for phase in self.phases:
-
-            def on_step(step: int, _: float, before: int = done) -> None:
-                progress(before + step, total)
-
-            network = train_landmarks(
-                crops.images, crops.landmarks, crops.trust, crops.chances, phase, network, on_step
-            )
-            done += phase.steps
-        assert network is not None
-        return network
-
-
-def random_landmark_crops() -> tuple[Any, Any, Any, Any]:
-    """Return noise to measure a step on: crops, points, weights and chances as ``train_landmarks`` takes them."""
-    count, side = len(LABELS), SIZE + 2 * MARGIN
-    rng = np.random.default_rng(0)
-    crops = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
-    points = (rng.random((count, 68, 2)) * side).astype(np.float32)
-    return crops, points, np.ones((count, 68), np.float32), np.ones(count)
-
-
-def _cut(
-    samples: Sequence[Sample], skipped: list[Skipped], progress: Progress, max_pixels: int
-) -> _Crops | None:
-    """Return the crops of the photos that can be read, None if there are none; add the others to ``skipped``."""
-    images, points, trusts, chances, kinds = [], [], [], [], []
-    for done, sample in enumerate(samples, start=1):
-        landmarks = sample.landmarks
-        assert landmarks is not None
-        known = landmarks.astype(np.float64)
-        anchors = np.stack([known[36:42].mean(0), known[42:48].mean(0), known[[48, 54]].mean(0)])
-        try:
-            image, matrix = training_crop(sample.path, anchors, max_pixels)
-        except PhotoError as error:
-            skipped.append(Skipped(sample.path, str(error)))
-            continue
-        images.append(image)
-        points.append((known - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
-        trust, chance, kind = _worth(sample)
-        trusts.append(trust)
-        chances.append(chance)
-        kinds.append(kind)
-        progress(done, len(samples))
-    if not images:
-        return None
-    return _Crops(
-        np.stack(images),
-        np.asarray(points, dtype=np.float32),
-        np.asarray(trusts, dtype=np.float32),
-        np.asarray(chances, dtype=np.float64),
-        np.array(kinds),
+def save_landmarks(networks: LandmarkNetworks, path: Path, *, data: str) -> WeightsRecord:
+    """Write the networks as float16; return the record for the index."""
+    return save_weights(
+        path,
+        halved(without(networks.state_dict(), ("num_batches",))),
+        kind="landmarks",
+        name="landmarks",
+        description=DESCRIPTION,
+        data=data,
     )
 
 
-def _worth(sample: Sample) -> tuple[npt.NDArray[np.float32], float, str]:
-    """Return how far each point is to be trusted, how often the photo is drawn, and its kind for the card."""
-    trust = np.ones(68, np.float32)
-    if sample.source == "synth":
-        # The jaw line of rendered people does not slide along the outline, and their brow points lie on the skin.
-        trust[JAW], trust[BROWS] = 0.2, 0.5
-        return trust, 1.0, "rendered"
-    if sample.source == "transfer":
-        return trust, 1.0, "real, transferred expression"
-    if sample.expression is not Expression.NEUTRAL:
-        # These points come from a face mesh, whose jaw and brows lie elsewhere than the hand-set ones.
-        trust[:] = 0.6
-        trust[JAW] = trust[BROWS] = 0.05
-        return trust, 5.0, "real, smiling (mesh points)"
-    return trust, 4.0, "real, neutral (hand-set points)"
+def errors(networks: LandmarkNetworks, faces: Sequence[KnownFace]) -> dict[str, tuple[int, dict[str, float]]]:
+    """Return per kind of picture the number and the mean error of each part, as shares of the outer eye distance.
 
-
-def _errors(network: LandmarkNetwork, crops: _Crops) -> dict[str, tuple[int, float, float, float]]:
-    """Return per kind: photos, and mean error of all points, eyes and mouth, as shares of the outer eye distance."""
-    results = {}
-    window = slice(MARGIN, MARGIN + SIZE)
-    for kind in sorted(set(crops.kinds)):
-        ours = crops.kinds == kind
-        images = torch.from_numpy(crops.images[ours][:, window, window].copy()).float()[:, None] / 255
-        with torch.inference_mode():
-            found = torch.cat([network(batch) for batch in images.split(64)]).numpy() + MARGIN
-        truth = crops.landmarks[ours]
-        scale = np.linalg.norm(truth[:, 36] - truth[:, 45], axis=1)[:, None]
-        error = np.linalg.norm(found - truth, axis=2) / scale
-        results[str(kind)] = (
-            int(ours.sum()),
-            float(error.mean()),
-            float(error[:, 36:48].mean()),
-            float(error[:, 48:].mean()),
+    The points are found as in use, from eyes and corners of the mouth as a detector would give them.
+    """
+    finder = BuiltinLandmarks(networks=networks.eval())
+    rows: dict[str, list[npt.NDArray[np.float64]]] = {}
+    for face in faces:
+        try:
+            pixels = read_photo(face.path).pixels
+        except PhotoError:
+            continue
+        found = finder.landmarks(pixels, face_from_landmarks(face.points))
+        scale = np.linalg.norm(face.points[36] - face.points[45])
+        rows.setdefault(face.title, []).append(np.linalg.norm(found - face.points, axis=1) / scale)
+    return {
+        title: (
+            len(rows[title]),
+            {part: float(np.mean(np.stack(rows[title])[:, list(listed)])) for part, listed in PARTS.items()},
         )
-    return results
+        for title in sorted(rows)
+    }
 
 
-def _card(
-    record: WeightsRecord,
-    errors: dict[str, tuple[int, float, float, float]],
-    phases: Sequence[LandmarkOptions],
-) -> str:
+def card(record: WeightsRecord, rows: dict[str, tuple[int, dict[str, float]]], training: str) -> str:
+    """Return the model card as Markdown."""
     lines = [
-        *card_head(
-            record,
-            *(
-                f"phase {number}: {phase.steps} steps of {phase.batch}, peak rate {phase.learning_rate:g}"
-                for number, phase in enumerate(phases, start=1)
-            ),
-        ),
+        *card_head(record, training),
         "",
         "Mean error on people never trained on, as a share of the distance between the outer eye corners:",
         "",
-        "| people | photos | all points | eyes | mouth |",
-        "|---|---|---|---|---|",
+        f"| people | photos | {' | '.join(PARTS)} |",
+        "|---" * (len(PARTS) + 2) + "|",
         *(
-            f"| {kind} | {count} | {every:.3f} | {eyes:.3f} | {mouth:.3f} |"
-            for kind, (count, every, eyes, mouth) in errors.items()
+            f"| {title} | {count} | {' | '.join(f'{parts[part]:.3f}' for part in PARTS)} |"
+            for title, (count, parts) in rows.items()
         ),
     ]
     return "\n".join(lines) + "\n"

@@ -1,9 +1,7 @@
-"""Training of the landmark network: supervised, on crops with known points, under strong augmentation."""
+"""Upright crops with known points, and their augmentation, for the networks that begin like the landmark network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,29 +12,11 @@ from torch.nn import functional
 
 from sargan_core.faces.align import similarity
 from sargan_core.faces.landmarks import MIRRORED, upright_crop
-from sargan_core.models.landmarks.network import CROP_POINTS, SIZE, LandmarkNetwork
+from sargan_core.models.landmarks.network import CROP_POINTS, SIZE
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
-from sargan_core.training.loop import fit
 
 # Room around the network's crop for rotation, shift and scale in training.
 MARGIN = 28
-
-
-@dataclass(frozen=True)
-class LandmarkOptions:
-    """Settings of a landmark training run.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: crops a step.
-        learning_rate: peak rate of the one-cycle schedule (AdamW).
-        seed: of weights, draws and augmentation.
-    """
-
-    steps: int = 4000
-    batch: int = 32
-    learning_rate: float = 2e-3
-    seed: int = 0
 
 
 def training_crop(
@@ -58,53 +38,6 @@ def training_crop(
     matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors)
     luminance = upright_crop(read_photo(path, max_pixels=max_pixels).pixels, matrix, SIZE + 2 * MARGIN)
     return (luminance * 255).round().astype(np.uint8), matrix
-
-
-def train_landmarks(
-    crops: npt.NDArray[np.uint8],
-    landmarks: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    chances: npt.NDArray[np.float64],
-    options: LandmarkOptions,
-    start: LandmarkNetwork | None = None,
-    progress: Callable[[int, float], None] = lambda step, loss: None,
-) -> LandmarkNetwork:
-    """Fit the network with a smooth L1 loss on the points.
-
-    Args:
-        crops: (N, C, C) luminance, C > 112: upright crops with a margin for the jitter.
-        landmarks: (N, 68, 2) crop pixels, (x, y), pixel centres at integers.
-        weights: (N, 68) how much each point is to be trusted.
-        chances: (N,) how often each crop is drawn, relative.
-        options: the run's settings.
-        start: a network to go on from; None = a new one.
-        progress: called with step and mean error in crop pixels.
-
-    Returns:
-        The trained network in evaluation mode.
-    """
-    torch.manual_seed(options.seed)
-    rng = np.random.default_rng(options.seed)
-    network = start or LandmarkNetwork()
-
-    def loss_of_batch() -> Tensor:
-        drawn = rng.choice(len(crops), options.batch, p=chances / chances.sum())
-        images = torch.from_numpy(crops[drawn]).float()[:, None] / 255
-        images, points, trust = augment(
-            images, torch.from_numpy(landmarks[drawn]), torch.from_numpy(weights[drawn])
-        )
-        error = functional.smooth_l1_loss(network(images), points, reduction="none", beta=0.5).sum(2)
-        return (error * trust).sum() / trust.sum()
-
-    fit(
-        network,
-        loss_of_batch,
-        steps=options.steps,
-        learning_rate=options.learning_rate,
-        weight_decay=1e-4,
-        progress=progress,
-    )
-    return network
 
 
 def augment(images: Tensor, points: Tensor, trust: Tensor) -> tuple[Tensor, Tensor, Tensor]:

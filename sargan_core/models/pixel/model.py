@@ -22,6 +22,8 @@ from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
+from sargan_core.faces.folds import with_folds
+from sargan_core.faces.irises import with_round_irises
 from sargan_core.faces.mouth import (
     ALL_POINTS,
     WITHOUT_LOWER_LIP,
@@ -34,6 +36,7 @@ from sargan_core.faces.mouth import (
     opening,
     together,
 )
+from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
 
@@ -237,7 +240,12 @@ class PixelModel(ExpressionModel):
             flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
             image, seen = self._close_mouth(image, landmarks, strength)
             kept = kept * sample(seen, positions(flow))
-        edited = gain * sample(image, positions(flow)) + offset
+        flow = with_round_irises(image, landmarks.detach().cpu().double().numpy(), flow)
+        moved = sample(image, positions(flow))
+        edited = gain * moved + offset
+        goal = np.asarray(self._goal_of(parts))
+        mask = face_mask(goal, self.template.size).to(image)[None] * kept
+        edited = with_folds(edited, moved, flow, goal, mask)
         return EditedCrops(edited, flow, kept, lips, parted)
 
     def _lips(
@@ -309,6 +317,13 @@ class PixelModel(ExpressionModel):
         certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)
         hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
         return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
+
+    def _goal_of(self, parts: Sequence[tuple[int, float]]) -> npt.NDArray[np.float64]:
+        """Return about where the landmarks lie after an edit, (68, 2) crop pixels."""
+        shape = np.asarray(self.template.shape, dtype=np.float64)
+        goals = self._tensor("goals").cpu().double().numpy()
+        moves = sum(weight * (goals[row] - shape) for row, weight in parts)
+        return np.asarray((shape + moves) * self.template.size - 0.5)
 
     def _row(self, expression: Expression) -> int:
         if expression not in self._rows:

@@ -143,22 +143,22 @@ class CropPairs:
         """Return the part of the people held out."""
         return self.select(frozenset(self.held_out))
 
-    def draw(self, count: int, random: torch.Generator) -> Batch:
-        """Return ``count`` pairs drawn with replacement, on the CPU."""
+    def draw(self, count: int, random: torch.Generator, device: torch.device) -> Batch:
+        """Return ``count`` pairs drawn with replacement, on ``device``; ``random`` is a CPU generator."""
         chosen = torch.multinomial(self.odds, count, replacement=True, generator=random)
         source, target = self.pairs[chosen].unbind(1)
         return Batch(
-            self.crops[source].float() / 255,
-            self.crops[target].float() / 255,
-            self.labels[source],
-            self.labels[target],
-            self.trust[chosen],
+            self.crops[source].to(device).float() / 255,
+            self.crops[target].to(device).float() / 255,
+            self.labels[source].to(device),
+            self.labels[target].to(device),
+            self.trust[chosen].to(device),
         )
 
-    def draw_single(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw_single(self, count: int, random: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return ``count`` crops (B, 3, S, S) float32 in [0, 1] and their labels, drawn uniformly."""
         chosen = torch.randint(len(self.persons), (count,), generator=random)
-        return self.crops[chosen].float() / 255, self.labels[chosen]
+        return self.crops[chosen].to(device).float() / 255, self.labels[chosen].to(device)
 
     def save(self, path: Path, *, overwrite: bool = True) -> None:
         """Write everything as one file; raises what ``write_pack`` raises."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from sargan_core.errors import UsageError
@@ -171,14 +173,7 @@ class Generator(nn.Module):
         Returns:
             (B, 3, S, S); with ``skip`` unclamped, so within [-2, 2].
         """
-        x = functional.conv2d(images, self.stem.weight[:, :3], padding=STEM_KERNEL // 2)
-        if owner is not None:
-            x, images = x[owner], images[owner]
-        if torch.is_grad_enabled():
-            x = x + self.label_map(labels, images.shape[2], images.shape[3])
-        else:
-            self._add_label_borders(x, labels)
-        x = relu(self.stem_norm(x))
+        x = relu(self.stem_norm(self.stem_output(images, labels, owner)))
         for layer in self.downs:
             x = relu(layer(x))
         for block in self.blocks:
@@ -186,18 +181,27 @@ class Generator(nn.Module):
         for layer in self.ups:
             x = relu(layer(x))
         x = torch.tanh(self.head(x))
-        return x + images if self.settings.skip else x
+        if self.settings.skip:
+            x = x + (images if owner is None else images[owner])
+        return x
 
-    def label_map(self, labels: Tensor, height: int, width: int) -> Tensor:
-        """Return what the label planes add to the stem's output: (B, C, height, width).
+    def stem_output(self, images: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
+        """Return the first convolution of images and label planes, but for a constant per channel: (B, C, S, S).
 
-        A plane of ones seen through a zero-padded 7x7 kernel is constant but for three pixels at each border,
-        so it is worked out on a 7x7 plane and stretched; exact for sides of at least 7.
+        The norm that follows cancels the constant. For the arguments see ``forward``.
         """
-        return _stretch(_stretch(self._label_table(labels), 2, height), 3, width)
+        x = functional.conv2d(images, self.stem.weight[:, :3], padding=STEM_KERNEL // 2)
+        if owner is not None:
+            x = x[owner]
+        bordered: Tensor = _LabelBorders.apply(x, self._label_table(labels))  # type: ignore[no-untyped-call]
+        return bordered
 
     def _label_table(self, labels: Tensor) -> Tensor:
-        """Return the label map of a 7x7 plane, (B, C, 7, 7): row and column 3 hold what the inside gets."""
+        """Return what label planes of 7x7 add to the stem's output: (B, C, 7, 7).
+
+        A plane of ones seen through a zero-padded 7x7 kernel is constant but for three pixels at each border: larger
+        planes repeat the middle row and column of this one.
+        """
         side = STEM_KERNEL
         weight = self.stem.weight[:, 3:]
         plane = torch.ones(1, 1, side, side, dtype=weight.dtype, device=weight.device)
@@ -206,16 +210,42 @@ class Generator(nn.Module):
         table = table.view(*weight.shape[:2], side, side)
         return torch.einsum("bl,clhw->bchw", labels.to(table.dtype), table)
 
-    def _add_label_borders(self, x: Tensor, labels: Tensor) -> None:
-        """Add to ``x`` in place the label map less its inside, which the norm that follows cancels."""
+
+class _LabelBorders(Function):
+    """Add a label map less its inside to the stem's output, in place; the norm that follows cancels the inside.
+
+    Takes the output (B, C, H, W) and the label map of a 7x7 plane (B, C, 7, 7). Only the three pixels at each border
+    are touched, in the backward pass too: the gradient that the norm gives adds up to 0 over a plane.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, table: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
         border = STEM_KERNEL // 2
-        table = self._label_table(labels).to(x.dtype)
-        table = table - table[:, :, border, border, None, None]
+        table = (table - table[:, :, border, border, None, None]).to(x.dtype)
         across = _stretch(table, 3, x.shape[3])
         x[:, :, :border] += across[:, :, :border]
         x[:, :, -border:] += across[:, :, -border:]
         x[:, :, border:-border, :border] += table[:, :, border, None, :border]
         x[:, :, border:-border, -border:] += table[:, :, border, None, -border:]
+        return x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        border = STEM_KERNEL // 2
+        exact = torch.promote_types(gradient.dtype, torch.float32)
+        table = gradient.new_zeros(*gradient.shape[:2], STEM_KERNEL, STEM_KERNEL, dtype=exact)
+        for rows in (slice(0, border), slice(-border, None)):
+            part = gradient[:, :, rows].to(exact)
+            table[:, :, rows, :border] = part[..., :border]
+            table[:, :, rows, border] = part[..., border:-border].sum(3)
+            table[:, :, rows, -border:] = part[..., -border:]
+        inner = gradient[:, :, border:-border]
+        table[:, :, border, :border] = inner[..., :border].sum(2, dtype=exact)
+        table[:, :, border, -border:] = inner[..., -border:].sum(2, dtype=exact)
+        table[:, :, border, border] = -table.sum((2, 3))
+        return gradient, table
 
 
 def _stretch(table: Tensor, dim: int, length: int) -> Tensor:

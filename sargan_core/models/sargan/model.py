@@ -12,7 +12,7 @@ from sargan_core.expressions import LABELS
 from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
 from sargan_core.faces.paste import crop_mask, face_mask
 from sargan_core.models.base import ExpressionModel, Target
-from sargan_core.models.layers import WINOGRAD_CHANNELS, WinogradConvolution, keep_channels_last
+from sargan_core.models.layers import WINOGRAD_CHANNELS, WinogradConvolution, lay_out, memory_format
 from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.sargan.generator import Generator, ResidualBlock, one_hot
 
@@ -31,7 +31,7 @@ class SarganModel(ExpressionModel):
     def __init__(self, generator: Generator, template: Template, precision: str = "fp32") -> None:
         super().__init__()
         self.generator = generator.requires_grad_(False)
-        keep_channels_last(self.generator)
+        lay_out(self.generator, "cpu")
         _accelerate(self.generator)
         self.template = template
         self.precision = precision
@@ -70,7 +70,7 @@ class SarganModel(ExpressionModel):
             labels: (B, labels) one-hot rows.
             owner: (B,) int64, see ``Generator.forward``.
         """
-        x = (image * 2 - 1).contiguous(memory_format=torch.channels_last)
+        x = (image * 2 - 1).contiguous(memory_format=memory_format(image.device))
         reduced = self.precision == "bf16"
         with torch.autocast(image.device.type, torch.bfloat16, enabled=reduced):
             made: Tensor = self.generator(x, labels, owner).float()

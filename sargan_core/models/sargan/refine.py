@@ -85,10 +85,10 @@ class RefineTask(SarganTask):
         random = step_random(self.settings.seed, step, self.fabric.global_rank)
         self._set_rate(step)
         settings = self.settings
-        batch = self.data.draw(settings.batch, random)
+        batch = self.data.draw(settings.batch, random, self.fabric.device)
         edit, truth = augment((batch.source, batch.target), settings.augment, random)
         source, target = self._to_network(edit), self._to_network(truth)
-        wanted, trust = batch.target_label.to(source.device), batch.trust.to(source.device)
+        wanted, trust = batch.target_label, batch.trust
         face = self.face[wanted]
         made = source + face * (self.generator(source, self._one_hot(wanted)) - source)
         # The discriminator is to judge the face alone: what surrounds it is the same in both pictures.

@@ -125,7 +125,7 @@ class SarganRun(TrainingRun):
             recipe=f"{training.recipe}, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
             parameters={
                 "generator": count_parameters(task.average),
-                "discriminator": count_parameters(task.bare_judge),
+                "discriminator": count_parameters(task.bare_discriminator),
             },
             steps=self.loop.steps,
             step_seconds=seconds_per_step(task, self.loop.steps, training.batch / small.batch),

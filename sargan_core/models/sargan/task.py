@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
-from sargan_core.models.layers import keep_channels_last
+from sargan_core.models.layers import lay_out, memory_format
 from sargan_core.models.sargan import recipes as losses
 from sargan_core.models.sargan.data import CropPairs
 from sargan_core.models.sargan.file import save_generator
@@ -52,13 +52,13 @@ class SarganTask:
         self.fabric = fabric
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            generator, judge = Generator(settings.generator), Discriminator(settings.discriminator)
+            generator, discriminator = Generator(settings.generator), Discriminator(settings.discriminator)
         with torch.no_grad():
             generator.head.weight.mul_(settings.head)
         if start is not None:
             generator.load_state_dict(start)
-        for network in (generator, judge):
-            keep_channels_last(network)
+        for network in (generator, discriminator):
+            lay_out(network, fabric.device)
         self.average = deepcopy(generator).to(fabric.device).requires_grad_(False)
         betas = (0.5, 0.999)
         self.generator, self.generator_optimiser = fabric.setup(
@@ -66,9 +66,9 @@ class SarganTask:
         )
         # The discriminator itself, for passes after which its own weights are not updated: between several
         # processes the wrapped one would wait for their gradients.
-        self.bare_judge = judge
-        self.judge, self.judge_optimiser = fabric.setup(
-            judge, torch.optim.Adam(judge.parameters(), settings.rate, betas)
+        self.bare_discriminator = discriminator
+        self.discriminator, self.discriminator_optimiser = fabric.setup(
+            discriminator, torch.optim.Adam(discriminator.parameters(), settings.rate, betas)
         )
 
     def step(self, step: int) -> dict[str, Tensor]:
@@ -81,19 +81,20 @@ class SarganTask:
 
     def _paper_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
         """A discriminator step; every fifth time a generator step too."""
-        crops, origin = self.data.draw_single(self.settings.batch, random)
+        crops, origin = self.data.draw_single(self.settings.batch, random, self.fabric.device)
         (crops,) = augment((crops,), self.settings.augment, random)
         real = self._to_network(crops)
         # Uniform over the *other* classes: a permutation of the batch's labels often asks for no change.
         count = self.settings.generator.labels
-        wanted = (origin + torch.randint(1, count, origin.shape, generator=random)) % count
-        origin, wanted = origin.to(real.device), wanted.to(real.device)
+        wanted = (origin + torch.randint(1, count, origin.shape, generator=random).to(origin)) % count
         target, source = self._one_hot(wanted), self._one_hot(origin)
         with torch.no_grad():
             made = self.generator(real, target)
         realness, judged, kind = self._compare(real, made)
         with torch.autocast(real.device.type, enabled=False):
-            penalty = losses.gradient_penalty(lambda x: self.bare_judge(x)[0], real, made.float(), random)
+            penalty = losses.gradient_penalty(
+                lambda x: self.bare_discriminator(x)[0], real, made.float(), random
+            )
         metrics = {
             "d_real": realness.mean(),
             "d_made": judged.mean(),
@@ -101,10 +102,10 @@ class SarganTask:
             "d_class": functional.cross_entropy(kind, origin),
         }
         loss = metrics["d_made"] - metrics["d_real"] + self.settings.penalty * penalty
-        descend(self.fabric, self.judge_optimiser, loss + self.settings.classes * metrics["d_class"])
+        descend(self.fabric, self.discriminator_optimiser, loss + self.settings.classes * metrics["d_class"])
         if step % CRITIC_STEPS == 0:
             made = self.generator(real, target)
-            realness, kind, _ = self._frozen_judge(made)
+            realness, kind, _ = self._frozen_discriminator(made)
             metrics["g_real"] = -realness.mean()
             metrics["g_class"] = functional.cross_entropy(kind.float(), wanted)
             metrics["g_cycle"] = (self.generator(made, source) - real).abs().mean()
@@ -120,11 +121,11 @@ class SarganTask:
     def _paired_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
         """A generator step on pairs; once adversarial, a discriminator step too."""
         settings = self.settings
-        batch = self.data.draw(settings.batch, random)
-        mask = self.data.mask.expand(len(batch.trust), 3, -1, -1)
+        batch = self.data.draw(settings.batch, random, self.fabric.device)
+        mask = self.data.mask.to(self.fabric.device).expand(len(batch.trust), 3, -1, -1)
         crops, truth, mask = self._augment_pair(batch.source, batch.target, mask, random)
         source, target = self._to_network(crops), self._to_network(truth)
-        wanted, trust = batch.target_label.to(source.device), batch.trust.to(source.device)
+        wanted, trust = batch.target_label, batch.trust
         made = self.generator(source, self._one_hot(wanted))
         still = trust[:, None, None, None]
         shown = mask[:, :1].to(source)
@@ -153,9 +154,9 @@ class SarganTask:
         settings = self.settings
         adversarial = step >= settings.adversarial_from
         if adversarial:
-            realness, kind, features = self._frozen_judge(made)
+            realness, kind, features = self._frozen_discriminator(made)
             with torch.no_grad():
-                true_features = self._frozen_judge(target)[2]
+                true_features = self._frozen_discriminator(target)[2]
             metrics["g_real"] = -realness.mean()
             metrics["features"] = losses.feature_matching(features, true_features, trust)
             metrics["g_class"] = functional.cross_entropy(kind.float(), wanted)
@@ -164,10 +165,12 @@ class SarganTask:
         descend(self.fabric, self.generator_optimiser, loss)
         update_average(self.average, self.generator, step, self.settings.average)
         if adversarial:
-            metrics |= self._judge_pairs(step, target, made.detach(), wanted)
+            metrics |= self._discriminate_pairs(step, target, made.detach(), wanted)
         return {name: value.detach() for name, value in metrics.items()}
 
-    def _judge_pairs(self, step: int, target: Tensor, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    def _discriminate_pairs(
+        self, step: int, target: Tensor, made: Tensor, wanted: Tensor
+    ) -> dict[str, Tensor]:
         realness, judged, kind = self._compare(target, made)
         metrics = {
             "d_hinge": losses.hinge_discriminator(realness, judged),
@@ -176,10 +179,10 @@ class SarganTask:
         loss = metrics["d_hinge"] + metrics["d_class"]
         if step % PENALTY_EVERY == 0:
             with torch.autocast(target.device.type, enabled=False):
-                penalty = losses.zero_centred_penalty(lambda x: self.bare_judge(x)[0], target.float())
+                penalty = losses.zero_centred_penalty(lambda x: self.bare_discriminator(x)[0], target.float())
             metrics["d_penalty"] = penalty
             loss = loss + self.settings.penalty * penalty / realness[0].numel()
-        descend(self.fabric, self.judge_optimiser, loss)
+        descend(self.fabric, self.discriminator_optimiser, loss)
         return metrics
 
     def _augment_pair(
@@ -193,22 +196,23 @@ class SarganTask:
         (mask,) = augment((mask.contiguous(),), self.settings.augment.geometric(), twin)
         return source, target, mask
 
-    def _frozen_judge(self, images: Tensor) -> Any:
+    def _frozen_discriminator(self, images: Tensor) -> Any:
         """Judge without collecting gradients of the discriminator's own weights."""
-        self.bare_judge.requires_grad_(False)
+        self.bare_discriminator.requires_grad_(False)
         with self.fabric.autocast():
-            result = self.bare_judge(images)
-        self.bare_judge.requires_grad_(True)
+            result = self.bare_discriminator(images)
+        self.bare_discriminator.requires_grad_(True)
         return result
 
     def _compare(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Judge both in one pass: realness of the real ones, of the made ones, classes of the real ones."""
-        realness, kind, _ = self.judge(torch.cat([real, made.to(real)]))
+        realness, kind, _ = self.discriminator(torch.cat([real, made.to(real)]))
         one, other = realness.float().chunk(2)
         return one, other, kind[: len(real)].float()
 
     def _to_network(self, crops: Tensor) -> Tensor:
-        return (crops * 2 - 1).to(self.fabric.device, memory_format=torch.channels_last)
+        device = self.fabric.device
+        return (crops * 2 - 1).to(device, memory_format=memory_format(device))
 
     def _one_hot(self, labels: Tensor) -> Tensor:
         return one_hot(labels, self.settings.generator.labels, self.fabric.device)
@@ -216,7 +220,7 @@ class SarganTask:
     def _set_rate(self, step: int) -> None:
         start = self.settings.rate_steps
         rate = self.settings.rate * (min(1.0, math.sqrt(start / step)) if start else 1.0)
-        for optimiser in (self.generator_optimiser, self.judge_optimiser):
+        for optimiser in (self.generator_optimiser, self.discriminator_optimiser):
             for group in optimiser.param_groups:
                 group["lr"] = rate
 
@@ -224,19 +228,19 @@ class SarganTask:
         """Return networks, average and optimisers; see ``TrainingTask``."""
         return {
             "generator": self.generator.state_dict(),
-            "discriminator": self.judge.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
             "average": self.average.state_dict(),
             "generator_optimiser": self.generator_optimiser.state_dict(),
-            "discriminator_optimiser": self.judge_optimiser.state_dict(),
+            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what ``state`` returned; see ``TrainingTask``."""
         self.generator.load_state_dict(state["generator"])
-        self.judge.load_state_dict(state["discriminator"])
+        self.discriminator.load_state_dict(state["discriminator"])
         self.average.load_state_dict(state["average"])
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
-        self.judge_optimiser.load_state_dict(state["discriminator_optimiser"])
+        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
 
     @torch.no_grad()
     def sheet(self) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -121,7 +123,7 @@ def test_several_expressions_share_the_work_on_a_photo(folder, editor):
 def test_a_reference_is_read_once_a_variant_and_its_strength_is_the_series(folder, editor):
     stand_in, asked = editor(StandIn()), []
     stand_in.reference = lambda photo, face: asked.append((photo.name, face)) or parse_mix("sad")
-    like = Like(Path("in/0.png"), 2, "0" * 64)
+    like = Like(Path("in/0.png"), 2, checksum(Path("in/0.png")))
     plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [0.5, 1.0]))
     assert run(plan).complete
     assert asked == [("in/0.png", 2)] * 2
@@ -133,10 +135,23 @@ def test_a_reference_is_read_once_a_variant_and_its_strength_is_the_series(folde
 
 
 def test_a_reference_may_have_no_more_pixels_than_a_photo(folder, editor):
-    like = Like(Path("in/0.png"), sha256="0" * 64)
+    like = Like(Path("in/0.png"), sha256=checksum(Path("in/0.png")))
     plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [1.0]))
     with pytest.raises(PhotoError, match=r"in/0\.png: .*--max-pixels"):
         run(plan, max_pixels=10)
+
+
+def test_a_reference_that_changed_since_the_plan_is_not_used(folder, editor):
+    like = Like(Path("in/0.png"), sha256=checksum(Path("in/0.png")))
+    plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [1.0]))
+    shutil.copy("in/1.png", "in/0.png")
+    with pytest.raises(PhotoError, match=r"in/0\.png: was changed while the batch ran"):
+        run(plan)
+    assert not any(entry.outcome == "done" for entry in lines())
+
+
+def checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_files_that_no_batch_made_stay_unless_overwriting(folder, editor):

@@ -38,6 +38,18 @@ def test_no_face_gives_an_empty_list(finder):
     assert finder.find(np.full((300, 400, 3), 128, np.uint8)) == []
 
 
+@pytest.mark.parametrize("side", [400, 960, 1350, 1920, 2400])
+def test_a_face_just_large_enough_to_edit_is_found_in_a_photo_of_any_size(finder, astronaut, side):
+    (face,) = finder.find(astronaut)
+    scale = 1.04 * MIN_EYE_DISTANCE / face.eye_distance
+    small = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    photo = np.full((side, side, 3), 110, np.uint8)
+    top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 3
+    photo[top : top + small.shape[0], left : left + small.shape[1]] = small
+    (found,) = finder.find(photo)
+    assert found.eye_distance == pytest.approx(scale * face.eye_distance, rel=0.1)
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_turned_photos_are_found_in_the_photos_own_coordinates(finder, astronaut, turns):
     (upright,) = finder.find(astronaut)

@@ -105,7 +105,7 @@ def test_what_cannot_work_is_found_before_anything_is_prepared(
     assert run.notes == []
 
 
-def test_a_judge_of_an_earlier_version_goes_on(tmp_path: Path):
-    (tmp_path / "options.json").write_text(json.dumps(asdict(JudgeTraining(steps=7, seed=3)), default=str))
-    run = read_run(JudgeRun, tmp_path)
-    assert (run.training.seed, run.loop.steps, run.data) == (3, 7, ())
+def test_a_judges_options_come_back(tmp_path: Path):
+    run = JudgeRun(data=("photos",), loop=LoopSettings(7), training=JudgeTraining(steps=7, seed=3))
+    (tmp_path / "options.json").write_text(json.dumps(asdict(run), default=str))
+    assert read_run(JudgeRun, tmp_path) == run

@@ -1,30 +1,42 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from sargan_core.data.crop_set import CropSet
-from sargan_core.expressions import LABELS
-from sargan_core.models.judge.network import TEMPLATE, build_judge
-from sargan_core.models.judge.run import (
+from sargan_core.data.units import UNITS, read_units, read_with_units, unit_folders
+from sargan_core.errors import DataError
+from sargan_core.expressions import LABELS, Expression
+from sargan_core.models.judge.data import judge_faces, judge_photos, shown_in, wide_template
+from sargan_core.models.judge.figures import (
     best_temperature,
     calibrate,
     calibration_error,
     held_out_figures,
     judged,
+    seen,
     verification,
 )
-from sargan_core.models.judge.task import JudgeData, JudgeTask, JudgeTraining, judge_data, mixing_weights
-from sargan_core.training.augment import NONE
+from sargan_core.models.judge.labels import TYPICAL, code_labels, named_rows
+from sargan_core.models.judge.lesson import JudgeLesson, judge_views
+from sargan_core.models.judge.network import TEMPLATE, build_judge
+from sargan_core.models.judge.task import JudgeTask, JudgeTraining, inner
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.weights import open_weights
 
-PEOPLE = ("london-1", "london-2", "synth-1", "synth-2", "synth-3")
+PEOPLE = ("london-1", "london-2", "synth-1", "synth-2", "transfer-3", "units-4")
+CPU = torch.device("cpu")
+NAMES = tuple(
+    part for unit in TYPICAL for part in ((f"{unit}_L", f"{unit}_R") if unit.startswith("brow") else (unit,))
+)
 
 
 def crop_set() -> CropSet:
     """Stripes whose direction and width stand for the expression, on a ground whose colour stands for the person."""
-    size = TEMPLATE.size
+    size = wide_template().size
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, :size]
     images, labels, persons = [], [], []
@@ -36,16 +48,15 @@ def crop_set() -> CropSet:
             labels.append(label)
             persons.append(person)
     count = len(images)
-    sources = [person.split("-")[0] for person in persons]
     return CropSet(
-        TEMPLATE,
+        wide_template(),
         np.stack(images),
         np.full((count, 68, 2), np.nan, np.float32),
         np.array(labels),
         np.ones(count, bool),
         np.array(persons),
-        np.array(sources),
-        np.array(persons),
+        np.array([person.split("-")[0] for person in persons]),
+        np.array([f"{person}/{label}.jpg" for person, label in zip(persons, labels, strict=True)]),
         np.zeros((0, 2), np.int64),
     )
 
@@ -55,58 +66,158 @@ def crops() -> CropSet:
     return crop_set()
 
 
-@pytest.fixture(scope="module")
-def data(crops) -> JudgeData:
-    return judge_data(crops)
+def code(**units: float) -> np.ndarray:
+    """A code (1, U) of whole units."""
+    values = np.zeros((1, len(NAMES)))
+    for unit, weight in units.items():
+        for name in (unit, f"{unit}_L", f"{unit}_R"):
+            if name in NAMES:
+                values[0, NAMES.index(name)] = weight
+    return values
 
 
-def task(data: JudgeData, steps: int = 20) -> JudgeTask:
-    return JudgeTask(JudgeTraining(steps, batch=14, mixed=4, augment=NONE), data, data, "stripes")
+def test_probabilities_for_names_and_codes_are_probabilities():
+    rng = np.random.default_rng(0)
+    for rows in (named_rows(), code_labels(rng.uniform(0, 1.5, (50, len(NAMES))), NAMES)):
+        assert (rows >= 0).all()
+        assert np.allclose(rows.sum(1), 1)
+    assert (named_rows().argmax(1) == np.arange(len(LABELS))).all()
 
 
-def test_expressions_and_kinds_are_drawn_in_their_shares(data):
-    chances = data.chances / data.chances.sum()
-    assert torch.allclose(chances[data.rendered].sum(), torch.tensor(0.4, dtype=torch.float64))
-    by_label = torch.stack([chances[data.labels == label].sum() for label in range(len(LABELS))])
-    assert torch.allclose(by_label, torch.full_like(by_label, 1 / len(LABELS)))
+@pytest.mark.parametrize(
+    ("units", "expression"),
+    [
+        ({}, "neutral"),
+        ({"brow_inner_up": 0.1}, "neutral"),
+        ({"corner_pull": 1, "cheek_raise": 0.5}, "happy"),
+        ({"brow_up": 1.1, "brow_inner_up": 1.2, "lid_wide": 1, "jaw_open": 0.6}, "surprised"),
+        (
+            {"brow_inner_up": 1.2, "brow_down": 0.3, "lid_wide": 1.1, "lip_stretch": 0.6, "neck_tight": 0.5},
+            "fearful",
+        ),
+        ({"brow_down": 1.1, "lid_wide": 0.4, "lip_press": 0.6, "nostril_wide": 0.7}, "angry"),
+        ({"nose_wrinkle": 1, "upper_lip_up": 0.8, "brow_down": 0.4}, "disgusted"),
+        ({"brow_inner_up": 1.2, "corner_down": 0.7, "chin_raise": 0.3}, "sad"),
+    ],
+)
+def test_codes_of_face_units_are_called_what_facs_calls_them(units, expression):
+    (row,) = code_labels(code(**units), NAMES)
+    assert LABELS[int(row.argmax())] is Expression(expression)
 
 
-def test_a_second_face_covers_a_part_between_nothing_and_everything():
-    weights = mixing_weights(200, 32, torch.Generator().manual_seed(0))
-    assert weights.min() >= 0
-    assert weights.max() <= 1
-    shares = weights.mean((1, 2, 3))
-    assert shares.min() > 0.05
-    assert shares.max() < 0.95
+def test_half_a_code_is_less_certain_and_two_at_once_are_two():
+    full, half = (code_labels(code(corner_pull=weight), NAMES)[0].max() for weight in (1.0, 0.6))
+    assert half < full < 1
+    (both,) = code_labels(code(brow_down=1.1, brow_inner_up=1.2, corner_down=0.7, lip_press=0.6), NAMES)
+    assert both.max() < 0.7
 
 
-def test_training_learns_both_and_resumes_exactly(data, crops, tmp_path):
-    losses: list[dict[str, float]] = []
-    whole = RunFolder(tmp_path / "whole")
-    halves = RunFolder(tmp_path / "halves")
-    often = {"checkpoint_every": 10, "sheet_every": 20}
-    trained = task(data)
-    train(
-        trained,
-        LoopSettings(20, **often),
-        whole,
-        lambda _, values: losses.append(values),
-        "judge.safetensors",
+def test_rendered_units_are_told_by_their_code_and_weak_transfers_as_weaker(crops):
+    paths = [Path(str(path)) for path in crops.paths]
+    codes = {path: np.eye(7)[3] for path, source in zip(paths, crops.sources, strict=True) if source == UNITS}
+    shown = shown_in(crops, codes)
+    assert (shown[crops.sources == UNITS].argmax(1) == 3).all()
+    posed, moved = (
+        shown[(crops.sources == source) & (crops.labels == Expression.ANGRY.label)]
+        for source in ("synth", "transfer")
     )
-    train(task(data), LoopSettings(10, **often), halves, weights="judge.safetensors")
-    train(task(data), LoopSettings(20, resume=True, **often), halves, weights="judge.safetensors")
-    for name in ("expression", "identity"):
-        assert np.mean([row[name] for row in losses[-5:]]) < 0.7 * np.mean([row[name] for row in losses[:3]])
-    one, other = (open_weights(folder.path / "judge.safetensors") for folder in (whole, halves))
-    assert all(torch.equal(one[1][name], other[1][name]) for name in one[1])
+    assert moved[0, Expression.ANGRY.label] < posed[0, Expression.ANGRY.label]
+    assert moved[0, Expression.NEUTRAL.label] > posed[0, Expression.NEUTRAL.label]
+    drawn = judge_faces(crops, codes, CPU).chances.numpy()
+    assert drawn.sum() == pytest.approx(1)
+    assert drawn[crops.sources == UNITS].sum() == pytest.approx(0.36)
+    assert (
+        np.ptp([drawn[(crops.sources == "synth") & (crops.labels == label)].sum() for label in range(7)])
+        < 1e-9
+    )
+
+
+def test_a_folder_of_units_is_read_and_a_damaged_one_is_said(tmp_path):
+    assert unit_folders([tmp_path]) == []
+    count = 4
+    arrays = {
+        "names": np.array([f"u0_{number}.jpg" for number in range(count)]),
+        "id": np.array(["u0", "u1"]),
+        "identity": np.array([0, 0, 1, 1]),
+        "code": np.repeat(code(corner_pull=1), count, 0),
+        "code_names": np.array(NAMES),
+        "landmarks": np.full((count, 68, 2), 10.5, np.float32),
+        "jaw_contour": np.full((count, 17, 2), 20.5, np.float32),
+        "visible": np.zeros((count, 68), bool),
+        "pose": np.zeros((count, 3)),
+    }
+    np.savez(tmp_path / "units.npz", **arrays)
+    units = read_units(tmp_path)
+    assert set(units.persons) == {"units-u0", "units-u1"}
+    assert (units.landmarks[:, :17] == 20).all()
+    assert (units.landmarks[:, 17:] == 10).all()
+    assert units.visible[:, 60:].all()
+    photos = judge_photos([tmp_path])
+    assert len(photos.samples) == len(photos.codes) == count
+    assert all(LABELS[int(row.argmax())] is Expression.HAPPY for row in photos.codes.values())
+    # The folder above will do, and its pictures are not told as left out for want of a name.
+    inside = tmp_path / "all" / "units"
+    (inside / "images").mkdir(parents=True)
+    (inside / "images" / "u0_0.jpg").write_bytes(b"picture")
+    (tmp_path / "all" / "happy").mkdir()
+    (tmp_path / "all" / "happy" / "a.jpg").write_bytes(b"picture")
+    np.savez(inside / "units.npz", **arrays)
+    sources, sets = read_with_units([tmp_path / "all"])
+    assert (len(sources.samples), len(sources.skipped), len(sets)) == (1, 0, 1)
+    (tmp_path / "units.npz").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"units\.npz"):
+        read_units(tmp_path)
+
+
+def test_views_are_pictures_of_the_judges_size():
+    torch.manual_seed(0)
+    crops = torch.rand(6, 3, wide_template().size, wide_template().size)
+    views = judge_views(crops, TEMPLATE.size)
+    assert views.shape == (6, 3, TEMPLATE.size, TEMPLATE.size)
+    assert views.min() >= 0
+    assert views.max() <= 1
+
+
+def test_a_second_face_changes_picture_and_person_alike(crops):
+    torch.manual_seed(0)
+    lesson = JudgeLesson(judge_faces(crops, {}, CPU), batch=10, mixed=0.4)
+    views = torch.rand(10, 3, TEMPLATE.size, TEMPLATE.size)
+    shares = torch.eye(10)
+    mixed, both = lesson._mix(views, shares)
+    assert torch.equal(mixed[4:], views[4:])
+    assert torch.equal(both[4:], shares[4:])
+    assert torch.allclose(both.sum(1), torch.ones(10))
+    assert ((both[:4] > 0.02).sum(1) == 2).all()
+
+
+def test_training_learns_both_and_resumes_exactly(crops, tmp_path, monkeypatch):
+    # So few steps learn nothing through views that are spoilt.
+    monkeypatch.setattr("sargan_core.models.judge.lesson.judge_views", lambda crops, size: inner(crops))
+
+    def task(steps: int = 24) -> JudgeTask:
+        faces = judge_faces(crops, {}, CPU)
+        return JudgeTask(JudgeTraining(steps, batch=16), faces, faces, "stripes")
+
+    losses: list[dict[str, float]] = []
+    whole, halves = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "halves")
+    often = {"checkpoint_every": 12, "sheet_every": 24}
+    name = "judge.safetensors"
+    train(task(), LoopSettings(24, **often), whole, lambda _, values: losses.append(values), name)
+    train(task(), LoopSettings(12, **often), halves, weights=name)
+    train(task(), LoopSettings(24, resume=True, **often), halves, weights=name)
+    for part in ("expression", "identity"):
+        assert np.mean([row[part] for row in losses[-5:]]) < np.mean([row[part] for row in losses[:3]])
+    one, other = (open_weights(folder.path / name) for folder in (whole, halves))
+    assert all(torch.equal(one[1][key], other[1][key]) for key in one[1])
     assert one[0].data == "stripes"
 
-    before = judged(trained.judge, data.crops)[0]
-    temperature = calibrate(trained.judge, data.crops, crops.labels)
-    after = judged(trained.judge, data.crops)[0]
-    assert np.allclose(after, before / temperature, atol=1e-4)
-    rows = held_out_figures(build_judge(*one), crops)
-    assert [row.people for row in rows] == [2, 3]
+    judge = build_judge(*one)
+    shown = shown_in(crops, {})
+    before = judged(judge, seen(crops))[0]
+    temperature = calibrate(judge, seen(crops), shown)
+    assert np.allclose(judged(judge, seen(crops))[0], before / temperature, atol=1e-4)
+    rows = held_out_figures(judge, replace(crops), shown)
+    assert [row.people for row in rows] == [2, 1, 2, 1]
     assert all(sum(map(sum, row.confusion)) == row.crops for row in rows)
 
 
@@ -116,7 +227,8 @@ def test_a_temperature_mends_confidence():
     logits = rng.normal(size=(3000, 7))
     logits[np.arange(3000), labels] += 2
     loud = 4 * logits
-    temperature = best_temperature(loud, labels)
+    truth = np.eye(7)[labels]
+    temperature = best_temperature(loud, truth)
     # Normal scores with a shift of 2 have log odds of twice the score.
     assert temperature == pytest.approx(2, rel=0.15)
 
@@ -125,10 +237,14 @@ def test_a_temperature_mends_confidence():
         return e / e.sum(1, keepdims=True)
 
     assert (
-        calibration_error(softmax(loud / temperature), labels)
-        < 0.03
-        < calibration_error(softmax(loud), labels)
+        calibration_error(softmax(loud / temperature), truth) < 0.03 < calibration_error(softmax(loud), truth)
     )
+
+
+def test_doubt_in_the_labels_is_no_fault_of_a_judge_that_doubts():
+    labels = np.tile([0.7, 0.3, 0, 0, 0, 0, 0], (40, 1))
+    assert calibration_error(labels, labels) < 1e-9
+    assert calibration_error(np.tile([0.98, 0.02, 0, 0, 0, 0, 0], (40, 1)), labels) > 0.2
 
 
 def test_verification_counts_the_pairs_in_the_right_order():

@@ -79,13 +79,20 @@ def test_stargan_has_no_skip():
 
 
 @pytest.mark.parametrize("size", [(7, 7), (16, 32), (33, 20)])
-def test_label_map_is_what_zero_padded_planes_give(size):
-    generator = make()
-    labels = torch.rand(2, 7)
+def test_labels_act_and_learn_as_planes_beside_the_image_do(size):
+    generator = make().double()
+    labels = torch.rand(2, 7, dtype=torch.double)
+    image = torch.rand(2, 3, *size, dtype=torch.double)
     planes = labels[:, :, None, None].expand(-1, -1, *size)
-    expected = functional.conv2d(planes, generator.stem.weight[:, 3:], padding=3)
-    with torch.no_grad():
-        torch.testing.assert_close(generator.label_map(labels, *size), expected, atol=1e-5, rtol=1e-5)
+    weight = generator.stem.weight
+    goal = torch.rand(2, len(weight), *size, dtype=torch.double)
+    published = generator.stem_norm(functional.conv2d(torch.cat([image, planes], 1), weight, padding=3))
+    (expected,) = torch.autograd.grad((published * goal).sum(), weight)
+    ours = generator.stem_norm(generator.stem_output(image, labels))
+    (found,) = torch.autograd.grad((ours * goal).sum(), weight)
+    torch.testing.assert_close(ours, published, atol=1e-9, rtol=0)
+    # The norm sums in float32.
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_labels_reach_the_output():

@@ -39,7 +39,7 @@ def test_draws_follow_the_odds():
     data = tiny_pairs()
     odds = torch.zeros(len(data.pairs))
     odds[5] = 1
-    batch = replace(data, odds=odds).draw(3, torch.Generator().manual_seed(0))
+    batch = replace(data, odds=odds).draw(3, torch.Generator().manual_seed(0), torch.device("cpu"))
     source, target = data.pairs[5].tolist()
     assert torch.equal(batch.source, (data.crops[source].float() / 255).expand(3, -1, -1, -1))
     assert torch.equal(batch.target, (data.crops[target].float() / 255).expand(3, -1, -1, -1))

@@ -1,0 +1,155 @@
+"""Softness and grain of a photo's face, so that what is put into it looks as if the same camera had taken it.
+
+Teeth from elsewhere are sharp and clean: in a blurred photo they shine out, in a grainy one they look painted. So they
+are blurred as the face is, and get the grain of a smooth piece of its skin, JPEG's traces included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from kornia.filters import gaussian_blur2d
+from torch import Tensor
+
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.face import Pixels
+
+# Share of the photo's own detail at which a pixel begins to count as put in; at 0 it counts in full.
+OWN_DETAIL = 0.5
+# Two neighbouring octaves of detail, as the scales in crop pixels of 256 between which they lie.
+OCTAVES = (0.7, 1.4, 2.8)
+# The finer octave's share of the coarser one's energy on sharp faces, and on such faces blurred by so many crop pixels
+# (medians of 88 portraits; the quartiles lie within a tenth of them).
+SHARPNESS = (0.085, 0.097, 0.13, 0.167, 0.23, 0.277, 0.34)
+BLUR = (4.0, 3.0, 2.0, 1.5, 1.0, 0.75, 0.0)
+# The quietest share of a face, whose energy is grain, and the scale that it is told at.
+QUIET = 0.1
+QUIET_SCALE = 5.0
+# Places of skin that is often smooth, as fractions of a crop's side: forehead, cheeks, nose; the side of a piece there
+# in crop pixels, and its limits in photo pixels.
+PLACES = (
+    (0.38, 0.2),
+    (0.5, 0.17),
+    (0.62, 0.2),
+    (0.22, 0.55),
+    (0.27, 0.65),
+    (0.78, 0.55),
+    (0.73, 0.65),
+    (0.5, 0.5),
+)
+SIDE = 32
+SIDES = (8, 96)
+# Scale above which it is skin and not grain, in photo pixels; the grain that clean skin seems to have, and the least
+# that counts, in 0..1.
+GRAIN_SCALE = 1.5
+CLEAN = 1.0 / 255
+LEAST = 0.5 / 255
+
+
+@dataclass(frozen=True)
+class Grain:
+    """What makes up a photo's grain.
+
+    Attributes:
+        piece: (3, N, N) float32 in units of 0..1, mean 0; beyond it goes on mirrored.
+    """
+
+    piece: Tensor
+
+    def at(self, x: int, y: int, width: int, height: int) -> Tensor:
+        """Return the grain of the photo pixels from (x, y) on, (1, 3, height, width)."""
+        rows, columns = (self._mirrored(start, count) for start, count in ((y, height), (x, width)))
+        return self.piece[:, rows][:, :, columns][None]
+
+    def _mirrored(self, start: int, count: int) -> Tensor:
+        side = self.piece.shape[-1]
+        place = torch.arange(start, start + count, device=self.piece.device) % (2 * side)
+        return torch.minimum(place, 2 * side - 1 - place)
+
+
+def put_in(keep: Tensor) -> Tensor:
+    """Return how much of each pixel is not the photo's own, in [0, 1], from how much of its detail stays."""
+    return ((OWN_DETAIL - keep) / OWN_DETAIL).clamp(0, 1)
+
+
+def blur_of(crop: Tensor, face: Tensor) -> float:
+    """Return by how much a face is blurred, as the scale of a Gaussian in crop pixels; 0 for a sharp one.
+
+    Args:
+        crop: (1, 3, S, S) in [0, 1].
+        face: (S, S) bool, what counts.
+    """
+    size = crop.shape[-1]
+    light = crop[0].detach().cpu().double().mean(0).numpy()
+    scale = size / 256
+    levels = [cv2.GaussianBlur(light, (0, 0), octave * scale) for octave in OCTAVES]
+    chosen = face.cpu().numpy()
+    energies = []
+    for finer, coarser in pairwise(levels):
+        energy = (finer - coarser) ** 2
+        quiet = np.quantile(cv2.GaussianBlur(energy, (0, 0), QUIET_SCALE * scale)[chosen], QUIET)
+        energies.append(max(float(energy[chosen].mean() - quiet), 1e-9))
+    return scale * float(np.interp(energies[0] / energies[1], SHARPNESS, BLUR))
+
+
+def softened(image: Tensor, where: Tensor, blur: float) -> Tensor:
+    """Return a (1, 3, S, S) picture blurred where it is put in, ``where`` (1, 1, S, S) in [0, 1]."""
+    if blur < 0.2:
+        return image
+    window = 2 * int(np.ceil(2.5 * blur)) + 1
+    return torch.lerp(image, gaussian_blur2d(image, (window, window), (blur, blur)), where)
+
+
+def grain_of(photo: Pixels, alignment: Alignment, like: Tensor) -> Grain | None:
+    """Return the grain of a face, taken from a quiet piece of its skin; None where there is none to speak of.
+
+    Args:
+        photo: (H, W, 3) uint8 or uint16.
+        alignment: the face's place.
+        like: a tensor of the wanted device and type.
+    """
+    side = int(np.clip(round(SIDE * alignment.scale), *SIDES))
+    size = alignment.template.size
+    places = torch.tensor(PLACES, dtype=torch.float32).T[None, :, :, None] * size - 0.5
+    centres = alignment.to_photo(places)[0, :, :, 0].T.numpy()
+    pieces = [_piece(photo, centre, side) for centre in centres]
+    # What is burnt out has no grain, nor what is cut off.
+    pieces = [piece for piece in pieces if piece.size and piece.std() >= LEAST]
+    if not pieces:
+        return None
+    # The piece that is the most grain and the least skin.
+    piece = min(pieces, key=lambda piece: float(piece.std()) / max(_noise(piece), 1e-6))
+    noise = np.sqrt(max(0.0, _noise(piece) ** 2 - CLEAN**2))
+    if noise < LEAST:
+        return None
+    # Pores are no grain: of a piece that has both, no more is taken than the grain.
+    piece = piece * min(1.0, noise / float(piece.std()))
+    return Grain(torch.from_numpy(piece.transpose(2, 0, 1).copy()).to(like))
+
+
+def _noise(piece: npt.NDArray[np.float64]) -> float:
+    """Return the spread of what changes from pixel to pixel along both axes, as nothing but grain does."""
+    light = piece.mean(2)
+    along = light[1:] - light[:-1]
+    both = (along[:, 1:] - along[:, :-1]) / 2
+    # Of three channels that differ by chance the mean has less grain than each.
+    single = float(np.sqrt(max(piece.var(axis=(0, 1)).mean(), 1e-12) / max(light.var(), 1e-12)))
+    return float(np.median(np.abs(both))) / 0.6745 * single
+
+
+def _piece(photo: Pixels, centre: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float64]:
+    """Return the grain of a square of the photo, (side, side, 3) in units of 0..1; empty if not all is in the photo."""
+    margin = int(np.ceil(3 * GRAIN_SCALE))
+    left, top = (int(np.floor(at)) - side // 2 - margin for at in centre)
+    right, bottom = left + side + 2 * margin, top + side + 2 * margin
+    if left < 0 or top < 0 or right > photo.shape[1] or bottom > photo.shape[0]:
+        return np.empty((0, 0, 3))
+    window = photo[top:bottom, left:right].astype(np.float64) / float(np.iinfo(photo.dtype).max)
+    fine = (window - cv2.GaussianBlur(window, (0, 0), GRAIN_SCALE))[margin:-margin, margin:-margin]
+    result: npt.NDArray[np.float64] = fine - fine.mean((0, 1))
+    return result

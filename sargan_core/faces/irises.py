@@ -1,0 +1,258 @@
+"""Irises: found as discs, and kept round where lids move over them.
+
+A field that follows the landmarks of the lids stretches what lies between them, and a round iris becomes an oval. Here
+the eye stays where it is and the lids move over it. Where they lay on the iris before, something must be seen that the
+photo does not show: each ring round the middle of the iris is drawn out along itself, from where the lid cut it
+before to where the lid cuts it now. A ring stays a ring, so pupil and limbus stay round, and the field has no tears.
+Convention of fields: see ``faces/warp.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sargan_core.faces.eyes import EYES
+from sargan_core.faces.warp import sample
+
+Points = npt.NDArray[np.float64]
+Plane = npt.NDArray[np.float64]
+
+
+def _grid(aside: Plane, above: Plane, radii: Plane) -> Plane:
+    return np.stack(np.meshgrid(aside, above, radii, indexing="ij"), -1).reshape(-1, 3)
+
+
+# Circles (x, y, radius) that are tried first, from the middle of the lids' points on, then from the best of them on,
+# as fractions of the distance between the corners of the eye.
+COARSE = _grid(np.linspace(-0.28, 0.28, 17), np.linspace(-0.14, 0.14, 9), np.linspace(0.2, 0.325, 7))
+FINE = _grid(np.linspace(-0.03, 0.03, 5), np.linspace(-0.03, 0.03, 5), np.linspace(-0.015, 0.015, 5))
+# Angles at which its rim is looked for: its sides and what lies below them, where no lid lies on it (y is down).
+ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)]))
+# Distance from the rim at which the white is compared with the iris, as a fraction of the eye's width, and limits of
+# the step in brightness between them: catch lights and lashes must not outweigh the rest.
+BESIDE = 0.03
+STEPS = (-0.1, 0.3)
+# How much the weaker side counts beside the mean, and the darkness within the rim.
+WEAKER_SIDE = 0.5
+DARKNESS = 0.05
+# Circles whose score is nearly the best count too, so that the answer does not jump with the last bit of a pixel.
+NEARLY = 0.004
+# Mean step at the rim below which there is no iris to be seen, and from which there surely is one.
+SURE = (0.05, 0.1)
+# Radii between which the field of the iris gives way to that of the face.
+FADE = (1.5, 2.1)
+# A lid that shuts squeezes the rim between its line and its edge: how much of its way is the eye again.
+RIM = 0.55
+# Share of a ring's visible arc, from the side up to the lid, that stays as it is.
+STAYS = 0.3
+# Where an iris is compared above and below its middle: columns beside the pupil and catch lights, and heights, as
+# fractions of the radius; and the difference in brightness, as a share of that to the white, that tells it from a lid.
+COLUMNS = np.array([-0.75, -0.65, -0.55, -0.45, 0.45, 0.55, 0.65, 0.75])
+HEIGHTS = np.linspace(0, 1, 21)
+ALIKE = 0.5
+LOWEST = 0.75
+# Share of its height up to which an iris looks like itself, between which it is no more the iris but the points of the
+# lid that say where the lid lies.
+WHOLE = (0.6, 0.75)
+# Lids that do not touch the iris lie this many times as far from it as their points, and one more.
+CLEARS = 2.0
+# Fixed-point iterations that find where a field takes a point.
+STEPS_FORWARD = 12
+
+
+@dataclass(frozen=True)
+class Iris:
+    """The iris of one eye.
+
+    Attributes:
+        x: middle, crop pixels.
+        y: middle, crop pixels.
+        radius: crop pixels.
+        above: height up to which it is seen above its middle, before a lid or lashes cover it, crop pixels.
+        below: how far it is seen below its middle, crop pixels.
+        certainty: 0 where no iris is to be seen (shut eye, dark glasses), 1 where one surely is.
+    """
+
+    x: float
+    y: float
+    radius: float
+    above: float
+    below: float
+    certainty: float
+
+
+def find_iris(image: Tensor, landmarks: Points, eye: tuple[int, ...]) -> Iris:
+    """Return the circle with the largest step in brightness across its rim.
+
+    Args:
+        image: (3, S, S) RGB in [0, 1].
+        landmarks: (68, 2) crop pixels.
+        eye: one of ``EYES``.
+    """
+    points = landmarks[list(eye)]
+    width = max(1.0, float(points[3, 0] - points[0, 0]))
+    light = image.detach().cpu().double().mean(0).numpy()
+    found = np.array([*points.mean(0), 0.0])
+    sure = 0.0
+    for grid in (COARSE, FINE):
+        circles = found + width * grid
+        score, sides = _scores(light, circles, width)
+        weight = np.exp((score - score.max()) / NEARLY)
+        weight /= weight.sum()
+        found = weight @ circles
+        sure = float(np.clip((weight @ sides - SURE[0]) / (SURE[1] - SURE[0]), 0, 1))
+    x, y, radius = (float(each) for each in found)
+    return Iris(x, y, radius, *_seen(light, x, y, radius), sure)
+
+
+def _scores(light: Plane, circles: Plane, width: float) -> tuple[Plane, Plane]:
+    """Return how well each of N circles (x, y, radius) fits an iris, and the step in brightness at its weaker side."""
+    x, y, radius = (column[:, None] for column in circles.T)
+    within, beyond = (
+        _read(light, x + reach * np.cos(ANGLES), y + reach * np.sin(ANGLES))
+        for reach in (radius - BESIDE * width, radius + BESIDE * width)
+    )
+    step = np.clip(beyond - within, *STEPS)
+    half = len(ANGLES) // 2
+    weaker = np.minimum(step[:, :half].mean(1), step[:, half:].mean(1))
+    return step.mean(1) + WEAKER_SIDE * weaker - DARKNESS * within.mean(1), weaker
+
+
+def _seen(light: Plane, x: float, y: float, radius: float) -> tuple[float, float]:
+    """Return how far above and below its middle an iris looks like itself; lashes and skin do not."""
+    aside, heights = radius * COLUMNS[None], radius * HEIGHTS[:, None]
+    own = float(np.median(_read(light, x + aside, y + heights[: len(heights) // 2])))
+    white = float(_read(light, np.array([x - 1.25 * radius, x + 1.25 * radius]), np.array([y, y])).max())
+    both = []
+    for sign in (-1, 1):
+        column = np.median(_read(light, x + aside, y + sign * heights), axis=1)
+        alike = np.exp(-(((column - own) / max(ALIKE * (white - own), 0.01)) ** 2))
+        both.append(float(np.minimum.accumulate(alike).mean()))
+    above = max(both[0], _catch_light(light, x, y, radius, own, white))
+    # The columns leave the disc before its upper and lower edge: one that is seen that far may be seen as a whole.
+    whole = _ramp(above, WHOLE)
+    return radius * (above + whole), radius * min(1.0, both[1] / LOWEST)
+
+
+def _catch_light(light: Plane, x: float, y: float, radius: float, own: float, white: float) -> float:
+    """Return the height of the upper edge of a catch light, as a fraction of the radius; 0 without one.
+
+    It lies on the eye and not on the lid: below and above it the eye is dark.
+    """
+    heights = np.linspace(0, 1.2, 25)
+    middle = radius * np.linspace(-0.35, 0.35, 8)[None]
+    brightest = _read(light, x + middle, y - radius * heights[:, None]).max(1)
+    top = int(brightest[:17].argmax())
+    spot = brightest[top] - own
+    dark = np.flatnonzero(brightest[top : top + 9] - own < 0.4 * spot)
+    lit = spot > 0.5 * (white - own)
+    return float(heights[top + dark[0]]) if lit and len(dark) else 0.0
+
+
+def with_round_irises(image: Tensor, landmarks: Points, flow: Tensor) -> Tensor:
+    """Return the field with the eyes left in place and the lids moving over them.
+
+    Args:
+        image: (1, 3, S, S) RGB in [0, 1], the face before the edit.
+        landmarks: (68, 2) crop pixels on that face.
+        flow: (1, 2, S, S) backward field of the edit, crop pixels.
+    """
+    if not np.isfinite(landmarks).all():
+        return flow
+    field = flow.detach().cpu().double()
+    for eye in EYES:
+        iris = find_iris(image[0], landmarks, eye)
+        if iris.certainty > 0:
+            field = _over(field, iris, landmarks, eye)
+    return field.to(flow)
+
+
+def _over(field: Tensor, iris: Iris, landmarks: Points, eye: tuple[int, ...]) -> Tensor:
+    """Return the field (1, 2, S, S) float64 with the lids of one eye moving over its iris."""
+    size = field.shape[-1]
+    reach = FADE[1] * iris.radius
+    left, top = (max(0, int(np.floor(at - reach))) for at in (iris.x, iris.y))
+    right, bottom = (min(size, int(np.ceil(at + reach)) + 1) for at in (iris.x, iris.y))
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float64)
+    if not rows.size:
+        return field
+    aside, above = columns - iris.x, iris.y - rows
+    distance = np.hypot(aside, above)
+    angle = np.arctan2(above, np.abs(aside))
+    weight = iris.certainty * _smooth((FADE[1] - distance / iris.radius) / (FADE[1] - FADE[0]))
+    for lid, sign in ((eye[1:3], 1), (eye[4:6], -1)):
+        own = _lid_line(landmarks, eye, lid)
+        # The points of the upper lid may lie above its lashes, those of the lower one lie inside of the eye.
+        height = float(np.interp(iris.x, own[:, 0], own[:, 1]))
+        own[:, 1] += max(0.0, iris.y + (-iris.above if sign > 0 else iris.below) - height)
+        # Of a wide eye they lie farther inside: a lid that clears the iris clears it by more than they say.
+        own[:, 1] -= sign * CLEARS * max(0.0, sign * (iris.y - height) - iris.radius)
+        now = _moved(field, own)
+        # Heights of the lid over the middle of the iris, on the side of each pixel, before the edit and after it.
+        place = iris.x + np.sign(aside) * np.minimum(np.abs(aside), 0.7 * iris.radius)
+        before, after = (sign * (iris.y - np.interp(place, line[:, 0], line[:, 1])) for line in (own, now))
+        cut, end = (np.arcsin(np.clip(each / np.maximum(distance, 1e-6), -1, 1)) for each in (before, after))
+        start = np.where(cut > 0, STAYS * cut, cut - 0.5)
+        drawn = start + (sign * angle - start) * (cut - start) / np.maximum(end - start, 1e-6)
+        angle = np.where((end > cut) & (sign * angle > start), sign * np.minimum(drawn, cut), angle)
+        # Beyond the lid's edge its skin is seen.
+        edge = np.interp(columns, now[:, 0], now[:, 1]) - sign * RIM * np.maximum(before - after, 0)
+        weight = weight * np.clip(sign * (rows - edge) + 0.5, 0, 1)
+    x = iris.x + np.where(aside < 0, -1, 1) * distance * np.cos(angle)
+    y = iris.y - distance * np.sin(angle)
+    held = np.stack([x - columns, y - rows])
+    part = field[0, :, top:bottom, left:right]
+    result = field.clone()
+    result[0, :, top:bottom, left:right] = torch.lerp(
+        part, torch.from_numpy(held), torch.from_numpy(weight)[None]
+    )
+    return result
+
+
+def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> Points:
+    """Return the edge of a lid that is seen, (N, 2) from left to right, through the corners of the eye."""
+    first, last = landmarks[eye[0]], landmarks[eye[3]]
+    points = landmarks[sorted(lid, key=lambda point: landmarks[point, 0])].copy()
+    line = np.concatenate([first[None], points, last[None]])
+    ticks = np.linspace(line[0, 0], line[-1, 0], 25)
+    # A smooth curve: the lid is round.
+    curve = np.polynomial.Polynomial.fit(line[:, 0], line[:, 1], 3)
+    return np.stack([ticks, curve(ticks)], 1)
+
+
+def _moved(field: Tensor, line: Points) -> Points:
+    """Return where a backward field (1, 2, S, S) shows what lies on a line, (N, 2) from left to right."""
+    wanted = torch.from_numpy(line.T.copy())[None, :, :, None]
+    place = wanted
+    for _ in range(STEPS_FORWARD):
+        place = torch.lerp(place, wanted - sample(field, place), 0.7)
+    moved: Points = place[0, :, :, 0].T.numpy()
+    return moved[np.argsort(moved[:, 0], kind="stable")]
+
+
+def _ramp(value: float, between: tuple[float, float]) -> float:
+    """Return 0 below the first value, 1 above the second, straight between them."""
+    return min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))
+
+
+def _smooth(value: Plane) -> Plane:
+    share = np.clip(value, 0, 1)
+    result: Plane = share * share * (3 - 2 * share)
+    return result
+
+
+def _read(plane: Plane, x: Plane, y: Plane) -> Plane:
+    """Return a plane (H, W) at fractional positions, bilinear; outside it the border is repeated."""
+    height, width = plane.shape
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left, top = np.minimum(x.astype(np.int64), width - 2), np.minimum(y.astype(np.int64), height - 2)
+    right, low = x - left, y - top
+    upper = plane[top, left] * (1 - right) + plane[top, left + 1] * right
+    lower = plane[top + 1, left] * (1 - right) + plane[top + 1, left + 1] * right
+    result: Plane = upper * (1 - low) + lower * low
+    return result

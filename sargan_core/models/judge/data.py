@@ -1,0 +1,114 @@
+"""The crops that the judge learns from, and what a stranger would say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sargan_core.data.crop_set import CropSet
+from sargan_core.data.samples import SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
+from sargan_core.data.units import UNITS, read_with_units
+from sargan_core.expressions import LABELS, Expression
+from sargan_core.faces.face import Template
+from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows
+from sargan_core.models.judge.lesson import MARGIN, Faces
+from sargan_core.models.judge.network import TEMPLATE
+
+# Part of the draws that each kind of picture has, within it every expression as much as every other.
+SHARES: Mapping[str, float] = {UNITS: 0.36, SYNTH: 0.20, TRANSFER: 0.24, "photo": 0.20}
+
+
+@dataclass(frozen=True)
+class JudgePhotos:
+    """What was found in the folders.
+
+    Attributes:
+        samples: all photos; those of face units count as neutral and are told by their code.
+        codes: by path, the probabilities (7,) of pictures that come with a code of face units.
+        skipped: what was left out, and why.
+    """
+
+    samples: tuple[Sample, ...]
+    codes: Mapping[Path, npt.NDArray[np.float64]]
+    skipped: tuple[Skipped, ...]
+
+
+def wide_template() -> Template:
+    """Return the judge's template with ``MARGIN`` around it."""
+    size = TEMPLATE.size + 2 * MARGIN
+
+    def moved(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = ((value * TEMPLATE.size + MARGIN) / size for value in point)
+        return x, y
+
+    left, right, mouth = TEMPLATE.left_eye, TEMPLATE.right_eye, TEMPLATE.mouth
+    return Template(size, TEMPLATE.kind, moved(left), moved(right), moved(mouth))
+
+
+def judge_photos(folders: Sequence[Path]) -> JudgePhotos:
+    """Read the folders; DataError where there is nothing to learn from."""
+    sources, sets = read_with_units(folders)
+    samples = list(sources.samples)
+    codes: dict[Path, npt.NDArray[np.float64]] = {}
+    for units in sets:
+        samples += units.samples()
+        codes.update(zip(units.paths, code_labels(units.codes, units.names), strict=True))
+    return JudgePhotos(tuple(samples), codes, sources.skipped)
+
+
+def moved_pairs(samples: Sequence[Sample]) -> list[Pair]:
+    """Return the pairs whose targets are also cut with their neutral photo's alignment.
+
+    An edit is judged in the alignment of the photo before it, which the new expression no longer fits exactly.
+    """
+    posed = [sample for sample in samples if sample.source != UNITS]
+    return [pair for pair in pairs(posed) if pair.still and pair.source.expression is Expression.NEUTRAL]
+
+
+def shown_in(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Return (N, 7), what a stranger would say of each crop."""
+    rows = named_rows()
+    shown = rows[crops.labels]
+    weak = crops.sources == TRANSFER
+    shown[weak] = (1 - UNSEEN) * shown[weak] + UNSEEN * rows[Expression.NEUTRAL.label]
+    for index, path in enumerate(crops.paths):
+        if Path(str(path)) in codes:
+            shown[index] = codes[Path(str(path))]
+    return shown
+
+
+def judge_faces(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]], device: torch.device) -> Faces:
+    """Return all crops of a crop set, those of pairs too, on ``device``."""
+    kinds = [str(source) if source in SHARES else "photo" for source in crops.sources]
+    # Codes of face units are one group: what they express is no single name.
+    groups = [
+        (kind, -1 if kind == UNITS else int(label)) for kind, label in zip(kinds, crops.labels, strict=True)
+    ]
+    sizes = {group: groups.count(group) for group in set(groups)}
+    within = {kind: sum(1 for group in sizes if group[0] == kind) for kind in set(kinds)}
+    chances = [SHARES[group[0]] / within[group[0]] / sizes[group] for group in groups]
+    people = np.unique(crops.persons, return_inverse=True)[1]
+    return Faces(
+        torch.from_numpy(np.ascontiguousarray(crops.images)).to(device),
+        torch.tensor(shown_in(crops, codes), dtype=torch.float32, device=device),
+        torch.tensor(people, dtype=torch.int64, device=device),
+        torch.tensor(chances, dtype=torch.float64, device=device),
+    )
+
+
+def random_faces(people: int, device: torch.device) -> Faces:
+    """Return noise to measure a step on: crops of ``people`` people, of whom one is shown more than once."""
+    count = max(len(LABELS), people)
+    random = torch.Generator().manual_seed(0)
+    side = TEMPLATE.size + 2 * MARGIN
+    return Faces(
+        torch.randint(0, 256, (count, 3, side, side), generator=random, dtype=torch.uint8).to(device),
+        torch.full((count, len(LABELS)), 1 / len(LABELS), device=device),
+        torch.arange(count, device=device) % max(1, people),
+        torch.ones(count, dtype=torch.float64, device=device),
+    )

@@ -1,0 +1,198 @@
+"""What the landmark networks learn: pictures with known points, views of them, and the losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.landmarks.heat_maps import (
+    CROP_POINTS,
+    EYE_POINTS,
+    MOUTH_POINTS,
+    PATCH,
+    POINTS,
+    SIZE,
+    LandmarkNetworks,
+    eye_frame,
+    mouth_frame,
+)
+from sargan_core.training.views import sample, spoil
+
+# Points that face each other across the opening of eye or mouth: their distance says whether it is shut.
+OPPOSITE = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
+# Kinds of points: set by hand, of a mesh that was found, of the mesh that was rendered.
+HAND, FOUND, RENDERED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures with known points, on the device where the network learns.
+
+    Attributes:
+        images: (N, 1, S, S) uint8 luminance.
+        points: (N, 68, 2) float32 pixels.
+        trust: (N, 68) how much each point counts.
+        kind: (N,) int64, who set the points.
+        chances: (N,) how often each picture is drawn.
+    """
+
+    images: Tensor
+    points: Tensor
+    trust: Tensor
+    kind: Tensor
+    chances: Tensor
+
+
+class Lesson(nn.Module):
+    """The networks in training, with what the kinds of points differ in.
+
+    The networks answer with points as a person sets them; a rendered face's points lie elsewhere on the same face, by a
+    shift per point that is learned along and is the same for all faces of a kind.
+
+    Args:
+        pictures: what is learned from.
+        batch: pictures a step.
+    """
+
+    def __init__(self, pictures: Pictures, batch: int = 96) -> None:
+        super().__init__()
+        self.networks = LandmarkNetworks()
+        self.shift = nn.Parameter(torch.zeros(2, POINTS, 2))
+        self.pictures = pictures
+        self.batch = batch
+
+    def shifts(self, kind: Tensor) -> Tensor:
+        """Return (B, 68, 2), in eye distances, mirror images of themselves."""
+        flipped = self.shift[:, list(MIRRORED)] * self.shift.new_tensor([-1.0, 1.0])
+        every = torch.cat([torch.zeros_like(self.shift[:1]), (self.shift + flipped) / 2])
+        return every[kind]
+
+    def loss(self) -> Tensor:
+        """Draw a batch and return its loss, in pixels of the first network's crop."""
+        data = self.pictures
+        drawn = torch.multinomial(data.chances, self.batch, replacement=True)
+        images, points, trust, kind = (
+            data.images[drawn].float() / 255,
+            data.points[drawn],
+            data.trust[drawn],
+            data.kind[drawn],
+        )
+        flip = torch.rand(self.batch, device=images.device) < 0.5
+        mirror = points[:, list(MIRRORED)]
+        mirror = torch.stack([images.shape[-1] - 1 - mirror[..., 0], mirror[..., 1]], -1)
+        points = torch.where(flip[:, None, None], mirror, points)
+        trust = torch.where(flip[:, None], trust[:, list(MIRRORED)], trust)
+        images = torch.where(flip[:, None, None, None], images.flip(3), images)
+        return self._face(images, points, trust, kind) + self._patches(images, points, trust, kind)
+
+    def _face(self, images: Tensor, points: Tensor, trust: Tensor, kind: Tensor) -> Tensor:
+        matrix = jittered(upright(points, SIZE), SIZE, shift=4.5, turn=0.16, zoom=0.13)
+        views = spoil(sample(images, matrix, SIZE), 0.7)
+        found = self.networks.face(views) + 0.28 * SIZE * self.shifts(kind)
+        return point_loss(found, inverse(matrix, points), trust, tuple(range(POINTS)))
+
+    def _patches(self, images: Tensor, points: Tensor, trust: Tensor, kind: Tensor) -> Tensor:
+        # Patches are cut from upright pictures by points that the first network will miss a little.
+        base = upright(points, SIZE)
+        level = inverse(base, points)
+        near = level + 0.7 * torch.randn_like(level[:, :1]) + 0.5 * torch.randn_like(level)
+        loss = images.new_zeros(())
+        for network, frame, listed in (
+            (self.networks.mouth, mouth_frame, MOUTH_POINTS),
+            (self.networks.eye, eye_frame, EYE_POINTS),
+        ):
+            centre, side = frame(near)
+            scale = side / PATCH
+            inner = torch.zeros(len(side), 2, 3, device=side.device)
+            inner[:, 0, 0] = inner[:, 1, 1] = scale
+            inner[:, :, 2] = centre - (PATCH - 1) / 2 * scale[:, None]
+            matrix = jittered(compose(base, inner), PATCH, shift=2.5, turn=0.09, zoom=0.08)
+            views = spoil(sample(images, matrix, PATCH), 0.6)
+            found = network(views) + (0.28 * SIZE / scale)[:, None, None] * self.shifts(kind)[:, list(listed)]
+            truth = inverse(matrix, points)[:, list(listed)]
+            loss = loss + point_loss(found, truth, trust[:, list(listed)], listed) / 2
+        return loss
+
+
+def random_pictures(device: torch.device, count: int = 8, side: int = 2 * SIZE) -> Pictures:
+    """Return noise to measure a step on, with points spread as those of a face are."""
+    random = torch.Generator().manual_seed(0)
+    points = torch.rand(count, POINTS, 2, generator=random) * side / 8 + 3 * side / 8
+    for listed, (x, y) in (
+        (range(36, 42), (0.4, 0.4)),
+        (range(42, 48), (0.6, 0.4)),
+        (range(48, 68), (0.5, 0.6)),
+    ):
+        points[:, list(listed)] += side * (torch.tensor([x, y]) - 0.5)
+    return Pictures(
+        torch.randint(0, 256, (count, 1, side, side), generator=random, dtype=torch.uint8).to(device),
+        points.to(device),
+        torch.ones(count, POINTS, device=device),
+        torch.zeros(count, dtype=torch.int64, device=device),
+        torch.ones(count, device=device),
+    )
+
+
+def point_loss(found: Tensor, truth: Tensor, trust: Tensor, listed: tuple[int, ...]) -> Tensor:
+    """Return the smooth distance of points, and of the openings of eyes and mouth as far as they are ``listed``."""
+    error = functional.smooth_l1_loss(found, truth, reduction="none", beta=0.5).sum(2)
+    loss = (error * trust).sum() / trust.sum()
+    pairs = [
+        (listed.index(one), listed.index(two)) for one, two in OPPOSITE if one in listed and two in listed
+    ]
+    if pairs:
+        one, two = ([pair[side] for pair in pairs] for side in (0, 1))
+        sure = torch.minimum(trust[:, one], trust[:, two])
+        gap = functional.smooth_l1_loss(
+            found[:, one] - found[:, two], truth[:, one] - truth[:, two], reduction="none", beta=0.5
+        ).sum(2)
+        loss = loss + 0.4 * (gap * sure).sum() / sure.sum()
+    return loss
+
+
+def upright(points: Tensor, size: int) -> Tensor:
+    """Return (B, 2, 3) from crop to picture: the similarity that brings eyes and mouth to ``CROP_POINTS``."""
+    targets = torch.stack(
+        [points[:, 36:42].mean(1), points[:, 42:48].mean(1), points[:, [48, 54]].mean(1)], 1
+    )
+    sources = torch.tensor(CROP_POINTS, device=points.device) * size - 0.5
+    middle, goal = sources.mean(0), targets.mean(1, keepdim=True)
+    a, b = sources - middle, targets - goal
+    power = (a**2).sum()
+    cosine = (a * b).sum((1, 2)) / power
+    sine = (a[:, 0] * b[..., 1] - a[:, 1] * b[..., 0]).sum(1) / power
+    linear = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+    return torch.cat([linear, goal.transpose(1, 2) - linear @ middle.view(1, 2, 1)], 2)
+
+
+def jittered(matrix: Tensor, size: int, *, shift: float, turn: float, zoom: float) -> Tensor:
+    """Return ``matrix`` (B, 2, 3) after a random turn, scale and shift of the view about its middle."""
+    count, device = len(matrix), matrix.device
+    angle, log_scale, log_stretch = torch.randn(3, count, device=device).clamp(-2.5, 2.5)
+    scale, stretch = torch.exp(log_scale * zoom), torch.exp(log_stretch * 0.05)
+    cosine, sine = torch.cos(angle * turn) * scale, torch.sin(angle * turn) * scale
+    linear = torch.stack(
+        [torch.stack([cosine, -sine * stretch], 1), torch.stack([sine, cosine * stretch], 1)], 1
+    )
+    middle = torch.full((2, 1), (size - 1) / 2, device=device)
+    move = shift * torch.randn(count, 2, 1, device=device).clamp(-2.5, 2.5)
+    return compose(matrix, torch.cat([linear, middle + move - linear @ middle], 2))
+
+
+def compose(outer: Tensor, inner: Tensor) -> Tensor:
+    """Return (B, 2, 3): ``inner`` first, then ``outer``."""
+    linear = outer[:, :, :2] @ inner
+    linear[:, :, 2] += outer[:, :, 2]
+    return linear
+
+
+def inverse(matrix: Tensor, points: Tensor) -> Tensor:
+    """Return picture points (B, K, 2) in the pixels of the views."""
+    (a, b), (c, d) = matrix[:, 0, :2].unbind(1), matrix[:, 1, :2].unbind(1)
+    # Written out: a library's inverse of many small matrices is slow on GPUs.
+    turned = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1)
+    return (points - matrix[:, None, :, 2]) @ (turned / (a * d - b * c)[:, None, None]).transpose(1, 2)

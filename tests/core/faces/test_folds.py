@@ -1,0 +1,80 @@
+"""Skin that is pushed together folds along the lines that it has, and along no others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sargan_core.faces.folds import compression, with_folds
+
+SIZE = 256
+# Landmarks far from the middle of the crop, where the drawn skin is.
+AWAY = np.full((68, 2), 20.0)
+EVERYWHERE = torch.ones(1, 1, SIZE, SIZE)
+
+
+def squeezed(share: float, *, upright: bool = True) -> torch.Tensor:
+    """Return a backward field that shortens everything by a share of its length along one axis."""
+    ticks = (torch.arange(SIZE) - SIZE / 2) * share / (1 - share)
+    field = torch.zeros(1, 2, SIZE, SIZE)
+    if upright:
+        field[:, 1] = ticks[:, None]
+    else:
+        field[:, 0] = ticks
+    return field
+
+
+def skin(*, level: bool | None = True, noise: float = 0.0) -> torch.Tensor:
+    """Return skin with faint level lines, upright ones, or none."""
+    rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    picture = torch.full((SIZE, SIZE), 0.6)
+    if level is not None:
+        place = rows if level else columns
+        for at in range(90, 170, 16):
+            picture -= 0.03 * torch.exp(-((place - at) ** 2) / 4.0)
+    picture = picture + noise * torch.randn(SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    return picture.expand(1, 3, -1, -1).contiguous()
+
+
+def change(picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+    """Return what folds change in the middle of the crop."""
+    return (with_folds(picture, picture, flow, AWAY, EVERYWHERE) - picture)[0, 0, 80:180, 80:180]
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_compression_is_measured(upright: bool):
+    push, angle = (each[0, 0, 60:196, 60:196] for each in compression(squeezed(0.2, upright=upright)))
+    assert torch.allclose(push, torch.full_like(push, 0.2), atol=0.01)
+    wanted = math.pi / 2 if upright else 0.0
+    assert torch.allclose(angle.abs(), torch.full_like(angle, wanted), atol=0.02)
+    stretched, _ = compression(squeezed(-0.2, upright=upright))
+    assert stretched[0, 0, 60:196, 60:196].abs().max() < 1e-4
+
+
+def test_lines_across_the_push_deepen_and_others_do_not():
+    across = change(skin(level=True), squeezed(0.2))
+    assert across.min() < -0.02
+    assert across.max() < 0.025
+    along = change(skin(level=False), squeezed(0.2))
+    assert along.abs().max() < 0.1 * across.abs().max()
+
+
+def test_the_stronger_the_push_the_deeper():
+    depths = [float(change(skin(), squeezed(share)).min()) for share in (0.03, 0.08, 0.14)]
+    assert depths[0] > depths[1] > depths[2]
+
+
+def test_smooth_and_rough_skin_get_no_folds():
+    assert change(skin(level=None), squeezed(0.2)).abs().max() < 1e-3
+    rough = skin(level=None, noise=0.02)
+    assert change(rough, squeezed(0.2)).std() < 0.25 * rough[0, 0].std()
+
+
+def test_without_a_push_nothing_changes():
+    picture = skin()
+    still = torch.zeros(1, 2, SIZE, SIZE)
+    assert with_folds(picture, picture, still, AWAY, EVERYWHERE) is picture
+    assert torch.equal(with_folds(picture, picture, squeezed(0.2), AWAY, 0 * EVERYWHERE), picture)
