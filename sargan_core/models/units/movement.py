@@ -36,12 +36,12 @@ WIDER = 0.12
 # Opening after the edit, as a share of that before, from which an eye no longer shuts, and from which it stays open.
 CLOSES = (0.45, 0.8)
 # How far beyond the edge of the opening that is seen the skin of the lids begins, beside their landmarks.
-OUTSIDE = 0.8
+OUTSIDE = 1.0
 # Direction of the light that bulges and folds are seen in, from the face: from the front and above, as faces mostly
 # are; the share of light from everywhere; and bounds of its change, natural logarithms.
 LIGHT = np.array([0.0, 0.447, 0.894])
 AMBIENT = 0.45
-RELIEF = (-0.3, 0.15)
+RELIEF = (-0.3, 0.08)
 # How much of that is shown: skin is soft, and the shading by movement holds a part of it.
 RELIEF_SHARE = 0.65
 # Width of the softness of its edges, as a share of the crop's side.
@@ -51,6 +51,8 @@ LIPS_SHINE = 0.7
 # Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
 LID_COLOUR = 0.02
 LID_SHADE = 0.95
+# How far the lashes give way to the colour of the lid.
+LASHES = 0.65
 # Sides of the picture in the order of ``EYES``, as the subject's.
 SIDES = ("R", "L")
 
@@ -154,6 +156,8 @@ def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[
     eyes = torch.zeros(1, size, size, dtype=torch.float64)
     for eye in EYES:
         eyes = torch.maximum(eyes, between_lids(sound(own), eye, size))
+        # Lashes would be drawn out into streaks: a part of them is left as a shadow.
+        eyes = torch.maximum(eyes, LASHES * between_lids(with_seen_lids(sound(own)), eye, size))
     seen = eyes.to(image)[None]
     sigma = LID_COLOUR * size
     window = 2 * int(3 * sigma) + 1
