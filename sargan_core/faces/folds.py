@@ -43,7 +43,7 @@ TOGETHER = 4.0
 # Width of the brows and of the rim of eyes, lips and nostrils that stay as they are, as fractions of the crop's side.
 BROW = 0.035
 RIM = 0.03
-BROWS = (range(17, 22), range(22, 27))
+BROWS = (tuple(range(17, 22)), tuple(range(22, 27)))
 STILL = (*EYES, tuple(range(48, 60)), (29, 31, 32, 33, 34, 35))
 
 
