@@ -76,6 +76,7 @@ def main() -> None:
             try:
                 wanted = editor.reference(other)
                 prepared = editor.prepare(one)
+                editor.infer([prepared], wanted)
             except NoFaceError:
                 continue
             if options.exact and wanted.code:

@@ -29,7 +29,7 @@ TEMPLATE = Template(288, "similarity", (0.37, 0.344), (0.63, 0.344), (0.5, 0.613
 RESTING = (0.4, 1.2)
 # How far landmarks may draw a code from what the encoder says, as a multiple of the error of the reading, and which
 # units they see: brows and mouth fully, lids, whose points miss shut and narrow eyes, less, cheeks and nose not.
-LEEWAY = 1.2
+LEEWAY = 1.6
 SEEN = np.array(
     [
         1.0 if name.startswith(("brow_", "corner_", "smile_", "lip", "lower_", "upper_", "chin_", "pucker", "jaw_open"))

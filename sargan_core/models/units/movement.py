@@ -13,8 +13,11 @@ from torch import Tensor
 from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import EditedCrops
+from sargan_core.faces.folds import with_folds
+from sargan_core.faces.irises import with_round_irises
 from sargan_core.faces.motion import motion_field, sound, with_seen_lids
 from sargan_core.faces.mouth import inside_mouth, lips_region
+from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import positions, sample
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.units.displacement import moved_surface, placed_vertices
@@ -30,13 +33,15 @@ LEAST_LEFT = 0.4
 # its own code is taken back, as a share of its opening.
 SHUT = 0.7
 WIDER = 0.12
+# Opening after the edit, as a share of that before, from which an eye no longer shuts, and from which it stays open.
+CLOSES = (0.45, 0.8)
 # How far beyond the edge of the opening that is seen the skin of the lids begins, beside their landmarks.
-OUTSIDE = 0.8
+OUTSIDE = 1.0
 # Direction of the light that bulges and folds are seen in, from the face: from the front and above, as faces mostly
 # are; the share of light from everywhere; and bounds of its change, natural logarithms.
 LIGHT = np.array([0.0, 0.447, 0.894])
 AMBIENT = 0.45
-RELIEF = (-0.3, 0.15)
+RELIEF = (-0.3, 0.08)
 # How much of that is shown: skin is soft, and the shading by movement holds a part of it.
 RELIEF_SHARE = 0.65
 # Width of the softness of its edges, as a share of the crop's side.
@@ -46,6 +51,8 @@ LIPS_SHINE = 0.7
 # Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
 LID_COLOUR = 0.02
 LID_SHADE = 0.95
+# How far the lashes give way to the colour of the lid.
+LASHES = 0.65
 # Sides of the picture in the order of ``EYES``, as the subject's.
 SIDES = ("R", "L")
 
@@ -110,6 +117,7 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     flow = torch.lerp(
         motion_field(sound(own), goal, size).to(image), torch.from_numpy(surface.flow).to(image)[None], share
     )
+    flow = torch.lerp(flow, with_round_irises(image, own, flow), _staying_open(own, goal, image))
     carried = carry(Seen(image, own), goal, None, flow)
     picture, hidden = _lids_drawn(image, own, flow, share)
     factor = _shaded(head.appearance, frame[model.landmarks], surface.carried[:2], image)
@@ -117,12 +125,26 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     relief_seen = cv2.GaussianBlur(surface.carried[2] * surface.share, (0, 0), SOFT * size)
     factor = factor * (skin * torch.from_numpy(relief_seen).to(image)[None, None]).exp()
     edited = torch.lerp(carried.image, picture, hidden) * torch.lerp(torch.ones_like(factor), factor, share)
+    edited = with_folds(edited, carried.image, flow, goal, share * face_mask(goal, size).to(image)[None])
     lips = torch.from_numpy(goal[48:68]).to(image)[None]
     if carried.borrowed == 0:
         lips = torch.full_like(lips, torch.nan)
     return EditedCrops(
         edited, carried.flow, carried.keep * (1 - hidden), lips, image.new_tensor([carried.borrowed])
     )
+
+
+def _staying_open(own: Array, goal: Array, image: Tensor) -> Tensor:
+    """Return 1 on the side of an eye that stays open, 0 on that of one that shuts, (1, 1, S, S)."""
+    size = image.shape[-1]
+    sides = torch.zeros(1, 1, size, size, device=image.device, dtype=image.dtype)
+    middle = int(np.clip(own[27:31, 0].mean(), 0, size))
+    for side, before, after in zip(
+        (slice(None, middle), slice(middle, None)), eye_openings(own), eye_openings(goal), strict=True
+    ):
+        ratio = after / max(before, 1e-6)
+        sides[..., side] = float(np.clip((ratio - CLOSES[0]) / (CLOSES[1] - CLOSES[0]), 0, 1))
+    return sides
 
 
 def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,6 +156,8 @@ def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[
     eyes = torch.zeros(1, size, size, dtype=torch.float64)
     for eye in EYES:
         eyes = torch.maximum(eyes, between_lids(sound(own), eye, size))
+        # Lashes would be drawn out into streaks: a part of them is left as a shadow.
+        eyes = torch.maximum(eyes, LASHES * between_lids(with_seen_lids(sound(own)), eye, size))
     seen = eyes.to(image)[None]
     sigma = LID_COLOUR * size
     window = 2 * int(3 * sigma) + 1
