@@ -112,7 +112,7 @@ def _alone(responses: Tensor, across: Tensor, scale: float) -> Tensor:
     """Return where lines lie in one direction only, (1, 1, S, S) in [0, 1]; stubble, pores and hair lie in all."""
     sigma = TOGETHER * scale
     window = 2 * int(2 * sigma) + 1
-    energy = gaussian_blur2d(responses**2, (window, window), (sigma, sigma))
+    energy = gaussian_blur2d(responses**2, (window, window), (sigma, sigma), border_type="replicate")
     share = (across * energy).sum(1, keepdim=True) / energy.mean(1, keepdim=True).clamp_min(1e-12)
     return ((share - ALONE[0]) / (ALONE[1] - ALONE[0])).clamp(0, 1)
 

@@ -64,7 +64,7 @@ def lent_teeth(london: Path, data: list[Path]) -> list[Lent]:
         DataError: nothing usable.
     """
     try:
-        points = np.load(london / LANDMARKS)
+        points = np.load(london / LANDMARKS, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{london}: no {LANDMARKS} of the London portraits ({error})") from error
     sources = read_sources(data)
