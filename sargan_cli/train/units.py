@@ -10,7 +10,6 @@ import typer
 from sargan_cli import options as common
 from sargan_cli.train import options
 from sargan_cli.train.running import Place, carry_out, photos, pixel_limit, resumed
-from sargan_core.device import choose_device
 
 
 def units(
@@ -43,6 +42,7 @@ def units(
 
     One --data is a folder of rendered units (units.npz and unit_basis.npz), the others photos with landmarks.
     """
+    from sargan_core.device import choose_device
     from sargan_core.models.units.run import UnitsRun
     from sargan_core.models.units.task import UnitsOptions
     from sargan_core.training.loop import LoopSettings

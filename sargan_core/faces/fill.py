@@ -15,7 +15,7 @@ from sargan_core.faces.face import EditedCrops, Face, Pixels
 from sargan_core.faces.inner_mouth import SMILE, InnerMouth, Placement, inner_mouth
 from sargan_core.faces.lip_line import with_sure_lips
 from sargan_core.faces.opening import CORNER, opening_of
-from sargan_core.faces.teeth import Teeth, cut_teeth, upright_mouth
+from sargan_core.faces.teeth import Teeth, cut_teeth, upright_matrix, upright_mouth
 
 Points = npt.NDArray[np.float64]
 # Landmarks of the face at rest (68, 2) or None -> the teeth to show.
@@ -86,11 +86,10 @@ def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32])
     corners = [landmarks[a] + CORNER * (landmarks[b] - landmarks[a]) for a, b in ((48, 60), (54, 64))]
     if not np.linalg.norm(corners[1] - corners[0]) > FEWEST_PIXELS:
         return None
-    upright, matrix = upright_mouth(pixels, *corners)
-    mouth = opening_of(apply_matrix(matrix, landmarks))
+    mouth = opening_of(apply_matrix(upright_matrix(*corners), landmarks))
     if mouth.height < OPEN * mouth.width:
         return None
-    teeth = cut_teeth(upright, mouth, white)
+    teeth = cut_teeth(upright_mouth(pixels, *corners)[0], mouth, white)
     return teeth if teeth is not None and teeth.length > SHORTEST else None
 
 

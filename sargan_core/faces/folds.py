@@ -43,7 +43,7 @@ TOGETHER = 4.0
 # Width of the brows and of the rim of eyes, lips and nostrils that stay as they are, as fractions of the crop's side.
 BROW = 0.035
 RIM = 0.03
-BROWS = (range(17, 22), range(22, 27))
+BROWS = (tuple(range(17, 22)), tuple(range(22, 27)))
 STILL = (*EYES, tuple(range(48, 60)), (29, 31, 32, 33, 34, 35))
 
 
@@ -112,7 +112,7 @@ def _alone(responses: Tensor, across: Tensor, scale: float) -> Tensor:
     """Return where lines lie in one direction only, (1, 1, S, S) in [0, 1]; stubble, pores and hair lie in all."""
     sigma = TOGETHER * scale
     window = 2 * int(2 * sigma) + 1
-    energy = gaussian_blur2d(responses**2, (window, window), (sigma, sigma))
+    energy = gaussian_blur2d(responses**2, (window, window), (sigma, sigma), border_type="replicate")
     share = (across * energy).sum(1, keepdim=True) / energy.mean(1, keepdim=True).clamp_min(1e-12)
     return ((share - ALONE[0]) / (ALONE[1] - ALONE[0])).clamp(0, 1)
 

@@ -49,6 +49,8 @@ SIDES = (8, 96)
 GRAIN_SCALE = 1.5
 CLEAN = 1.0 / 255
 LEAST = 0.5 / 255
+# What is louder, as a multiple of the grain's spread, is an edge.
+LOUDEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,15 @@ def grain_of(photo: Pixels, alignment: Alignment, like: Tensor) -> Grain | None:
     pieces = [piece for piece in pieces if piece.size and piece.std() >= LEAST]
     if not pieces:
         return None
-    # The piece that is the most grain and the least skin.
-    piece = min(pieces, key=lambda piece: float(piece.std()) / max(_noise(piece), 1e-6))
-    noise = np.sqrt(max(0.0, _noise(piece) ** 2 - CLEAN**2))
+    # Grain is everywhere alike, skin is not: the quietest place tells how much of it there is.
+    seen = min(_noise(piece) for piece in pieces)
+    noise = float(np.sqrt(max(0.0, seen**2 - CLEAN**2)))
     if noise < LEAST:
         return None
-    # Pores are no grain: of a piece that has both, no more is taken than the grain.
+    # The piece that is the most grain and the least skin. Of pores and hairs in it no more is taken than of grain.
+    piece = min(pieces, key=lambda piece: float(piece.std()) / max(_noise(piece), 1e-6))
     piece = piece * min(1.0, noise / float(piece.std()))
+    piece = np.clip(piece, -LOUDEST * noise, LOUDEST * noise)
     return Grain(torch.from_numpy(piece.transpose(2, 0, 1).copy()).to(like))
 
 

@@ -100,7 +100,7 @@ def inner_mouth(
         share: how much of it is seen, 0..1.
         scale: pixels of the photo for one pixel of the crop; the picture need not be much finer.
     """
-    fine = int(np.clip(np.ceil(1.5 * scale), COARSEST, FINEST))
+    fine = int(np.clip(np.ceil(1.25 * scale), COARSEST, FINEST))
     unit = place.width / SMILE
     if opening.height < LEAST_HEIGHT * unit or share <= 0:
         return None

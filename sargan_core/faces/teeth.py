@@ -149,6 +149,15 @@ def even_edge(teeth: Teeth) -> float:
     return float(np.abs(rows - arc).max()) / WIDTH
 
 
+def upright_matrix(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the (2, 3) matrix that brings the corners of a mouth, (2,) each, to their places in a ``SIZE`` picture."""
+    across = right - left
+    scale = WIDTH / max(float(np.linalg.norm(across)), 1e-6)
+    angle = float(np.arctan2(across[1], across[0]))
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return np.concatenate([turn, (np.array(MIDDLE) - turn @ ((left + right) / 2))[:, None]], axis=1)
+
+
 def upright_mouth(
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
     left: npt.NDArray[np.float64],
@@ -163,11 +172,8 @@ def upright_mouth(
     Returns:
         The picture in [0, 1], and the (2, 3) matrix from photo pixels to its pixels.
     """
-    across = right - left
-    scale = WIDTH / max(float(np.linalg.norm(across)), 1e-6)
-    angle = float(np.arctan2(across[1], across[0]))
-    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    matrix = np.concatenate([turn, (np.array(MIDDLE) - turn @ ((left + right) / 2))[:, None]], axis=1)
+    matrix, across = upright_matrix(left, right), right - left
+    scale = float(np.hypot(*matrix[:, 0]))
     # Only the part that is needed: warping reads the whole photo otherwise as another type.
     reach = float(np.hypot(*across)) * 1.5
     x0, y0 = np.floor(np.maximum((left + right) / 2 - reach, 0)).astype(int)

@@ -34,8 +34,8 @@ UNEVEN = 0.0145
 # How bright the brightest of the teeth usually are beside the whites of the eyes.
 TEETH_TO_WHITE = 1.33
 LANDMARKS = "landmarks.npz"
-# Smiles out of focus, in the shadow of the upper lip, or with lower teeth right behind the upper ones, seen by eye.
-LEFT_OUT = ("010", "083", "100", "114", "118", "126", "132")
+# Smiles out of focus, in the shadow of the upper lip, with uneven teeth or lower ones right behind them, seen by eye.
+LEFT_OUT = ("010", "022", "083", "100", "114", "118", "126", "132")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def lent_teeth(london: Path, data: list[Path]) -> list[Lent]:
         DataError: nothing usable.
     """
     try:
-        points = np.load(london / LANDMARKS)
+        points = np.load(london / LANDMARKS, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{london}: no {LANDMARKS} of the London portraits ({error})") from error
     sources = read_sources(data)

@@ -125,7 +125,7 @@ def read_basis(folder: Path) -> FaceModel:
     """
     path = folder / BASIS
     try:
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             if tuple(arrays["names"].tolist()) != CODE_NAMES:
                 raise ValueError("other units")
             numbers = {name: arrays[name].astype(np.float64) for name in ("mean", "modes", "offsets")}
@@ -181,7 +181,7 @@ def encoder_matrix(landmarks: Array) -> Array:
 
 
 def _rendered(home: Path) -> list[_Row]:
-    with np.load(home / ARRAYS) as arrays:
+    with np.load(home / ARRAYS, allow_pickle=False) as arrays:
         values = {
             name: arrays[name] for name in ("names", "id", "identity", "code", "code_id", "landmarks", "pose")
         }

@@ -78,3 +78,13 @@ def test_without_a_push_nothing_changes():
     still = torch.zeros(1, 2, SIZE, SIZE)
     assert with_folds(picture, picture, still, AWAY, EVERYWHERE) is picture
     assert torch.equal(with_folds(picture, picture, squeezed(0.2), AWAY, 0 * EVERYWHERE), picture)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_folds_of_a_sliver_of_skin_are_worked_out_too(rows: int):
+    mask = torch.zeros_like(EVERYWHERE)
+    mask[:, :, 100 : 100 + rows, 60:200] = 1
+    crop = skin()
+    made = with_folds(crop, crop, squeezed(0.3), AWAY, mask)
+    assert torch.isfinite(made).all()
+    assert torch.equal(made[:, :, :90], crop[:, :, :90])

@@ -99,9 +99,9 @@ def test_each_model_says_which_kind_of_target_it_takes(editor, smiling, portrait
     with pytest.raises(UsageError, match="--model pixel"):
         editor.edit(portrait, parse_mix("happy"))
     pixel = Editor(EditSettings(model="pixel", device="cpu", check=False))
-    with pytest.raises(UsageError, match="--model aipgan"):
+    with pytest.raises(UsageError, match="--model units"):
         pixel.reference(smiling)
-    with pytest.raises(UsageError, match="--model aipgan"):
+    with pytest.raises(UsageError, match="--model units"):
         pixel.edit(portrait, editor.reference(smiling))
 
 
