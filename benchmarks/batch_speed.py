@@ -40,7 +40,7 @@ from sargan_core.expressions import parse_mix
 from sargan_core.faces.align import similarity
 from sargan_core.faces.face import Face
 from sargan_core.faces.find import _detect
-from sargan_core.models.landmarks.builtin import BuiltinLandmarks
+from sargan_core.models.landmarks.finder import BuiltinLandmarks
 from sargan_core.models.sargan.data import sargan_template
 from sargan_core.models.sargan.file import save_generator
 from sargan_core.models.sargan.generator import Generator, one_hot

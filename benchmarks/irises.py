@@ -132,6 +132,9 @@ def main() -> None:
     parser.add_argument("--model", default="pixel")
     parser.add_argument("--count", type=int, default=60)
     options = parser.parse_args()
+    if not (options.units or options.photos):
+        print("nothing measured: give --units or --photos")
+        return
     editor = Editor(EditSettings(model=options.model, check=False, faces="largest"))
     sets: dict[str, list[tuple[Path, np.ndarray | None]]] = {}
     if options.units:

@@ -22,7 +22,7 @@ from sargan_core.errors import PhotoError, UsageError
 from sargan_core.evaluation.judges import FaceJudge, ShippedJudge, read_judge
 from sargan_core.expressions import LABELS, Expression, parse_expression
 from sargan_core.faces.align import align, extract
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.photo import read_photo
 
 SURE = 0.6
@@ -79,10 +79,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photos", type=Path, action="append", required=True)
-    parser.add_argument("--judge", type=Path, action="append", required=True)
+    parser.add_argument("--photos", type=Path, action="append")
+    parser.add_argument("--judge", type=Path, action="append")
     parser.add_argument("--smallest", type=float, default=30.0, help="pixels between the eyes")
     options = parser.parse_args()
+    if not (options.photos and options.judge):
+        print("nothing measured: give --photos and --judge")
+        return
     others = [read_judge(path) for path in options.judge]
     judges: list[FaceJudge] = [ShippedJudge(), *others]
     print(

@@ -48,13 +48,16 @@ def verdicts(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--reference", type=Path, nargs="+", required=True)
-    parser.add_argument("--photo", type=Path, nargs="+", required=True)
-    parser.add_argument("--judge", type=Path, nargs="+", required=True)
+    parser.add_argument("--reference", type=Path, nargs="+")
+    parser.add_argument("--photo", type=Path, nargs="+")
+    parser.add_argument("--judge", type=Path, nargs="+")
     parser.add_argument("--model", nargs="+", default=["units", "aipgan"])
     parser.add_argument("--least", type=float, default=0.5)
     parser.add_argument("--sheet", type=Path, help="a folder for the results")
     options = parser.parse_args()
+    if not (options.reference and options.photo and options.judge):
+        print("nothing measured: give --reference, --photo and --judge")
+        return
     judges = [read_judge(path) for path in options.judge]
     for name in options.model:
         editor = Editor(EditSettings(model=name, check=False))

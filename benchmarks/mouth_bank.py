@@ -28,11 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with london, transfer and neutral_extra"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of weights with index.json")
+    parser.add_argument("--data", type=Path, help="folder with london, transfer and neutral_extra")
+    parser.add_argument("--out", type=Path, help="folder of weights with index.json")
     given = parser.parse_args()
+    if not (given.data and given.out):
+        print("nothing made: give --data and --out")
+        return
     lent = lent_teeth(given.data / "london", [given.data / name for name in SETS])
     record = save_bank(
         given.out / "mouths.safetensors",

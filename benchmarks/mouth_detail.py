@@ -20,7 +20,7 @@ from sargan_core.editor import Editor, EditSettings
 from sargan_core.evaluation.mouth import mouth_detail
 from sargan_core.expressions import Expression, ExpressionMix
 from sargan_core.faces.face import Pixels
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.photo import read_photo
 
 KEYS = ("mouth_detail", "mouth_gradient", "teeth_light", "teeth_a", "teeth_b")
@@ -34,9 +34,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with london and transfer")
+    parser.add_argument("--data", type=Path, help="folder with london and transfer")
     parser.add_argument("--model", default="sargan,pixel", help="names of sargan models list")
     given = parser.parse_args()
+    if not given.data:
+        print("nothing measured: give --data")
+        return
     london, transfer = given.data / "london", given.data / "transfer"
     sources = read_sources([london])
     _, held_out = split_by_person(sources.samples).apply(sources.samples)

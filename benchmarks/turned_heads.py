@@ -40,13 +40,16 @@ def held_out(identities: list[str], fraction: float) -> set[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--model", nargs="+", default=["units", "aipgan"])
     parser.add_argument("--yaw", type=float, nargs=2, default=(20.0, 45.0))
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--test", type=float, default=0.15)
     parser.add_argument("--exact", action="store_true", help="tell the model the code, where it takes one")
     options = parser.parse_args()
+    if not options.data:
+        print("nothing measured: give --data")
+        return
     with np.load(options.data / "units.npz") as file:
         arrays = {
             name: file[name] for name in ("names", "identity", "id", "code", "landmarks", "pose", "visible")

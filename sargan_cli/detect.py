@@ -116,7 +116,7 @@ def _detect_file(
 @functools.cache
 def _finder(landmarks: str) -> FaceFinder:
 
-    from sargan_core.models.landmarks.network import face_finder
+    from sargan_core.models.landmarks.finder import face_finder
 
     return face_finder(landmarks)
 

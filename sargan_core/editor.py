@@ -22,7 +22,7 @@ from sargan_core.faces.find import select_faces
 from sargan_core.faces.paste import Pasted, paste
 from sargan_core.faces.teeth import Teeth
 from sargan_core.models.base import Reference, Target
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.models.mouths.bank import MouthBank, load_bank
 from sargan_core.models.registry import load_model
 from sargan_core.photo.photo import Photo

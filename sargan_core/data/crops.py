@@ -24,7 +24,7 @@ from sargan_core.data.samples import Pair, Sample
 from sargan_core.errors import NoFaceError, PhotoError, WeightsError
 from sargan_core.faces.align import Alignment, align, extract, similarity, to_square
 from sargan_core.faces.face import Face, RestShape, Template
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.content import largest_file, read_file, reason_of
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
 from sargan_core.weights import find_record

@@ -15,7 +15,7 @@ from sargan_core.evaluation.measure import Features, Subject
 from sargan_core.evaluation.metrics import TEMPLATE, inception_features
 from sargan_core.evaluation.protocol import Case, EvaluationSettings, ModelChoice
 from sargan_core.evaluation.view import Targets, Viewer
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 
 INCEPTION = "inception"
 JudgeFactory = Callable[[EvaluationSettings, str], Sequence[FaceJudge]]

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from sargan_core.errors import PhotoError, TrainingError, UsageError
 from sargan_core.training.checks import check_counts
 from sargan_core.training.run_folder import CHECKPOINT, WEIGHTS, RunFolder, damaged
+
+# Share of itself that the average of a network fitted in one go keeps in the end.
+MEMORY = 0.998
 
 
 class TrainingTask(Protocol):
@@ -150,38 +153,70 @@ def train(
     return step
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How long, and how fast is learned.
+
+    Attributes:
+        steps: number of the last step.
+        rate: the highest of the cycle: it rises over the first twentieth and falls to nothing as a cosine.
+        weight_decay: of AdamW.
+        minutes: stop after this time, with a rate that falls accordingly; None = steps alone count, and a run can
+            be repeated number by number.
+        seed: of draws and dropout.
+    """
+
+    steps: int
+    rate: float
+    weight_decay: float = 1e-4
+    minutes: float | None = None
+    seed: int = 0
+
+
 def fit(
     network: nn.Module,
     loss_of_batch: Callable[[], Tensor],
-    *,
-    steps: int,
-    learning_rate: float,
-    weight_decay: float,
+    schedule: Schedule,
     progress: Callable[[int, float], None] = lambda step, loss: None,
-) -> None:
-    """Fit a small network in one go, without checkpoints: AdamW, one cycle of the learning rate, clipped gradients.
+) -> int:
+    """Fit a small network in one go, without checkpoints; return the steps made.
+
+    AdamW, one cycle of the rate, clipped gradients and a running mean of the weights.
 
     Args:
-        network: left in evaluation mode.
-        loss_of_batch: draws a batch and returns its loss, a scalar; all randomness is the caller's.
-        steps: how many steps.
-        learning_rate: the highest of the cycle.
-        weight_decay: of AdamW.
-        progress: called after every step with its number and loss.
+        network: on its device; left in evaluation mode with the mean of its weights.
+        loss_of_batch: draws a batch with torch's own generators and returns its loss.
+        schedule: how long.
+        progress: called now and then with step and mean loss since the last call.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.1)
+    torch.manual_seed(schedule.seed)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
+    mean = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
+    began, step, share, losses = time.monotonic(), 0, 0.0, []
     with deterministic_kernels():
-        for step in range(1, steps + 1):
+        while share < 1:
+            step += 1
+            share = step / schedule.steps
+            if schedule.minutes is not None:
+                share = max(share, (time.monotonic() - began) / (60 * schedule.minutes))
+            for group in optimiser.param_groups:
+                group["lr"] = (
+                    schedule.rate * min(1.0, share * 20) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
+                )
             loss = loss_of_batch()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimiser.step()
-            schedule.step()
-            progress(step, float(loss.detach()))
+            update_average(mean, network, step, MEMORY)
+            losses.append(loss.detach())
+            if len(losses) == 100 or share >= 1:
+                progress(step, float(torch.stack(losses).mean()))
+                losses.clear()
+    network.load_state_dict(mean)
     network.eval()
+    return step
 
 
 def measure(task: TrainingTask, last: int, most: float = 5.0) -> float:
@@ -246,14 +281,19 @@ def descend(fabric: Fabric, optimiser: Any, loss: Tensor) -> None:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
-    """Move the running average of a network's weights towards them, by ``1 - decay`` of the way.
+def update_average(average: Mapping[str, Tensor], network: nn.Module, step: int, decay: float) -> None:
+    """Move a running average of a network's weights, and of what its norms measured, by ``1 - decay`` towards them.
 
-    Its memory is short at first, so that it does not carry the untrained weights along.
+    Args:
+        average: by name, as a ``state_dict`` returned them; changed in place.
+        network: after step number ``step``.
+        step: the memory is short at first, so that the untrained weights are not carried along.
+        decay: share of itself that the average keeps in the end.
     """
     decay = min(decay, (1 + step) / (10 + step))
-    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)
+    for kept, value in zip(average.values(), network.state_dict().values(), strict=True):
+        if value.is_floating_point():
+            kept.lerp_(value, 1 - decay)
 
 
 def to_picture(made: Tensor) -> Tensor:

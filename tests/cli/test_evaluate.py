@@ -22,7 +22,7 @@ def opened(picture, box, amount):
 
 @pytest.fixture(scope="module")
 def face():
-    from sargan_core.models.landmarks.network import face_finder
+    from sargan_core.models.landmarks.finder import face_finder
 
     picture = Image.open(PORTRAIT).convert("RGB")
     picture.thumbnail((320, 320))

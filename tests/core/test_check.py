@@ -11,7 +11,7 @@ from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS, Expression, parse_mix
 from sargan_core.faces.face import FaceCrops
 from sargan_core.models.base import Reference
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.outcome import face_json, worst_face_json
 from sargan_core.photo.photo import Photo
 from sargan_core.weights import weights_folder

@@ -19,8 +19,8 @@ from sargan_core.faces.align import anchors, apply_matrix, similarity
 from sargan_core.faces.eyes import EYES
 from sargan_core.faces.face import Face, Pixels
 from sargan_core.faces.landmarks import MIRRORED, upright_crop
-from sargan_core.models.landmarks.network import CROP_POINTS, POINTS, SIZE, LandmarkNetwork
-from sargan_core.models.layers import standardised
+from sargan_core.models.landmarks.network import CROP_POINTS, POINTS, SIZE
+from sargan_core.models.layers import convolution, standardised
 
 FEATURES = 128
 
@@ -30,16 +30,17 @@ UNIT = 4.0
 
 
 class NeutralNetwork(nn.Module):
-    """The trunk of the landmark network with a head that answers with motions.
+    """Convolutions that see the face, beside the landmarks themselves, and a head that answers with motions.
 
-    Input: (B, 1, 112, 112) float32 luminance in [0, 1], crops as of ``LandmarkNetwork``, and (B, 68, 2) landmarks in
+    Input: (B, 1, 112, 112) float32 luminance in [0, 1], crops as of ``FaceNetwork``, and (B, 68, 2) landmarks in
     their pixels. Output: (B, 68, 2) float32 crop pixels, landmark minus the same landmark of the neutral face.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        trunk = LandmarkNetwork()
-        self.at_28, self.at_14, self.at_7 = trunk.at_28, trunk.at_14, trunk.at_7
+        self.at_28 = nn.Sequential(convolution(1, 16, 2, 5), convolution(16, 32, 2), convolution(32, 32))
+        self.at_14 = nn.Sequential(convolution(32, 64, 2), convolution(64, 64))
+        self.at_7 = nn.Sequential(convolution(64, 128, 2), convolution(128, 128), convolution(128, 128))
         self.squeeze = nn.Sequential(nn.Conv2d(128, 48, 1), nn.ReLU())
         self.features = nn.Sequential(nn.Linear(48 * 7 * 7, FEATURES), nn.ReLU())
         self.shape = nn.Sequential(nn.Linear(2 * POINTS, FEATURES), nn.ReLU())
@@ -48,7 +49,7 @@ class NeutralNetwork(nn.Module):
         )
 
     def train(self, mode: bool = True) -> NeutralNetwork:
-        """Keep the statistics of the landmark network's normalisation: the answer never depends on the batch."""
+        """Keep the normalisation's statistics as they were at the start: the answer never depends on the batch."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -72,7 +73,7 @@ def neutral_landmarks(network: NeutralNetwork, pixels: Pixels, face: Face) -> np
     """
     if face.landmarks is None:
         return None
-    matrix = similarity(CROP_POINTS * SIZE - 0.5, anchors(face))
+    matrix = similarity(np.array(CROP_POINTS) * SIZE - 0.5, anchors(face))
     crop = upright_crop(pixels, matrix, SIZE)
     landmarks = (np.asarray(face.landmarks, np.float64) - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
     mirrored = landmarks[list(MIRRORED)] * [-1, 1] + [SIZE - 1, 0]

@@ -157,7 +157,7 @@ class AipganTask:
             loss = loss + settings.adversarial * metrics["g_real"]
             loss = loss + settings.classes * (metrics["g_class"] + metrics["g_person"])
         descend(self.fabric, self.optimiser, loss)
-        update_average(self.average, self.network, step, settings.average)
+        update_average(self.average.state_dict(), self.network, step, settings.average)
         return metrics
 
     def _judge_step(self, step: int, number: int, random: torch.Generator) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from sargan_core.data.crops import STABLE, face_from_landmarks
 from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
-from sargan_core.errors import DataError, PhotoError
+from sargan_core.errors import DataError, PhotoError, WeightsError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import anchors, apply_matrix, similarity, to_square
 from sargan_core.faces.carry import Seen, carry
@@ -30,10 +30,11 @@ from sargan_core.models.aipgan.parts import (
     eye_patches,
     shut_lids,
 )
-from sargan_core.models.landmarks.task import augment, training_crop
+from sargan_core.models.aipgan.upright_crops import augment, training_crop
 from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.loop import fit
+from sargan_core.training.loop import Schedule, fit
+from sargan_core.weights import find_record, load_tensors
 
 Points = npt.NDArray[np.float64]
 
@@ -180,10 +181,9 @@ def train_neutral(
     Args:
         crops: training people only.
         options: the run's settings.
-        network: best with the trunk of the landmark network's weights, see ``start_neutral``.
+        network: see ``start_neutral``.
         progress: called with step and mean error in crop pixels.
     """
-    torch.manual_seed(options.seed)
     rng = np.random.default_rng(options.seed)
     chances = crops.chances / crops.chances.sum()
 
@@ -204,30 +204,27 @@ def train_neutral(
         ).sum(2)
         return (error * worth).sum() / worth.sum()
 
-    fit(
-        network,
-        loss_of_batch,
-        steps=options.steps,
-        learning_rate=options.rate,
-        weight_decay=1e-3,
-        progress=progress,
-    )
+    fit(network, loss_of_batch, Schedule(options.steps, options.rate, 1e-3, seed=options.seed), progress)
     return network
 
 
 def start_neutral() -> NeutralNetwork:
-    """Return a network with the trunk of the shipped landmark network.
+    """Return a network that sees faces as the shipped neutral network does, with a head that is untrained.
 
     Raises:
-        WeightsError: the landmark network's weights are missing or damaged.
+        WeightsError: the shipped weights are missing or damaged.
     """
-    from sargan_core.weights import find_record, load_tensors
-
+    record = find_record("aipgan")
     network = NeutralNetwork()
-    tensors = {name: tensor.float() for name, tensor in load_tensors(find_record("landmarks")).items()}
-    network.load_state_dict(
-        {name: tensor for name, tensor in tensors.items() if name.startswith("at_")}, strict=False
-    )
+    # The counters of batch normalisation serve training only and are not in the file.
+    trunk = {name for name in network.state_dict() if name.startswith("at_") and "num_batches" not in name}
+    tensors = {name: tensor.float() for name, tensor in load_tensors(record).items()}
+    try:
+        network.load_state_dict({name: tensors[f"neutral.{name}"] for name in trunk}, strict=False)
+    except (KeyError, RuntimeError) as error:
+        raise WeightsError(
+            f"{record.file}: holds no neutral network to start from; reinstall sargan"
+        ) from error
     return network
 
 

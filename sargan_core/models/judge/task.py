@@ -15,7 +15,7 @@ from sargan_core.expressions import LABELS
 from sargan_core.models.judge.lesson import MARGIN, Faces, JudgeLesson
 from sargan_core.models.judge.network import save_judge
 from sargan_core.training.checks import check_counts, check_rate, check_seed
-from sargan_core.training.timed import update_mean
+from sargan_core.training.loop import MEMORY, update_average
 
 SHEET_COLUMNS = 16
 
@@ -77,7 +77,7 @@ class JudgeTask:
         loss.backward()
         nn.utils.clip_grad_norm_(self.lesson.parameters(), 5.0)
         self.optimiser.step()
-        update_mean(self.mean.state_dict(), self.lesson.judge, step)
+        update_average(self.mean.state_dict(), self.lesson.judge, step, MEMORY)
         return {"expression": expression.detach(), "identity": identity.detach()}
 
     def state(self) -> dict[str, Any]:

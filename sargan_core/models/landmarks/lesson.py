@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.landmarks.heat_maps import (
+from sargan_core.models.landmarks.network import (
     CROP_POINTS,
     EYE_POINTS,
     MOUTH_POINTS,

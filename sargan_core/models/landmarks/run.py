@@ -18,20 +18,19 @@ from lightning_fabric import Fabric
 
 from sargan_core.data.crops import face_from_landmarks
 from sargan_core.errors import PhotoError
-from sargan_core.models.landmarks.builtin import BuiltinLandmarks
 from sargan_core.models.landmarks.data import KnownFace, known_faces, read_pictures
-from sargan_core.models.landmarks.heat_maps import PATCH, SIZE, LandmarkNetworks
+from sargan_core.models.landmarks.finder import BuiltinLandmarks
 from sargan_core.models.landmarks.lesson import HAND, Lesson, random_pictures
+from sargan_core.models.landmarks.network import PATCH, SIZE, LandmarkNetworks
 from sargan_core.models.state import halved, without
 from sargan_core.photo.files import write_text
 from sargan_core.photo.photo import read_photo
 from sargan_core.progress import Progress
 from sargan_core.training.checks import check_counts
-from sargan_core.training.loop import make_fabric
+from sargan_core.training.loop import Schedule, fit, make_fabric
 from sargan_core.training.plan import Survey, TrainingPlan, count_parameters
 from sargan_core.training.run_folder import card_head
 from sargan_core.training.session import Prepared, TrainingRun
-from sargan_core.training.timed import Schedule, fit_timed
 from sargan_core.weights import WeightsRecord, save_weights
 
 CARD = "landmarks.md"
@@ -95,7 +94,7 @@ class LandmarksRun(TrainingRun):
                 progress(min(step, self.steps), self.steps)
 
             schedule = Schedule(self.steps, self.rate, minutes=self.minutes, seed=self.seed)
-            made = fit_timed(lesson, lesson.loss, schedule, said)
+            made = fit(lesson, lesson.loss, schedule, said)
             networks = lesson.networks.cpu()
             described = f"{len(split.train)} people of {names}"
             record = save_landmarks(networks, folder / self.weights, data=described)

@@ -115,7 +115,9 @@ class SarganTask:
                 + self.settings.cycle * metrics["g_cycle"]
             )
             descend(self.fabric, self.generator_optimiser, loss)
-            update_average(self.average, self.generator, step // CRITIC_STEPS, self.settings.average)
+            update_average(
+                self.average.state_dict(), self.generator, step // CRITIC_STEPS, self.settings.average
+            )
         return {name: value.detach() for name, value in metrics.items()}
 
     def _paired_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
@@ -163,7 +165,7 @@ class SarganTask:
             loss = loss + settings.adversarial * metrics["g_real"]
             loss = loss + settings.features * metrics["features"] + settings.classes * metrics["g_class"]
         descend(self.fabric, self.generator_optimiser, loss)
-        update_average(self.average, self.generator, step, self.settings.average)
+        update_average(self.average.state_dict(), self.generator, step, self.settings.average)
         if adversarial:
             metrics |= self._discriminate_pairs(step, target, made.detach(), wanted)
         return {name: value.detach() for name, value in metrics.items()}

@@ -169,7 +169,7 @@ class UnitsTask:
         (coded + ROTATION * rotated).backward()
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), 2.0)
         self.optimiser.step()
-        update_average(self.average, self.encoder, step, self.options.decay)
+        update_average(self.average.state_dict(), self.encoder, step, self.options.decay)
         for mean, value in zip(self.average.buffers(), self.encoder.buffers(), strict=True):
             mean.copy_(value)
         return {"code": coded.detach(), "rotation": rotated.detach()}

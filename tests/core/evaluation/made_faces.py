@@ -15,7 +15,7 @@ from PIL import Image
 
 from sargan_core.evaluation.judges import Verdicts
 from sargan_core.models.judge.network import TEMPLATE
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 
 
 def face_photo() -> np.ndarray:

@@ -8,7 +8,7 @@ from PIL import Image
 from sargan_core.batch.manifest import Entry
 from sargan_core.errors import DataError
 from sargan_core.evaluation.series import JSON, check_series, write_series
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 

@@ -7,7 +7,7 @@ from sargan_core.errors import UsageError, WeightsError
 from sargan_core.faces.face import Face
 from sargan_core.faces.find import MIN_EYE_DISTANCE, face_warnings, select_faces
 from sargan_core.models.landmarks.fan import FILE, FanLandmarks, weights_path
-from sargan_core.models.landmarks.network import face_finder
+from sargan_core.models.landmarks.finder import face_finder
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ import torch
 
 from sargan_core.faces.face import Face
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.landmarks.builtin import BuiltinLandmarks
-from sargan_core.models.landmarks.heat_maps import (
+from sargan_core.models.landmarks.finder import BuiltinLandmarks
+from sargan_core.models.landmarks.lesson import Lesson, Pictures, inverse, jittered, point_loss, upright
+from sargan_core.models.landmarks.network import (
     EYE_POINTS,
     PATCH,
     SIZE,
@@ -14,12 +15,8 @@ from sargan_core.models.landmarks.heat_maps import (
     eye_frame,
     mouth_frame,
 )
-from sargan_core.models.landmarks.lesson import Lesson, Pictures, inverse, jittered, point_loss, upright
-from sargan_core.models.landmarks.task import augment
-from sargan_core.training.timed import Schedule, fit_timed
+from sargan_core.training.loop import Schedule, fit
 from sargan_core.training.views import sample, spoil
-
-SIDE = SIZE + 40
 
 
 def test_mirroring_twice_is_nothing():
@@ -40,31 +37,6 @@ def test_networks_answer_inside_their_crop_and_ignore_brightness(network, size, 
     assert found.min() >= 0
     assert found.max() <= size - 1
     assert torch.allclose(found, darker, atol=0.01)
-
-
-def spots(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Grey crops with one bright spot, on which all 68 points lie."""
-    rng = np.random.default_rng(0)
-    crops = np.full((count, SIDE, SIDE), 60, np.uint8)
-    places = rng.uniform(SIDE / 2 - 12, SIDE / 2 + 12, (count, 2))
-    ticks = np.arange(SIDE)
-    for crop, (x, y) in zip(crops, places, strict=True):
-        crop += (150 * np.exp(-((ticks[None] - x) ** 2 + (ticks[:, None] - y) ** 2) / 30)).astype(np.uint8)
-    return crops, np.repeat(places[:, None], 68, axis=1).astype(np.float32)
-
-
-def test_augmented_points_still_lie_on_what_they_mark():
-    torch.manual_seed(1)
-    crops, points = spots(16)
-    images = torch.from_numpy(crops).float()[:, None] / 255
-    views, moved, _ = augment(images, torch.from_numpy(points), torch.ones(16, 68))
-    hits = 0
-    for view, places in zip(views, moved, strict=True):
-        soft = torch.nn.functional.avg_pool2d(view[None], 9, 1, 4)[0, 0]
-        y, x = divmod(int(soft.argmax()), SIZE)
-        hits += float((places[0] - torch.tensor([x, y])).norm()) < 6
-    # Occluders and inverted contrast hide the spot in some views.
-    assert hits >= 10
 
 
 def faces(count: int = 12) -> Pictures:
@@ -146,7 +118,7 @@ def test_training_learns_and_is_repeatable():
         taught = Lesson(data, 4)
         with torch.no_grad():
             run.append(float(taught.loss()))
-        fit_timed(taught, taught.loss, Schedule(25, 3e-3), lambda step, loss, run=run: run.append(loss))
+        fit(taught, taught.loss, Schedule(25, 3e-3), lambda step, loss, run=run: run.append(loss))
         trained.append(taught.networks.face.heat.weight.detach())
     assert losses[0][-1] < 0.8 * losses[0][0]
     assert losses[0] == losses[1]
@@ -155,9 +127,7 @@ def test_training_learns_and_is_repeatable():
 
 def test_a_training_ends_in_time():
     taught = torch.nn.Linear(2, 1)
-    made = fit_timed(
-        taught, lambda: taught(torch.ones(3, 2)).square().mean(), Schedule(10**9, 1e-2, minutes=0.005)
-    )
+    made = fit(taught, lambda: taught(torch.ones(3, 2)).square().mean(), Schedule(10**9, 1e-2, minutes=0.005))
     assert 1 < made < 10**6
     assert abs(float(taught(torch.ones(1, 2)).detach())) < 0.5
     assert not taught.training

@@ -1,4 +1,4 @@
-"""Finds 68 landmarks of a face with the networks that come with the package."""
+"""Find faces and their 68 landmarks: with the networks that come with the package, or with others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 
 from sargan_core.device import one_thread
-from sargan_core.errors import WeightsError
-from sargan_core.faces.landmarks import MIRRORED, upright_crop
-from sargan_core.models.landmarks.heat_maps import (
+from sargan_core.errors import UsageError, WeightsError
+from sargan_core.faces.find import FaceFinder
+from sargan_core.faces.landmarks import KINDS, MIRRORED, LandmarkFinder, upright_crop
+from sargan_core.models.landmarks.network import (
     CROP_POINTS,
     EYE_POINTS,
     MOUTH_POINTS,
@@ -33,6 +34,39 @@ Array = npt.NDArray[np.float64]
 PASSES = 2
 # Index of each mouth point after a left-right flip, in ``MOUTH_POINTS``.
 MOUTH_MIRRORED = [MOUTH_POINTS.index(MIRRORED[point]) for point in MOUTH_POINTS]
+
+
+def face_finder(landmarks: str = "auto", device: str = "cpu") -> FaceFinder:
+    """Return a finder of faces and of their landmarks; build it once and use it for many photos.
+
+    Args:
+        landmarks: ``auto`` (the built-in network), ``builtin``, ``fan`` (face-alignment, its weights must be there) or
+            ``detector`` (only the five points).
+        device: where the landmark network runs.
+
+    Raises:
+        WeightsError: the landmark network's weights are missing or damaged.
+        UsageError: unknown kind of landmarks.
+    """
+    return FaceFinder(landmark_finder(landmarks, device))
+
+
+def landmark_finder(kind: str, device: str) -> LandmarkFinder | None:
+    """Return the finder that ``kind`` names, None for ``detector``.
+
+    Raises:
+        UsageError: no such kind.
+        WeightsError: its weights are missing or damaged.
+    """
+    if kind == "detector":
+        return None
+    if kind in ("auto", "builtin"):
+        return BuiltinLandmarks(device)
+    if kind == "fan":
+        from sargan_core.models.landmarks.fan import FanLandmarks
+
+        return FanLandmarks(device)
+    raise UsageError(f"unknown landmarks '{kind}'; known: {', '.join(KINDS)}")
 
 
 class BuiltinLandmarks:

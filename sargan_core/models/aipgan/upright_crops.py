@@ -1,4 +1,4 @@
-"""Upright crops with known points, and their augmentation, for the networks that begin like the landmark network."""
+"""Upright crops with known points, and their augmentation, for the neutral network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def training_crop(
     Raises:
         PhotoError: the photo cannot be read.
     """
-    matrix = similarity(CROP_POINTS * SIZE - 0.5 + MARGIN, anchors)
+    matrix = similarity(np.array(CROP_POINTS) * SIZE - 0.5 + MARGIN, anchors)
     luminance = upright_crop(read_photo(path, max_pixels=max_pixels).pixels, matrix, SIZE + 2 * MARGIN)
     return (luminance * 255).round().astype(np.uint8), matrix
 
