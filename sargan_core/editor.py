@@ -172,7 +172,8 @@ class Editor:
         chosen = select_faces(found, "largest" if face_number is None else str(face_number))
         prepared = self.prepare(photo, chosen)
         shown = () if prepared.seen is None else tuple(prepared.seen.probabilities[0].tolist())
-        code = self.model.read_code(prepared.crops, photo.name)
+        with torch.inference_mode(), one_thread():
+            code = self.model.read_code(prepared.crops, photo.name)
         return Reference(prepared.crops, Path(photo.name).name, shown=shown, code=code)
 
     def edit(self, photo: Photo, target: Target, faces: Sequence[Face] | None = None) -> EditResult:
@@ -222,7 +223,8 @@ class Editor:
                 )
             faces = select_faces(found, self.settings.faces)
         cropping = time.perf_counter()
-        alignments = tuple(self.model.align(photo.pixels, face) for face in faces)
+        with one_thread():
+            alignments = tuple(self.model.align(photo.pixels, face) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
         crops = face_crops(images, alignments)
         looking = time.perf_counter()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import skimage.data
+import torch
 
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.errors import NoFaceError, UsageError
@@ -91,3 +92,27 @@ def test_a_device_that_is_not_there_is_a_usage_error():
     missing = "mps" if not torch.backends.mps.is_available() else "cuda"
     with pytest.raises(UsageError, match="not available"):
         Editor(EditSettings(model="pixel", device=missing))
+
+
+def test_networks_see_one_thread_however_many_there_are(astronaut, monkeypatch):
+    editor, seen = Editor(EditSettings(model="units", check=False)), {}
+
+    def watched(name):
+        original = getattr(editor.model, name)
+
+        def call(*values, **options):
+            seen[name] = torch.get_num_threads()
+            return original(*values, **options)
+
+        monkeypatch.setattr(editor.model, name, call)
+
+    for name in ("align", "edit", "read_code"):
+        watched(name)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        editor.edit(astronaut, editor.reference(astronaut))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {"align": 1, "edit": 1, "read_code": 1}
