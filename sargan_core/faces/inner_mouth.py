@@ -74,12 +74,14 @@ class InnerMouth:
         cover: (h, w) float32 in [0, 1], how much of it is seen.
         corner: column and row of the crop where the picture's first pixel's centre lies.
         fine: pixels of the picture for one pixel of the crop.
+        own: whether the teeth are those of the photo itself, which have its sharpness and grain.
     """
 
     colour: Picture
     cover: Picture
     corner: tuple[float, float]
     fine: int
+    own: bool = False
 
 
 def inner_mouth(
@@ -124,9 +126,8 @@ def inner_mouth(
     open_here = np.clip((lower - upper) / unit - sum(UNDER), 0, 0.5) * 2
     open_here = open_here.astype(np.float32)
     lit = np.clip(colour * white, 0, 1)
-    return InnerMouth(
-        lit.astype(np.float32), (share * cover * open_here).astype(np.float32), (float(x0), float(y0)), fine
-    )
+    seen = (share * cover * open_here).astype(np.float32)
+    return InnerMouth(lit.astype(np.float32), seen, (float(x0), float(y0)), fine, place.own)
 
 
 def _teeth(

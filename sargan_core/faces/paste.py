@@ -13,6 +13,7 @@ Conventions of coordinates: see ``faces/align.py``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -127,10 +128,11 @@ def paste(
     mask = crop_mask(size).to(crop)
     keep = edited.keep if edited.keep is not None else kept_detail(crop, edited.image)
     base = crop if edited.flow is None else sample(crop, positions(edited.flow))
-    image, grain, strange = edited.image, None, put_in(keep) * (mask > 0)
-    if bool((strange > 0).any()):
+    image, grain, blur, strange = edited.image, None, 0.0, put_in(keep) * (mask > 0)
+    if mouth is not None or bool((strange > 0).any()):
         face = (mask[0, 0] > WELL_INSIDE) & (strange[0, 0] == 0)
-        image = softened(image, strange, blur_of(crop, face) if bool(face.any()) else 0.0)
+        blur = blur_of(crop, face) if bool(face.any()) else 0.0
+        image = softened(image, strange, blur)
         grain = grain_of(photo, alignment, crop)
     parts = [image - keep * base, keep, mask]
     layers = torch.cat(parts if edited.flow is None else [*parts, edited.flow], dim=1)
@@ -142,7 +144,7 @@ def paste(
     layers = enlarged(layers, min(FINER, max(1, round(alignment.scale))))
     x0, y0, x1, y1 = _region(photo, alignment, mask)
     tone = tone_of(crop)
-    over = None if mouth is None else _Over.of(mouth, alignment, layers)
+    over = None if mouth is None else _Over.of(mouth, alignment, layers, blur)
     result = photo.copy()
     totals = np.zeros(4)
     rows = max(16, BAND_PIXELS // max(1, x1 - x0))
@@ -225,11 +227,12 @@ def _band(
             moved = torch.where(still, own, moved)
     # In place: most of the time would go into fetching memory for what is used once.
     wanted = values[:, 0:3].addcmul_(keep, moved)
-    if grain is not None:
-        wanted.addcmul_(put_in(keep), grain.at(x0, y0, x1 - x0, y1 - y0))
-    wanted.clamp_(0, 1)
+    added = put_in(keep)
     if over is not None:
-        over.lay(wanted, inside, (x0, y0))
+        over.lay(wanted, added, inside, (x0, y0))
+    if grain is not None:
+        wanted.addcmul_(added, grain.at(x0, y0, x1 - x0, y1 - y0))
+    wanted.clamp_(0, 1)
     change = wanted.sub_(own)
     if tone is not None:
         change = tone.held(own, change)
@@ -250,18 +253,20 @@ class _Over:
         corner: where its first pixel lies in the crop.
         fine: its pixels for one pixel of the crop.
         box: x0, y0, x1, y1 photo pixels that hold it.
+        own: whether it is the photo's own, grain and all.
     """
 
     layers: Tensor
     corner: tuple[float, float]
     fine: int
     box: tuple[int, int, int, int]
+    own: bool
 
     @classmethod
-    def of(cls, mouth: InnerMouth, alignment: Alignment, like: Tensor) -> _Over:
-        """Return a mouth with what the photo is too coarse for taken away."""
+    def of(cls, mouth: InnerMouth, alignment: Alignment, like: Tensor, blur: float) -> _Over:
+        """Return a mouth without what the photo is too coarse or soft for; ``blur`` is the face's in crop pixels."""
         picture = np.concatenate([mouth.colour, mouth.cover[..., None]], axis=2)
-        sigma = COARSER * mouth.fine / alignment.scale
+        sigma = mouth.fine * math.hypot(COARSER / alignment.scale, 0.0 if mouth.own else blur)
         if sigma > 0.4:
             picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
         layers = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous().to(like)
@@ -276,13 +281,14 @@ class _Over:
         where = alignment.to_photo(grid)
         low = torch.floor(where.amin((0, 2, 3)) - 2).long().tolist()
         high = torch.ceil(where.amax((0, 2, 3)) + 3).long().tolist()
-        return cls(layers, mouth.corner, mouth.fine, (low[0], low[1], high[0], high[1]))
+        return cls(layers, mouth.corner, mouth.fine, (low[0], low[1], high[0], high[1]), mouth.own)
 
-    def lay(self, wanted: Tensor, inside: Tensor, origin: tuple[int, int]) -> None:
+    def lay(self, wanted: Tensor, added: Tensor, inside: Tensor, origin: tuple[int, int]) -> None:
         """Lay it over a band in place.
 
         Args:
             wanted: (1, 3, H, W) the band.
+            added: (1, 1, H, W) how much of each pixel is not the photo's own; this counts here too.
             inside: (1, 2, H, W) the crop's position of each pixel.
             origin: column and row of the photo where the band begins.
         """
@@ -293,8 +299,13 @@ class _Over:
             return
         corner = inside.new_tensor(self.corner).view(1, 2, 1, 1)
         values = sample(self.layers, (inside[..., y0:y1, x0:x1] - corner) * self.fine)
-        part = wanted[..., y0:y1, x0:x1]
-        part.copy_(torch.lerp(part, values[:, :3], values[:, 3:4]))
+        cover = values[:, 3:4]
+        for whole, laid in (
+            (wanted, values[:, :3]),
+            (added, torch.full_like(cover, 0.0 if self.own else 1.0)),
+        ):
+            part = whole[..., y0:y1, x0:x1]
+            part.copy_(torch.lerp(part, laid, cover))
 
 
 def _sample_photo(photo: Pixels, source: Tensor, like: Tensor) -> Tensor:

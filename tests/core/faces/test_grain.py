@@ -12,6 +12,7 @@ from test_blend import TEMPLATE, placed
 from sargan_core.faces.align import Alignment, extract
 from sargan_core.faces.face import EditedCrops, Template
 from sargan_core.faces.grain import blur_of, grain_of, put_in, softened
+from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.paste import paste
 
 FACE = Template(256, "affine", (0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
@@ -108,3 +109,36 @@ def test_what_is_pasted_into_a_soft_photo_is_soft():
         row = pasted[50 + round(0.55 * 170), 155 + round(0.55 * 115) : 155 + round(0.55 * 141), 1]
         steps.append(int(np.abs(np.diff(row)).max()))
     assert steps[1] < 0.6 * steps[0]
+
+
+def stripes(own: bool = False) -> InnerMouth:
+    """A sharply striped mouth over the middle of the face."""
+    colour = np.zeros((120, 228, 3), np.float32)
+    colour[:, (np.arange(228) // 24) % 2 == 0] = 0.9
+    return InnerMouth(colour, np.ones((120, 228), np.float32), (90.0, 150.0), 3, own)
+
+
+@pytest.mark.parametrize(("own", "softer"), [(False, True), (True, False)])
+def test_a_mouth_laid_over_a_soft_face_is_as_soft_unless_it_is_the_photos_own(own: bool, softer: bool):
+    steps = []
+    for blur in (0.0, 4.0):
+        photo = skimage.data.astronaut()
+        photo = cv2.GaussianBlur(photo, (0, 0), blur * 0.55) if blur else photo
+        crop = extract(photo, PLACE)
+        pasted = paste(photo, PLACE, crop, EditedCrops(crop), stripes(own)).pixels.astype(int)
+        row = pasted[50 + round(0.55 * 170), 155 + round(0.55 * 95) : 155 + round(0.55 * 160), 1]
+        steps.append(int(np.abs(np.diff(row)).max()))
+    assert (steps[1] < 0.6 * steps[0]) == softer
+
+
+@pytest.mark.parametrize(("own", "grainy"), [(False, True), (True, False)])
+def test_a_mouth_laid_over_a_grainy_face_gets_its_grain_unless_it_has_its_own(own: bool, grainy: bool):
+    photo, alignment = smooth_photo(8.0), placed(3.0)
+    crop = extract(photo, alignment)
+    colour = np.full((60, 60, 3), 0.5, np.float32)
+    mouth = InnerMouth(colour, np.ones((60, 60), np.float32), (22.0, 24.0), 3, own)
+    pasted = paste(photo, alignment, crop, EditedCrops(crop), mouth).pixels
+    middle = alignment.to_photo(torch.tensor([[[[32.0]], [[34.0]]]]))[0, :, 0, 0].round().long().tolist()
+    inside = pasted[middle[1] - 12 : middle[1] + 12, middle[0] - 12 : middle[0] + 12].astype(float)
+    spread = (inside - cv2.GaussianBlur(inside, (0, 0), 1.5)).std()
+    assert (spread > 4) == grainy
