@@ -214,10 +214,19 @@ def _records(folders: Sequence[Path]) -> dict[str, tuple[Array, Array]]:
 
 
 def codes_by_expression(folders: Sequence[Path]) -> dict[Expression, Array]:
-    """Return the codes (N, U) that rendered people posed for each expression; empty without such people."""
+    """Return the codes (N, U) that rendered people posed for each expression.
+
+    Raises:
+        DataError: there are no such people.
+    """
     photos = [folder for folder in folders if not (folder / ARRAYS).is_file()]
     samples = read_sources(photos).samples if photos else ()
-    return _by_expression(samples, _records(photos))
+    codes = _by_expression(samples, _records(photos))
+    if not codes:
+        raise DataError(
+            f"{folders[0]}: no rendered people who pose the expressions by name; add them with another --data (synth)"
+        )
+    return codes
 
 
 def _by_expression(

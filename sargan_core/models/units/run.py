@@ -89,6 +89,7 @@ class UnitsRun(TrainingRun):
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the pictures; see ``TrainingRun.prepare``."""
+        posed = posed_codes(codes_by_expression(self.folders))
         faces, split, model, skipped = coded_faces(
             self.folders, self.test_fraction, self.max_pixels, progress
         )
@@ -98,7 +99,6 @@ class UnitsRun(TrainingRun):
             raise DataError(
                 f"{self.data[0]}: nobody of the rendered people is held out; ask for a larger --test"
             )
-        posed = posed_codes(codes_by_expression(self.folders))
         kinds = ", ".join(sorted(set(known.kinds.tolist())))
         described = f"{len(split.train)} people of {kinds}"
 
@@ -140,6 +140,7 @@ class UnitsRun(TrainingRun):
 
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
+        codes_by_expression(self.folders)
         faces, split, model, skipped = coded_faces(
             self.folders, self.test_fraction, self.max_pixels, least=True
         )

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
+from sargan_core.errors import DataError
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.units.data import MARGIN, SIDE, sculpted_code
+from sargan_core.models.units.data import MARGIN, SIDE, codes_by_expression, sculpted_code
 from sargan_core.models.units.network import SIZE, UnitEncoder
 from sargan_core.models.units.run import told_apart
 from sargan_core.models.units.task import (
@@ -84,6 +86,12 @@ def test_records_of_sculpted_units_become_codes():
         "squint_L": 0.2, "jaw_open": 0.1, "cheek_raise_R": 0.3, "corner_down_L": 1.5, "corner_down_R": 1.5
     }  # fmt: skip
     assert not np.any(sculpted_code(""))
+
+
+def test_without_people_who_pose_by_name_the_data_are_refused_at_once(tmp_path):
+    (tmp_path / "units.npz").touch()
+    with pytest.raises(DataError, match="no rendered people who pose"):
+        codes_by_expression([tmp_path])
 
 
 def test_there_is_room_to_move_in_the_crops():
