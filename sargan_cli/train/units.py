@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,15 @@ def units(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, max=4096, help="Crops a step.")] = 64,
     width: Annotated[int, typer.Option("--width", min=8, max=128, help="Width of the network.")] = 32,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            metavar="FILE",
+            help="Weights to start from: a units file of the same --width.",
+            show_default=False,
+        ),
+    ] = None,
     out: options.Out = None,
     resume: Annotated[
         bool,
@@ -34,6 +43,9 @@ def units(
     checkpoint: options.CheckpointEvery = 100,
     dry_run: options.DryRun = False,
     device: common.Device = "auto",
+    precision: Annotated[
+        Literal["fp32", "bf16"], typer.Option("--precision", help="Number format of the network.")
+    ] = "fp32",
     max_pixels: common.MaxPixels = None,
     quiet: common.Quiet = False,
     debug: common.Debug = False,
@@ -54,10 +66,11 @@ def units(
         last = steps or 12_000
         run = UnitsRun(
             data=photos(data),
-            training=UnitsOptions(steps=last, batch=batch, width=width, seed=seed),
+            training=UnitsOptions(steps=last, batch=batch, width=width, seed=seed, precision=precision),
             loop=LoopSettings(steps=last, sheet_every=last, checkpoint_every=checkpoint),
             test_fraction=test,
             device=choose_device(device),
+            start=str(start or ""),
             max_pixels=pixel_limit(max_pixels),
         )
     carry_out(run, place)

@@ -15,7 +15,7 @@ from torch import Tensor
 from sargan_core.data.samples import SYNTH
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import Split
-from sargan_core.errors import DataError
+from sargan_core.errors import DataError, UsageError, WeightsError
 from sargan_core.expressions import Expression
 from sargan_core.models.aipgan.model import AipganModel
 from sargan_core.models.registry import load_model
@@ -31,7 +31,7 @@ from sargan_core.models.units.data import (
 )
 from sargan_core.models.units.displacement import skin_triangles
 from sargan_core.models.units.face_model import Array, FaceModel
-from sargan_core.models.units.file import save_units
+from sargan_core.models.units.file import KIND, build_units, save_units
 from sargan_core.models.units.habits import landmark_habits
 from sargan_core.models.units.model import Knowledge
 from sargan_core.models.units.network import SIZE, UnitEncoder
@@ -70,11 +70,13 @@ class UnitsRun(TrainingRun):
         loop: length and what is written how often; its number of steps counts, not that of ``training``.
         training: how.
         device: ``cpu``, ``cuda`` or ``mps``.
+        start: a units file whose encoder to start from; empty = none.
     """
 
     loop: LoopSettings
     training: UnitsOptions = field(default_factory=UnitsOptions)
     device: str = "cpu"
+    start: str = ""
 
     weights: ClassVar[str] = "units.safetensors"
 
@@ -89,6 +91,7 @@ class UnitsRun(TrainingRun):
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the pictures; see ``TrainingRun.prepare``."""
+        start = load_start(self)
         posed = posed_codes(codes_by_expression(self.folders))
         faces, split, model, skipped = coded_faces(
             self.folders, self.test_fraction, self.max_pixels, progress
@@ -111,7 +114,7 @@ class UnitsRun(TrainingRun):
             save_units(whole, path, name="units", data=described)
 
         training = replace(self.training, steps=self.loop.steps)
-        task = UnitsTask(bank_of(known).to(fabric.device), gram_of(model), training, export)
+        task = UnitsTask(bank_of(known).to(fabric.device), gram_of(model), training, export, start)
 
         def finish(folder: Path, progress: Progress) -> None:
             record = open_weights(folder / self.weights)[0]
@@ -140,13 +143,14 @@ class UnitsRun(TrainingRun):
 
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
+        start = load_start(self)
         codes_by_expression(self.folders)
         faces, split, model, skipped = coded_faces(
             self.folders, self.test_fraction, self.max_pixels, least=True
         )
         training = replace(self.training, steps=self.loop.steps)
         bank = bank_of(faces).to(fabric.device)
-        task = UnitsTask(bank, gram_of(model), training, lambda encoder, path: None)
+        task = UnitsTask(bank, gram_of(model), training, lambda encoder, path: None, start)
         return TrainingPlan(
             _survey(faces, split, tuple(skipped)),
             size=SIZE,
@@ -167,6 +171,28 @@ def _survey(faces: CodedFaces, split: Split, skipped: tuple[Any, ...]) -> Survey
         {},
         skipped,
     )
+
+
+def load_start(run: UnitsRun) -> dict[str, Tensor] | None:
+    """Return the weights to start from, None where they are random or those of a checkpoint.
+
+    Raises:
+        WeightsError: they cannot be read, or are no encoder's.
+        UsageError: they are of another width.
+    """
+    if not run.start or run.resume:
+        return None
+    record, tensors = open_weights(Path(run.start))
+    if record.kind != KIND:
+        raise WeightsError(
+            f"{run.start}: holds a {record.kind}, not an encoder of face units; see sargan models list"
+        )
+    encoder = build_units(record, tensors).encoder
+    if encoder.width != run.training.width:
+        raise UsageError(
+            f"--start {run.start}: is of width {encoder.width}, asked for is {run.training.width}"
+        )
+    return encoder.state_dict()
 
 
 def built(encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge) -> Any:

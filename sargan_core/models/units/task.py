@@ -50,6 +50,7 @@ class UnitsOptions:
         width: of the network.
         decay: of the running average of the weights, which is what is kept.
         seed: of weights, draws and augmentation.
+        precision: ``fp32`` or ``bf16``.
     """
 
     steps: int = 12_000
@@ -58,6 +59,7 @@ class UnitsOptions:
     width: int = 32
     decay: float = 0.999
     seed: int = 0
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class UnitsTask:
         gram: (U, U), see ``movement_gram``.
         options: settings.
         export: writes the averaged encoder as a weights file.
+        start: weights to start from; None = random ones.
     """
 
     def __init__(
@@ -115,13 +118,21 @@ class UnitsTask:
         gram: Tensor,
         options: UnitsOptions,
         export: Callable[[UnitEncoder, Path], None],
+        start: dict[str, Tensor] | None = None,
     ) -> None:
         torch.manual_seed(options.seed)
         self.bank = bank
         self.options = options
         self.device = bank.crops.device
         self.encoder = UnitEncoder(options.width).to(self.device)
+        if start is not None:
+            self.encoder.load_state_dict(start)
         self.average = copy.deepcopy(self.encoder).eval()
+        if options.precision == "bf16":
+            # oneDNN's bf16 convolutions want channels last: a step takes a fifth less.
+            for weights in self.encoder.parameters():
+                if weights.dim() == 4:
+                    weights.data = weights.data.contiguous(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(
             self.encoder.parameters(), lr=options.learning_rate, weight_decay=0.02
         )
@@ -151,8 +162,7 @@ class UnitsTask:
         angles = self.bank.angles[drawn]
         angles = torch.where(mirror[:, None], angles * angles.new_tensor([-1.0, 1.0, -1.0]), angles)
         self.encoder.train()
-        kind = self.device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             found, turned = self.encoder.answer(crops, points)
         wrong = (found.float() - code) / self._scale
         error = functional.smooth_l1_loss(wrong, torch.zeros_like(wrong), reduction="none", beta=BEND).mean(1)

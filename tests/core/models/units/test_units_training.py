@@ -105,3 +105,13 @@ def test_who_it_is_can_be_told_from_codes_that_hold_it_and_from_no_others():
     assert abs(told_apart(expressions, persons) - 0.5) < 0.03
     own = random.normal(size=(4, 54)).repeat(25, axis=0)
     assert told_apart(expressions + 2 * own, persons) > 0.9
+
+
+def test_a_run_starts_from_the_weights_that_it_is_given():
+    options = UnitsOptions(steps=2, batch=4, width=8, precision="bf16")
+    given = UnitEncoder(8).state_dict()
+    task = UnitsTask(bank(), torch.eye(54), options, lambda encoder, path: None, given)
+    assert all(torch.equal(task.encoder.state_dict()[name], tensor) for name, tensor in given.items())
+    losses = task.step(0)
+    assert torch.isfinite(losses["code"])
+    assert not torch.equal(task.encoder.state_dict()["head.weight"], given["head.weight"])
