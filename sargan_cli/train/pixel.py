@@ -36,6 +36,13 @@ def pixel(
         ),
     ] = None,
     penalty: Annotated[float, typer.Option("--lambda", min=0.0, help="The ridge penalty.")] = 0.4,
+    prototypes: Annotated[
+        Literal["data", "emfacs"],
+        typer.Option(
+            "--prototypes",
+            help="The expressions as the photos show them, or brought towards what strangers name (displaced only).",
+        ),
+    ] = "data",
     out: options.Out = None,
     overwrite: options.Overwrite = False,
     test: options.Test = 0.2,
@@ -59,6 +66,7 @@ def pixel(
             size=size or (256 if form == "displaced" else 128),
             penalty=penalty,
         ),
+        prototypes=prototypes,
         test_fraction=test,
         landmarks=landmarks,
         max_pixels=pixel_limit(max_pixels),

@@ -14,6 +14,11 @@ EYES = (tuple(range(36, 42)), tuple(range(42, 48)))
 WHITE_SHARE = 0.2
 # Rim of the lids that goes with the eyes, as a fraction of the crop's side.
 EYES_MARGIN = 0.006
+# Gap between the lids, as a fraction of the width of the eye, up to which an eye is shut, and from which it is open.
+SHUT = (0.06, 0.095)
+# What moves with a shut eye: half-axes of an ellipse, as fractions of its width, and the share that fades out.
+AROUND = (0.85, 0.5)
+FADES = 0.4
 
 
 def eye_regions(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
@@ -40,6 +45,33 @@ def eye_openings(landmarks: npt.NDArray[np.float64]) -> tuple[float, float]:
         for eye in EYES
     ]
     return max(0.0, float(gaps[0])), max(0.0, float(gaps[1]))
+
+
+def with_shut_eyes(landmarks: npt.NDArray[np.float64], flow: Tensor) -> Tensor:
+    """Return a displacement field that moves a shut eye as a whole: what its lids hide cannot be shown.
+
+    Args:
+        landmarks: (68, 2) crop pixels, as found.
+        flow: (1, 2, S, S) backward displacement in crop pixels; see ``faces/warp.py``.
+    """
+    size = flow.shape[-1]
+    rows, columns = np.mgrid[:size, :size]
+    for eye, gap in zip(EYES, eye_openings(landmarks), strict=True):
+        points = landmarks[list(eye)]
+        corners = points[[0, 3]]
+        width = float(np.linalg.norm(corners[1] - corners[0]))
+        shut = float(np.clip((SHUT[1] - gap / max(width, 1e-6)) / (SHUT[1] - SHUT[0]), 0, 1))
+        if shut == 0:
+            continue
+        middle = points.mean(0)
+        far = np.hypot((columns - middle[0]) / (AROUND[0] * width), (rows - middle[1]) / (AROUND[1] * width))
+        near = np.clip((1 - far) / FADES, 0, 1)
+        near = torch.from_numpy(shut * near * near * (3 - 2 * near)).to(flow)
+        # The corners of the eye lie on bone and tell how it moves as a whole.
+        x, y = np.round(corners).astype(int).clip(0, size - 1).T
+        whole = flow[:, :, y, x].mean(2)[:, :, None, None]
+        flow = torch.lerp(flow, whole.expand_as(flow), near)
+    return flow
 
 
 def eyes_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:

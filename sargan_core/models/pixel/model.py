@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
-from sargan_core.faces.eyes import eye_regions, eye_white
+from sargan_core.faces.eyes import eye_regions, eye_white, with_shut_eyes
 from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
 from sargan_core.faces.folds import with_folds
 from sargan_core.faces.irises import with_round_irises
@@ -240,7 +240,10 @@ class PixelModel(ExpressionModel):
             flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
             image, seen = self._close_mouth(image, landmarks, strength)
             kept = kept * sample(seen, positions(flow))
-        flow = with_round_irises(image, landmarks.detach().cpu().double().numpy(), flow)
+        found = landmarks.detach().cpu().double().numpy()
+        if np.isfinite(found).all():
+            flow = with_shut_eyes(found, flow)
+        flow = with_round_irises(image, found, flow)
         moved = sample(image, positions(flow))
         edited = gain * moved + offset
         goal = np.asarray(self._goal_of(parts))

@@ -27,6 +27,9 @@ from sargan_core.faces.paste import crop_mask, paste
 from sargan_core.models.pixel.file import save_pixel
 from sargan_core.models.pixel.fit import PixelOptions, fit_pixel
 from sargan_core.models.pixel.model import PixelModel
+from sargan_core.models.pixel.prototypes import with_prototypes
+from sargan_core.models.registry import load_model
+from sargan_core.models.units.model import UnitsModel
 from sargan_core.photo.files import write_atomically, write_text
 from sargan_core.progress import Progress
 from sargan_core.training.checks import LEAST_SIZE, check_size
@@ -72,9 +75,12 @@ class PixelRun(TrainingRun):
 
     Attributes:
         fit: form and numbers.
+        prototypes: ``data`` = the expressions as the people of the photos pose them; ``emfacs`` = brought towards the
+            units that strangers know them by, see ``prototypes.py``.
     """
 
     fit: PixelOptions = field(default_factory=PixelOptions)
+    prototypes: str = "data"
 
     weights: ClassVar[str] = "pixel.safetensors"
 
@@ -83,6 +89,10 @@ class PixelRun(TrainingRun):
         check_size(self.fit.size, 1, LEAST_SIZE, "the pixel model")
         if not math.isfinite(self.fit.penalty) or self.fit.penalty < 0:
             raise UsageError(f"--lambda {self.fit.penalty:g}: must be a number from 0 up; 0.4 is usual")
+        if self.prototypes != "data" and self.fit.form != "displaced":
+            raise UsageError(
+                f"--prototypes {self.prototypes}: goes with --form displaced, which moves a face"
+            )
         super().check()
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
@@ -130,6 +140,8 @@ class PixelRun(TrainingRun):
     def _fit(self, folder: Path, crops: CropSet, held_out: CropSet | None, people: int) -> None:
         """Fit the model and write everything but the split."""
         model = fit_pixel(crops, self.fit)
+        if self.prototypes == "emfacs":
+            model = with_prototypes(model, _units())
         names = ", ".join(sorted({str(source) for source in crops.sources}))
         record = save_pixel(model, folder / self.weights, name="pixel", data=f"{people} people of {names}")
         figures: list[Figures] = []
@@ -139,7 +151,16 @@ class PixelRun(TrainingRun):
             write_atomically(folder / SHEET, picture, overwrite=True)
         values = {"options": asdict(self.fit), "figures": [asdict(figure) for figure in figures]}
         write_text(folder / FIGURES, json.dumps(values, indent=2) + "\n")
-        write_text(folder / CARD, card(record, figures, self.fit))
+        write_text(folder / CARD, card(record, figures, self.fit, self.prototypes))
+
+
+def _units() -> UnitsModel:
+    units = load_model("units")
+    if not isinstance(units, UnitsModel):
+        raise DataError(
+            "the shipped model units, which moves the mean face, is another one; reinstall sargan"
+        )
+    return units
 
 
 def check_chosen(chosen: Sequence[Pair], folder: Path) -> None:
@@ -207,13 +228,15 @@ def held_out_sheet(model: PixelModel, crops: CropSet, people: int = SHEET_PEOPLE
     return np.concatenate(lines)
 
 
-def card(record: WeightsRecord, figures: Sequence[Figures], options: PixelOptions) -> str:
+def card(
+    record: WeightsRecord, figures: Sequence[Figures], options: PixelOptions, prototypes: str = "data"
+) -> str:
     """Return the model card as Markdown."""
     lines = [
         *card_head(
             record,
             f"form {options.form}, channels {options.channels}, scaling {options.scaling}, {options.size} px, "
-            f"lambda {options.penalty:g}",
+            f"lambda {options.penalty:g}, prototypes {prototypes}",
         ),
         "",
         "Error on people never trained on (root mean square in the face region, 8-bit levels):",

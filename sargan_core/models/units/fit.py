@@ -83,6 +83,13 @@ def fit_face(model: FaceModel, landmarks: Array, expected: Expected) -> Fit:
     return Fit(pose, identity[: len(model.modes)], code, error)
 
 
+def explained_code(model: FaceModel, fit: Fit, before: Array, after: Array, expected: Expected) -> Array:
+    """Return the code (U,) that moves the (68, 2) landmarks of a fitted face at rest, ``before``, to ``after``."""
+    weights = np.repeat(TRUST / (NOISE * eye_distance(before)) ** 2, 2)
+    columns = _columns(model.points[2], fit.pose)
+    return bounded_ridge(columns, (after - before).ravel(), weights, expected, expected.code)
+
+
 def fit_pose(points: Array, landmarks: Array, weights: Array) -> Pose:
     """Return the pose under which (N, 3) model points come closest to (N, 2) pixels, least squares with weights (N,).
 

@@ -20,6 +20,7 @@ from sargan_core.models.units.face_model import Array
 from sargan_core.models.units.fit import Expected, Fit, fit_face
 from sargan_core.models.units.movement import Head, move
 from sargan_core.models.units.network import CROP_POINTS, SIZE, UnitEncoder, code_bounds
+from sargan_core.models.units.prototypes import prototype_code
 from sargan_core.units import CODE_NAMES, MIRRORED_CODE, MIRRORED_SIGN, UnitMix
 
 # Where a face lies in the crop: the encoder's view inside of it, and room for a jaw that drops.
@@ -153,7 +154,8 @@ class UnitsModel(ExpressionModel):
         """Return the change that expressions by name ask for; the face's own goes to the extent that they come."""
         change = -min(1.0, sum(weight for _, weight in mix.parts)) * shown
         for expression, weight in mix.parts:
-            change = change + weight * self.knowledge.posed[LABELS.index(expression)]
+            posed = self.knowledge.posed[LABELS.index(expression)]
+            change = change + weight * prototype_code(expression, posed)
         return np.asarray(change)
 
 

@@ -120,7 +120,7 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     flow = torch.lerp(flow, with_round_irises(image, own, flow), _staying_open(own, goal, image))
     carried = carry(Seen(image, own), goal, None, flow)
     picture, hidden = _lids_drawn(image, own, flow, share)
-    factor = _shaded(head.appearance, frame[model.landmarks], surface.carried[:2], image)
+    factor = shaded(head.appearance, frame[model.landmarks], surface.carried[:2], image)
     skin = 1 - LIPS_SHINE * lips_region(goal, size).to(image)[None]
     relief_seen = cv2.GaussianBlur(surface.carried[2] * surface.share, (0, 0), SOFT * size)
     factor = factor * (skin * torch.from_numpy(relief_seen).to(image)[None, None]).exp()
@@ -185,7 +185,7 @@ def relief_change(model: FaceModel, shape: Array, moved: Array, rotation: Array)
     return np.asarray((RELIEF_SHARE * (light(shape + moved) - light(shape))).clip(*RELIEF))
 
 
-def _shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tensor) -> Tensor:
+def shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tensor) -> Tensor:
     """Return the factor on the light of each pixel, (1, 1, S, S)."""
     side = int(appearance.shading.get_buffer("pictures").shape[-1]) * 2
     factor = appearance.shading(motion * side, side).to(image)

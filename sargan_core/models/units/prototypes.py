@@ -1,0 +1,66 @@
+"""What the expressions by name ask of a face, as codes of face units.
+
+People and rendered heads that pose an expression leave out a part of what strangers know it by. The table adds what
+EMFACS (Friesen & Ekman 1983) lists for it, within the range that was rendered.
+"""
+
+from __future__ import annotations
+
+from sargan_core.expressions import Expression
+from sargan_core.models.units.face_model import Array
+from sargan_core.units import CODE_NAMES, UNITS
+
+# The units that an expression is known by, both sides alike; what is not named stays as it was posed.
+PROTOTYPES: dict[Expression, dict[str, float]] = {
+    # AU 1+4+5+20+25+26: brows up inside and drawn together, wide eyes, lips stretched.
+    Expression.FEARFUL: {
+        "brow_inner_up": 1.8,
+        "brow_up": 0.0,
+        "brow_whole_down": 0.3,
+        "brow_down": 0.35,
+        "lid_wide": 1.4,
+        "squint": 0.15,
+        "lip_stretch": 0.8,
+        "lower_lip_down": 0.4,
+        "corner_down": 0.65,
+        "lips_part": 0.5,
+        "jaw_open": 0.18,
+        "neck_tight": 0.8,
+    },
+    # AU 4+5+7+10+16+25: a frown over narrowed eyes that stare, teeth bared.
+    Expression.ANGRY: {
+        "brow_down": 1.5,
+        "brow_whole_down": 0.4,
+        "lid_wide": 0.4,
+        "squint": 0.5,
+        "nose_wrinkle": 0.4,
+        "upper_lip_up": 0.25,
+        "lower_lip_down": 0.2,
+        "lips_part_side": 0.25,
+        "lip_stretch": 0.2,
+        "corner_down": 0.55,
+    },
+    # AU 9+10+17+25: nose wrinkled, upper lip raised, chin pushed up.
+    Expression.DISGUSTED: {
+        "brow_down": 0.9,
+        "squint": 0.55,
+        "nose_wrinkle": 1.35,
+        "nose_squeeze": 0.7,
+        "nose_down": 0.1,
+        "cheek_raise": 0.75,
+        "upper_lip_up": 1.25,
+        "corner_down": 0.5,
+        "chin_raise": 0.4,
+        "lips_part": 0.4,
+    },
+}
+
+
+def prototype_code(expression: Expression, posed: Array) -> Array:
+    """Return the code (U,) of an expression by name: ``posed`` (U,) with the units of ``PROTOTYPES`` as listed."""
+    code = posed.copy()
+    for unit in UNITS:
+        if unit.name in PROTOTYPES.get(expression, {}):
+            for part in unit.parts:
+                code[CODE_NAMES.index(part)] = PROTOTYPES[expression][unit.name]
+    return code
