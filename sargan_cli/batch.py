@@ -243,8 +243,7 @@ def batch(
       sargan batch portraits --expr sad --retry failed --report
       find . -name '*.jpg' -print0 | sargan batch --from - --null --expr happy --out happy
     """
-    from sargan_core.batch.local import BatchSettings
-    from sargan_core.batch.plan import PlanRequest, make_plan, parse_shard
+    from sargan_core.batch.plan import BatchSettings, PlanRequest, make_plan, parse_shard
     from sargan_core.batch.run import Policy, run_batch
 
     part = parse_shard(shard) if shard is not None else None

@@ -16,7 +16,7 @@ from sargan_core.photo.files import shown
 from sargan_core.units import UnitMix, parse_units
 
 if TYPE_CHECKING:
-    from sargan_core.batch.local import Engine
+    from sargan_core.batch.run import Engine
 
 ALL = "all"
 
@@ -33,7 +33,7 @@ def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) ->
     Raises:
         UsageError: it cannot be read, or there are no inputs at all.
     """
-    from sargan_core.batch.sources import LARGEST_LIST, read_list
+    from sargan_core.batch.inputs import LARGEST_LIST, read_list
 
     if listed is None:
         if not inputs:

@@ -241,17 +241,14 @@ def batch_like(like: Like, max_pixels: int | None) -> Like:
     Raises:
         UsageError: it cannot be read, or only once.
     """
-    from sargan_core.batch.plan import Source
-    from sargan_core.batch.work import decode, read_source
+    from sargan_core.batch.steps import read_reference
     from sargan_core.photo.files import shown
 
-    source = Source(str(like.path), like.path.name)
     with _wrong_usage():
-        content = read_source(source, max_pixels)
-        decode(content, source, max_pixels)
+        _, sha256 = read_reference(like, max_pixels)
     if not like.path.is_file():  # a pipe that was handed over is empty now
         raise UsageError(f"--like {shown(like.path)}: is a pipe, which can be read only once; name a file")
-    return replace(like, sha256=content.sha256)
+    return replace(like, sha256=sha256)
 
 
 @contextlib.contextmanager

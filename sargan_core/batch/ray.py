@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sargan_core import __version__
-from sargan_core.batch.local import BatchSettings, OnResult
 from sargan_core.batch.manifest import ManifestWriter
-from sargan_core.batch.plan import Task
+from sargan_core.batch.plan import BatchSettings, Task
 from sargan_core.errors import SarganError, UsageError
 from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from sargan_core.batch.work import Staged
+    from sargan_core.batch.run import OnResult
+    from sargan_core.batch.steps import Staged
 
 # Tasks that Ray knows of at once; the workers load their models anew for each such part of a batch.
 PART = 20_000
@@ -70,7 +70,7 @@ def _run_part(
     manifest: ManifestWriter,
     on_result: OnResult,
 ) -> None:
-    from sargan_core.batch.work import commit, stage_failure
+    from sargan_core.batch.steps import commit, stage_failure
 
     block = BLOCK["gpu" if resources.get("GPU") else "cpu"]
     left = dict(enumerate(tasks))
@@ -154,9 +154,7 @@ class Worker:
         import cv2
         import torch
 
-        from sargan_core.batch.local import compile_network, limits_for
-        from sargan_core.batch.work import target_of
-        from sargan_core.editor import Editor
+        from sargan_core.batch.local import set_up
 
         if version != __version__:
             raise UsageError(
@@ -165,14 +163,7 @@ class Worker:
         _enter(folder, self._settings.staging)
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        self._editor = Editor(self._settings.edit)
-        if self._settings.compile:
-            compile_network(self._editor)
-        self._limits = limits_for(self._editor, self._settings, threads)
-        self._targets = {
-            variant: target_of(variant, self._editor, self._settings.max_pixels)
-            for variant in self._settings.variants
-        }
+        self._setup = set_up(self._settings, threads)
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
         """Return for every task, by ``number``, its finished results, or the error that ends the batch."""
@@ -190,7 +181,7 @@ class Worker:
     def _edit(self, tasks: list[Task]) -> list[list[Staged]]:
         from sargan_core.batch.pipeline import Pipeline
 
-        pipeline = Pipeline(iter(tasks), self._editor, self._targets, self._settings, self._limits)
+        pipeline = Pipeline(iter(tasks), self._setup)
         try:
             return [results for _, results in pipeline.results()]
         finally:

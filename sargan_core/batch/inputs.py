@@ -1,4 +1,4 @@
-"""Which photos a batch takes: folders with all they hold, patterns, files, and lists of files."""
+"""The photos that a batch takes: from folders, patterns, files and lists of files."""
 
 from __future__ import annotations
 
