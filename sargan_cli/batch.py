@@ -1,34 +1,36 @@
-"""``sargan batch``: change the expression in folders of photos, and take up again what was interrupted."""
+"""``sargan batch``: change the expression in folders of photos; continues what was interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sargan_cli import options
-from sargan_cli.batch_progress import BatchProgress, print_plan, print_summary
-from sargan_cli.batch_request import (
-    complete_expression,
-    names_in,
-    wanted_engine,
-    wanted_format,
-    wanted_mixes,
-    wanted_strengths,
+from sargan_cli.batch_output import BatchProgress, print_plan, print_summary
+from sargan_cli.console import OK, SOME_FAILED, Console
+from sargan_cli.expressions import (
+    batch_like,
+    complete_mix_or_all,
+    complete_units,
+    reference_of,
+    several_mixes,
+    strengths_of,
 )
-from sargan_cli.console import Console
-from sargan_cli.files import parse_like
-from sargan_cli.outcomes import OK, SOME_FAILED
+from sargan_cli.files import names_in
 from sargan_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from sargan_core.batch.run import Engine
 
 REPORT = "report.html"
 
 
 class Retry(StrEnum):
-    """What is done again although nothing changed."""
+    """Outcomes that are tried again although nothing changed."""
 
     FAILED = "failed"
     NO_FACE = "no_face"
@@ -37,7 +39,7 @@ class Retry(StrEnum):
 
 
 def outcomes_to_retry(retry: Sequence[Retry]) -> frozenset[str]:
-    """Return the outcomes that ``--retry`` names; ``all`` are those without a result."""
+    """Return the outcomes that ``--retry`` names; ``all`` stands for all that left no result."""
     wanted = Retry if Retry.ALL in retry else retry
     return frozenset(outcome.value for outcome in wanted) - {Retry.ALL.value}
 
@@ -59,7 +61,7 @@ def batch(
             metavar="NAME[:WEIGHT][,NAME:WEIGHT...]|all",
             help="The expression or mix, as for `sargan edit`. May be repeated, or `all` for all seven: "
             "each gets a sub-folder.",
-            autocompletion=complete_expression,
+            autocompletion=complete_mix_or_all,
             show_default=False,
         ),
     ] = None,
@@ -71,7 +73,7 @@ def batch(
             metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
             help="Single face units instead, or on top of one --expr; may be repeated for several results. "
             "`sargan models units` lists them.",
-            autocompletion=options.complete_units,
+            autocompletion=complete_units,
             show_default=False,
         ),
     ] = None,
@@ -247,15 +249,16 @@ def batch(
     from sargan_core.batch.run import Policy, run_batch
 
     part = parse_shard(shard) if shard is not None else None
+    reference = reference_of(like, like_face, expr, units)
     plan = make_plan(
         PlanRequest(
             arguments=inputs or (),
             listed=names_in(listed, inputs, null=null),
             root=root,
             folder=out,
-            mixes=wanted_mixes(expr, parse_like(like, like_face, expr, units), max_pixels, units),
-            strengths=wanted_strengths(strength),
-            format=wanted_format(file_format),
+            mixes=[batch_like(reference, max_pixels)] if reference else several_mixes(expr, units),
+            strengths=strengths_of(strength),
+            format=_format(file_format),
             suffix=suffix,
             in_place=in_place,
             shard=part,
@@ -300,14 +303,41 @@ def batch(
         max_errors=max_errors,
     )
     if report:
-        from sargan_core.batch.report import check_page, write_report
+        from sargan_core.batch.report import write_report
+        from sargan_core.page import check_page
 
         check_page(plan.folder / REPORT)
     with BatchProgress(plan, console, as_json=as_json) as progress:
-        summary = run_batch(plan, settings, wanted_engine(engine), policy, part, progress.tell)
+        summary = run_batch(plan, settings, _engine(engine), policy, part, progress.tell)
     if report:
         write_report(plan.folder, plan.folder / REPORT)
     print_summary(summary, plan, console)
     if report:
         console.note(f"report: {plan.folder / REPORT}")
     raise typer.Exit(OK if summary.complete else SOME_FAILED)
+
+
+def _format(name: str | None) -> str | None:
+    """Return the format that ``--format`` names.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    from sargan_core.photo.kinds import LISTED, kind_of_path
+
+    if name is None:
+        return None
+    kind = kind_of_path(Path(f"photo.{name.lstrip('.')}"))
+    if kind is None:
+        raise UsageError(f"--format {name}: is no known format; use one of {LISTED}")
+    return kind
+
+
+def _engine(name: Literal["local", "ray"]) -> Engine:
+    if name == "ray":
+        from sargan_core.batch.ray import run_ray
+
+        return run_ray
+    from sargan_core.batch.local import run_local
+
+    return run_local

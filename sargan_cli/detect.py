@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_bytes, print_json, print_table
+from sargan_cli.console import (
+    Console,
+    FileReport,
+    failure,
+    overall_code,
+    print_bytes,
+    print_json,
+    print_table,
+    say_error,
+)
 from sargan_cli.files import (
     STREAM,
     check_free,
@@ -20,7 +29,6 @@ from sargan_cli.files import (
     plan_outputs,
     read_input,
 )
-from sargan_cli.outcomes import FileReport, failure, overall_code, say_error
 from sargan_core.errors import NoFaceError, UsageError, WeightsError
 from sargan_core.outcome import Outcome, rounded
 

@@ -10,30 +10,23 @@ from typing import Annotated
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_json, print_path
+from sargan_cli.console import Console, FileReport, overall_code, print_json, print_path
 from sargan_cli.edit_file import EditRequest, Session, edit_file
+from sargan_cli.expressions import complete_mix, complete_units, one_mix, reference_of, strength_of
 from sargan_cli.files import (
     STREAM,
     Task,
     animation_endings,
     check_apart,
     check_stdin,
-    parse_like,
     photo_endings,
     plan_outputs,
 )
-from sargan_cli.outcomes import FileReport, overall_code
 from sargan_core.errors import UsageError
-from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like, parse_mix, parse_strength
+from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like
 from sargan_core.outcome import Outcome
-from sargan_core.units import UnitMix, parse_units
 
 GRID_SUFFIX = ".png"
-
-
-def _number(strength: float) -> float:
-    """Return a strength; the range that is declared with the option lets NaN through."""
-    return parse_strength(str(strength), "--strength")
 
 
 def edit(
@@ -46,7 +39,7 @@ def edit(
             metavar="NAME[:WEIGHT][,NAME:WEIGHT...]",
             help="The expression, or a weighted mix: happy, happy:0.6, happy:0.6,surprised:0.4. Names: "
             "angry, disgusted, fearful, happy, neutral, sad, surprised; also their nouns and KDEF codes.",
-            autocompletion=options.complete_mix,
+            autocompletion=complete_mix,
             show_default=False,
         ),
     ] = None,
@@ -58,7 +51,7 @@ def edit(
             metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
             help="Move single face units, on top of what the face shows: corner_pull=0.8,brow_up_L=0.5. 1 is the whole "
             "unit, _L and _R are the person's own sides; `sargan models units` lists them. Goes with --expr.",
-            autocompletion=options.complete_units,
+            autocompletion=complete_units,
             show_default=False,
         ),
     ] = None,
@@ -71,7 +64,7 @@ def edit(
             "-s",
             min=0.0,
             max=MAX_STRENGTH,
-            callback=_number,
+            callback=strength_of,
             help="How much of it: 0 changes nothing, 1 is the expression as learned, 2 exaggerates.",
         ),
     ] = 1.0,
@@ -133,10 +126,10 @@ def edit(
       sargan edit face.jpg --units corner_pull=0.8,brow_inner_up=0.5
     """
     check_stdin(inputs)
-    reference = parse_like(like, like_face, expr, units)
+    reference = reference_of(like, like_face, expr, units)
     if reference:
         _check_like(reference, grid=grid)
-    mix = ExpressionMix(()) if reference else _wanted(expr, units, strength, grid)
+    mix = ExpressionMix(()) if reference else one_mix(expr, units, strength, grid=grid)
     if animate is not None:
         _check_animate(inputs, animate, output, grid=grid, in_place=in_place)
         tasks = plan_outputs(inputs, str(animate), label="", endings=animation_endings(), option="--animate")
@@ -185,45 +178,8 @@ def edit(
     raise typer.Exit(overall_code(reports))
 
 
-def _wanted(
-    expr: list[str] | None, units: str | None, strength: float, grid: bool
-) -> ExpressionMix | UnitMix:
-    if units is None:
-        return _mix(expr, strength, grid)
-    if grid:
-        raise UsageError("--grid shows all seven expressions; leave out --units")
-    wanted = parse_units(units, _mix(expr, strength, grid) if expr else None)
-    # Refuses what the strength takes too far before a photo is read.
-    wanted.scaled(strength)
-    return wanted
-
-
-def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
-    if grid:
-        if expr:
-            raise UsageError("--grid shows all seven expressions; leave out --expr")
-        return ExpressionMix(())
-    if not expr:
-        known = ", ".join(options.EXPRESSIONS)
-        raise UsageError(
-            f"say which expression with --expr NAME ({known}), --like PHOTO for that of a photo, "
-            "--units NAME=WEIGHT for single face units, or --grid for all of them"
-        )
-    if len(expr) > 1:
-        raise UsageError(
-            f"--expr takes one mix: --expr {','.join(expr)}; for several results call edit again"
-        )
-    mix = parse_mix(expr[0])
-    for expression, weight in mix.scaled(strength).parts:
-        if weight > MAX_STRENGTH:
-            raise UsageError(
-                f"{expression}: weight x --strength is {weight:g}; together they go up to {MAX_STRENGTH:g}"
-            )
-    return mix
-
-
 def _like_label(like: Like, strength: float) -> str:
-    """Return what a result's name says of the reference, e.g. ``like-friend`` or ``like-friend-50``."""
+    """Return the reference as part of a result's name, e.g. ``like-friend`` or ``like-friend-50``."""
     return like.slug if strength == 1.0 else f"{like.slug}-{round(strength * 100)}"
 
 

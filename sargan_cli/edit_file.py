@@ -1,4 +1,4 @@
-"""One photo of ``sargan edit``: read, edit, write, and say how it went."""
+"""The work of ``sargan edit`` on one photo: read, edit, write, report."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sargan_cli.console import Console, print_bytes
-from sargan_cli.files import Task, check_free, display_name, read_input, read_like
-from sargan_cli.outcomes import FileReport, failure, say_error
+from sargan_cli.console import Console, FileReport, failure, print_bytes, say_error
+from sargan_cli.expressions import read_like
+from sargan_cli.files import Task, check_free, display_name, read_input
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import ExpressionMix, Like
 from sargan_core.outcome import Outcome, face_json, worst_face_json
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EditRequest:
-    """What is wanted of every photo of a call.
+    """What is made of every photo of a call.
 
     Attributes:
-        mix: the expressions as they were asked for, before ``strength``; empty for a grid and a reference.
+        mix: the expressions or face units before ``strength``; empty for a grid and a reference.
         strength: factor on the mix.
         grid: make a contact sheet.
         animate: make a loop of rising strength.
@@ -54,11 +54,11 @@ class EditRequest:
 
 
 class Session:
-    """The editor and the target of a call, made when they are first needed: loading the networks takes a second.
+    """The editor and the target of a call, made when first needed, because loading the networks takes a second.
 
     Args:
         model: name of the model.
-        settings: the other members of ``EditSettings``.
+        settings: the other fields of ``EditSettings``.
     """
 
     def __init__(self, model: str, **settings: Any) -> None:
@@ -74,7 +74,7 @@ class Session:
 
     @property
     def precision(self) -> str:
-        """What the loaded model computes in; empty before loading."""
+        """Number format that the loaded model computes in; empty before loading."""
         return "" if self._editor is None else self._editor.model.precision
 
     def load(self) -> Editor:
@@ -100,13 +100,13 @@ class Session:
         if request.like is None:
             return request.mix.scaled(request.strength)
         if self._reference is None:
-            photo = read_like(request.like, request.max_pixels)
+            photo, _ = read_like(request.like, request.max_pixels)
             self._reference = self.load().reference(photo, request.like.face)
         return self._reference.scaled(request.strength)
 
 
 def edit_file(task: Task, request: EditRequest, session: Session, console: Console) -> FileReport:
-    """Edit one photo and return how it went; an error ends this photo only.
+    """Edit one photo and return the report on it; an error ends this photo only.
 
     Raises:
         WeightsError: the model cannot be loaded, so no photo can be edited.
@@ -148,7 +148,7 @@ def edit_file(task: Task, request: EditRequest, session: Session, console: Conso
 
 
 def _make(photo: Photo, task: Task, request: EditRequest, session: Session, details: dict[str, Any]) -> None:
-    """Make and write what was asked for; fills ``details``."""
+    """Make and write what was asked for; fills in ``details``."""
     if request.animate:
         _animate(photo, task, request, session, details)
         return

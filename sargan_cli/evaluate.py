@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_json, print_path, print_table
-from sargan_cli.outcomes import OK, SOME_FAILED
+from sargan_cli.console import OK, SOME_FAILED, Console, print_json, print_path, print_table
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_json, print_path, print_table
+from sargan_cli.console import OK, WEIGHTS, Console, print_json, print_path, print_table, say_error
 from sargan_cli.files import check_free
-from sargan_cli.outcomes import OK, WEIGHTS, say_error
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.outcome import message, plain
 from sargan_core.units import UNITS, Unit

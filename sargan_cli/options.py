@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from sargan_cli.console import enable_debugging
-from sargan_core.expressions import Expression
+from sargan_cli.streams import enable_debugging
 
 DEFAULT_MODEL = "sargan"
 LIKE_MODEL = "units"
 UNITS_MODEL = "units"
-EXPRESSIONS = tuple(sorted(expression.value for expression in Expression))
 
 Inputs = Annotated[
     list[Path],
@@ -122,21 +120,6 @@ Debug = Annotated[
         is_eager=True,
     ),
 ]
-
-
-def complete_units(incomplete: str) -> list[str]:
-    """Return what a half-typed ``--units`` may become."""
-    from sargan_core.units import CODE_NAMES, UNITS
-
-    start, comma, name = incomplete.rpartition(",")
-    names = dict.fromkeys([*(unit.name for unit in UNITS), *CODE_NAMES])
-    return [f"{start}{comma}{known}=" for known in names if known.startswith(name)]
-
-
-def complete_mix(incomplete: str) -> list[str]:
-    """Return the mixes that a half-typed ``--expr`` may become."""
-    start, comma, name = incomplete.rpartition(",")
-    return [start + comma + known for known in EXPRESSIONS if known.startswith(name)]
 
 
 def model_name(model: str | None, like: Path | None, units: str | list[str] | None = None) -> str:

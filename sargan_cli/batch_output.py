@@ -1,4 +1,4 @@
-"""What ``sargan batch`` says while it works and when it is done."""
+"""What ``sargan batch`` prints: the plan, each result with a progress bar, and the summary."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ LABELS = {"done": "done", "no_face": "no face", "unreadable": "unreadable", "fai
 
 
 class BatchProgress:
-    """Tells every result: errors on stderr, results on stdout, a bar on a terminal.
+    """Prints every result: errors on stderr, results on stdout, a progress bar on a terminal.
 
     Args:
         plan: of the run.
-        console: for people.
+        console: for messages.
         as_json: print entries instead of paths.
     """
 
@@ -56,7 +56,7 @@ class BatchProgress:
             self._bar.stop()
 
     def tell(self, entry: Entry, summary: Summary) -> None:
-        """Tell one result."""
+        """Print one result."""
         if entry.message:
             self._console.error(entry.message)
         if self._as_json:
@@ -64,7 +64,7 @@ class BatchProgress:
         elif self._paths and entry.outcome == "done":
             print_path(self._plan.folder / entry.output)
         if self._bar is not None and self._task is not None:
-            # What earlier runs settled is no work, and would spoil the estimate.
+            # What earlier runs did takes no time now and would spoil the estimate.
             total = summary.total - sum(summary.skipped.values())
             made = sum(summary.outcomes.values())
             rate = f"{made / (time.perf_counter() - self._started):.1f}/s"
@@ -72,10 +72,10 @@ class BatchProgress:
 
 
 def as_given(entry: Entry, plan: Plan) -> dict[str, Any]:
-    """Return an entry as plain values, with paths that hold in the working folder."""
+    """Return an entry as plain values, with paths relative to the working folder, or absolute as the inputs."""
     value = entry.to_json()
     given_absolute = bool(plan.sources) and Path(plan.sources[0].path).is_absolute()
-    # By text, as the name in the manifest was made: links must not lead elsewhere.
+    # As text, because the name in the manifest was made so; following links would give another path.
     source = os.path.normpath(plan.folder.absolute() / entry.input)
     value["input"] = source if given_absolute else os.path.relpath(source)
     value["output"] = str(plan.folder / entry.output)
@@ -83,7 +83,7 @@ def as_given(entry: Entry, plan: Plan) -> dict[str, Any]:
 
 
 def print_plan(plan: Plan, console: Console, *, as_json: bool) -> None:
-    """Print what would be made of what: tab-separated on stdout, the total on stderr."""
+    """Print photo and result, one pair per line with a tab between, on stdout; the total on stderr."""
     for source in plan.sources:
         for variant in plan.variants:
             target = str(plan.folder / variant.output(source.name))
@@ -94,12 +94,11 @@ def print_plan(plan: Plan, console: Console, *, as_json: bool) -> None:
                 )
             else:
                 sys.stdout.write(f"{shown(source.path)}\t{shown(target)}\n")
-    results = len(plan.sources) * len(plan.variants)
-    console.note(f"{_count(len(plan.sources), 'photo')}, {_count(results, 'result')} in {plan.folder}")
+    console.note(f"{_count(len(plan.sources), 'photo')}, {_count(plan.results, 'result')} in {plan.folder}")
 
 
 def print_summary(summary: Summary, plan: Plan, console: Console) -> None:
-    """Say how a run went."""
+    """Print what a run did, on stderr."""
     if console.quiet:
         return
     rows = [
