@@ -97,7 +97,7 @@ def _detect_file(
     max_pixels: int | None,
     console: Console,
 ) -> FileReport:
-    """Find the faces of one photo and draw them into ``target``; an error ends this photo only."""
+    """Find the faces of one photo, draw them into ``target``, return the report; an error ends this photo only."""
     name = display_name(source)
     details: dict[str, Any] = {"faces": []}
     reading = True

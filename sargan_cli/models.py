@@ -1,4 +1,4 @@
-"""``sargan models``: the weights that are there, checked, imported and fetched."""
+"""``sargan models``: list, check, import and fetch weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sargan_core.outcome import message, plain
 from sargan_core.units import UNITS, Unit
 from sargan_core.weights import WeightsRecord, find_record, read_index, verify, weights_folder
 
-# What an imported checkpoint does not say about itself.
+# A checkpoint does not record these.
 UNKNOWN_DATA = "not recorded in the checkpoint; ask its authors"
 UNKNOWN_LICENCE = "not recorded in the checkpoint; ask its authors"
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 def complete_name(incomplete: str) -> list[str]:
-    """Return the weights that a half-typed name may become."""
+    """Return the names of weights that a half-typed name may become."""
     return [record.name for record in read_index() if record.name.startswith(incomplete)]
 
 

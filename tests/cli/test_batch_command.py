@@ -373,3 +373,16 @@ def test_an_empty_name_is_refused_before_it_means_the_working_folder(batch, argu
 def test_an_empty_suffix_is_none(batch):
     assert batch("in", "--expr", "happy", "--suffix", "", "--dry-run")[0] == 0
     assert batch("in", "--expr", "happy", "--suffix=", "--dry-run")[0] == 0
+
+
+def test_half_a_surrogate_pair_in_a_manifest_does_not_end_the_report(batch):
+    batch("in", "--expr", "happy", "--quiet")
+    manifest = Path("in-happy/sargan-batch.jsonl")
+    line = json.loads(manifest.read_text().splitlines()[0])
+    odd = "half \ud800.tif"
+    line.update(input=f"../in/{odd}", output=odd, message=f"no {odd}", outcome="failed")
+    with manifest.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    code, _, err = batch("in", "--expr", "happy", "--report")
+    assert (code, "Traceback" in err) == (0, False)
+    assert rb"half \ud800.tif" in Path("in-happy/report.html").read_bytes()
