@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sargan_cli import options
-from sargan_cli.batch_output import BatchProgress, print_plan, print_summary
+from sargan_cli.batch_output import print_plan, print_summary, result_printer
 from sargan_cli.console import OK, SOME_FAILED, Console
 from sargan_cli.expressions import (
     batch_like,
@@ -21,6 +21,7 @@ from sargan_cli.expressions import (
     strengths_of,
 )
 from sargan_cli.files import names_in
+from sargan_cli.options import optional
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,60 +56,53 @@ def batch(
     ] = None,
     expr: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--expr",
             "-e",
             metavar="NAME[:WEIGHT][,NAME:WEIGHT...]|all",
             help="The expression or mix, as for `sargan edit`. May be repeated, or `all` for all seven: "
             "each gets a sub-folder.",
             autocompletion=complete_mix_or_all,
-            show_default=False,
         ),
     ] = None,
     units: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--units",
             "-u",
             metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
             help="Single face units instead, or on top of one --expr; may be repeated for several results. "
             "`sargan models units` lists them.",
             autocompletion=complete_units,
-            show_default=False,
         ),
     ] = None,
     like: options.Like = None,
     like_face: options.LikeFace = None,
     strength: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--strength",
             "-s",
             metavar="X[,X...]",
             help="How much of it: 0 changes nothing, 1 (default) is the expression as learned, 2 exaggerates. "
             "Several make a series: anna.jpg becomes anna-025.jpg, anna-050.jpg, ...",
-            show_default=False,
         ),
     ] = None,
     faces: options.Faces = "all",
     out: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             "--out",
             "-o",
             metavar="FOLDER",
             help="The output folder; it is made, and mirrors the input folders. By default portraits/ becomes "
             "portraits-happy/ beside it; inputs other than one folder go to sargan-happy/ here.",
-            show_default=False,
         ),
     ] = None,
     listed: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="FILE|-",
-            help="Read names of photos from a file or stdin (-), one a line.",
-            show_default=False,
+        optional(
+            "--from", metavar="FILE|-", help="Read names of photos from a file or stdin (-), one a line."
         ),
     ] = None,
     null: Annotated[
@@ -116,21 +110,19 @@ def batch(
     ] = False,
     root: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             "--root",
             metavar="FOLDER",
             help="Mirror the tree below this folder. By default that is the deepest folder that holds all "
             "inputs; for a list of relative names it is the working folder.",
-            show_default=False,
         ),
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--format",
             metavar="NAME",
             help="Write all results as jpg, png, webp, tiff, bmp, avif or gif; by default as each photo.",
-            show_default=False,
         ),
     ] = None,
     suffix: Annotated[
@@ -140,27 +132,26 @@ def batch(
         bool, typer.Option("--in-place", help="Write over the photos. The manifest lies in their folder.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be made of what, and do nothing.")
+        bool, typer.Option("--dry-run", help="Print every photo and its result, and do nothing.")
     ] = False,
     retry: Annotated[
         list[Retry] | None,
-        typer.Option(
+        optional(
             "--retry",
             metavar="failed|no_face|unreadable|all",
-            help="Do these again although nothing changed; may be repeated, all means all three. Without it a "
+            help="Try these again although nothing changed; may be repeated, all means all three. Without it a "
             "second run does only what is missing or changed.",
-            show_default=False,
         ),
     ] = None,
     checksums: Annotated[
         bool,
         typer.Option(
             "--checksums",
-            help="Tell changed files by their content; by default by size and time of change.",
+            help="Compare files by content to see whether they changed; by default by size and mtime.",
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files in the output folder that no batch made, too.")
+        bool, typer.Option("--overwrite", help="Also replace files in the output folder that no batch made.")
     ] = False,
     on_error: Annotated[
         Literal["skip", "stop"],
@@ -168,18 +159,15 @@ def batch(
     ] = "skip",
     max_errors: Annotated[
         int | None,
-        typer.Option(
-            "--max-errors", metavar="N", min=1, help="Stop after this many of them.", show_default=False
-        ),
+        optional("--max-errors", metavar="N", min=1, help="Stop after this many of them."),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--shard",
             metavar="I/N",
-            help="Do only the I-th of N parts; runs with all I, at once or not and on any machines, do "
-            "everything once and may share the output folder.",
-            show_default=False,
+            help="Do only part I of N. The runs of all parts together do every photo once; they may run at the "
+            "same time, on several machines, into one output folder.",
         ),
     ] = None,
     report: Annotated[
@@ -199,25 +187,23 @@ def batch(
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(
+        optional(
             "--workers",
             "-w",
             metavar="N",
             min=1,
             max=1024,
-            help="Photos worked on at once; by default one a core.",
-            show_default=False,
+            help="Photos worked on at once; by default one per core.",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
+        optional(
             "--batch-size",
             metavar="N",
             min=1,
             help="Faces that a GPU gets at once, 32 by default; halved when its memory runs out. Without a GPU "
             "each photo goes alone, so that its bytes are those of `sargan edit`.",
-            show_default=False,
         ),
     ] = None,
     compile_model: Annotated[
@@ -232,11 +218,11 @@ def batch(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Change the expression in folders of photos; take up again what was interrupted.
+    """Change the expression in folders of photos; continue what was interrupted.
 
-    The output folder mirrors the input folder, and a manifest in it (sargan-batch.jsonl) has a line a result. Called
-    again, the command does what is missing or changed, however the last run ended. Without a terminal, stdout has
-    the paths of the results; with --json a line of the manifest each, with paths as they were given.
+    The output folder mirrors the input folder. A manifest in it (sargan-batch.jsonl) has one line per result. The
+    same command again does only what is missing or changed, however the last run ended. If stdout is no terminal, it
+    gets the paths of the results; with --json it gets their lines of the manifest, with paths as they were given.
 
     \b
     Examples:
@@ -246,7 +232,6 @@ def batch(
       find . -name '*.jpg' -print0 | sargan batch --from - --null --expr happy --out happy
     """
     from sargan_core.batch.plan import BatchSettings, PlanRequest, make_plan, parse_shard
-    from sargan_core.batch.run import Policy, run_batch
 
     part = parse_shard(shard) if shard is not None else None
     reference = reference_of(like, like_face, expr, units)
@@ -272,6 +257,7 @@ def batch(
         raise typer.Exit(OK)
     if not plan.sources and part is None:
         raise UsageError("there is no photo to edit; name folders or photos that hold some")
+    from sargan_core.batch.run import Policy, run_batch
     from sargan_core.editor import EditSettings
 
     settings = BatchSettings(
@@ -307,8 +293,9 @@ def batch(
         from sargan_core.page import check_page
 
         check_page(plan.folder / REPORT)
-    with BatchProgress(plan, console, as_json=as_json) as progress:
-        summary = run_batch(plan, settings, _engine(engine), policy, part, progress.tell)
+    with console.counting("editing") as progress:
+        tell = result_printer(plan, console, progress, as_json=as_json)
+        summary = run_batch(plan, settings, _engine(engine), policy, part, tell)
     if report:
         write_report(plan.folder, plan.folder / REPORT)
     print_summary(summary, plan, console)

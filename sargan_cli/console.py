@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ from sargan_core.outcome import Outcome, message, outcome_of, plain
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.progress import Progress
     from rich.text import Text
 
 Item = TypeVar("Item")
@@ -59,44 +59,34 @@ class Console:
         """Write what went wrong, even if quiet."""
         _say("error:", "bold red", text)
 
-    def track(self, items: Sequence[Item], label: str) -> Iterable[Item]:
-        """Return the items, with a progress bar if there are several and stderr is a terminal."""
-        if self.quiet or len(items) < 2 or not sys.stderr.isatty():
-            return items
-        return self._bar(items, label)
+    def track(self, items: Sequence[Item], label: str) -> Iterator[Item]:
+        """Yield the items, with a progress bar if there are several."""
+        with Console(self.quiet or len(items) < 2).counting(label) as show:
+            for done, item in enumerate(items):
+                show(done, len(items))
+                yield item
 
     @contextlib.contextmanager
     def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Give a function to call with (done, total); it shows a progress bar if stderr is a terminal."""
+        """Give a function to call with (done, total), which shows a progress bar if stderr is a terminal."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, total: None
             return
-        from rich.progress import Progress
-
-        with Progress(console=_errors(), transient=True) as progress:
-            bar = progress.add_task(label, total=None)
-            yield lambda done, total: progress.update(bar, completed=done, total=total)
-
-    def work_bar(self) -> Progress | None:
-        """Return a progress bar with counts, rate and remaining time, not started yet; None without a terminal."""
-        if self.quiet or not sys.stderr.isatty():
-            return None
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
         )
-        return Progress(*columns, console=_errors(), transient=True, speed_estimate_period=60)
+        started = time.perf_counter()
+        with Progress(*columns, console=_errors(), transient=True, speed_estimate_period=60) as bar:
+            task = bar.add_task(label, total=None, rate="")
 
-    def _bar(self, items: Sequence[Item], label: str) -> Iterator[Item]:
-        from rich.progress import Progress
+            def show(done: int, total: int) -> None:
+                rate = f"{done / (time.perf_counter() - started):.1f}/s"
+                bar.update(task, completed=done, total=total, rate=rate)
 
-        with Progress(console=_errors(), transient=True) as progress:
-            yield from progress.track(items, description=label)
+            yield show
 
 
 def print_path(path: Path) -> None:

@@ -29,6 +29,7 @@ from sargan_cli.files import (
     plan_outputs,
     read_input,
 )
+from sargan_cli.options import optional
 from sargan_core.errors import NoFaceError, UsageError, WeightsError
 from sargan_core.outcome import Outcome, rounded
 
@@ -44,11 +45,10 @@ def detect(
     inputs: options.Inputs,
     draw: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--draw",
             metavar="FILE|FOLDER|-",
             help="Write the photo with boxes, points and numbers drawn in; a folder for several inputs.",
-            show_default=False,
         ),
     ] = None,
     overwrite: options.Overwrite = False,

@@ -22,6 +22,7 @@ from sargan_cli.files import (
     photo_endings,
     plan_outputs,
 )
+from sargan_cli.options import optional
 from sargan_core.errors import UsageError
 from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like
 from sargan_core.outcome import Outcome
@@ -33,26 +34,24 @@ def edit(
     inputs: options.Inputs,
     expr: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--expr",
             "-e",
             metavar="NAME[:WEIGHT][,NAME:WEIGHT...]",
             help="The expression, or a weighted mix: happy, happy:0.6, happy:0.6,surprised:0.4. Names: "
             "angry, disgusted, fearful, happy, neutral, sad, surprised; also their nouns and KDEF codes.",
             autocompletion=complete_mix,
-            show_default=False,
         ),
     ] = None,
     units: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--units",
             "-u",
             metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
             help="Move single face units, on top of what the face shows: corner_pull=0.8,brow_up_L=0.5. 1 is the whole "
             "unit, _L and _R are the person's own sides; `sargan models units` lists them. Goes with --expr.",
             autocompletion=complete_units,
-            show_default=False,
         ),
     ] = None,
     like: options.Like = None,
@@ -71,10 +70,7 @@ def edit(
     faces: options.Faces = "all",
     grid: Annotated[
         bool,
-        typer.Option(
-            "--grid",
-            help="Make a contact sheet of all seven expressions instead.",
-        ),
+        typer.Option("--grid", help="Make a contact sheet of all seven expressions instead."),
     ] = False,
     animate: Annotated[
         Path | None,
@@ -86,13 +82,12 @@ def edit(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--output",
             "-o",
             metavar="FILE|FOLDER|-",
             help="Where to write; - is stdout. By default face.jpg becomes face-happy.jpg beside it, or "
             "face-like-friend.jpg.",
-            show_default=False,
         ),
     ] = None,
     in_place: Annotated[

@@ -11,6 +11,7 @@ import typer
 from sargan_cli import options
 from sargan_cli.console import OK, WEIGHTS, Console, print_json, print_path, print_table, say_error
 from sargan_cli.files import check_free
+from sargan_cli.options import optional
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.outcome import message, plain
 from sargan_core.units import UNITS, Unit
@@ -113,17 +114,16 @@ def import_model(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             "--output",
             "-o",
             metavar="FILE",
             help="Where to write; by default beside the checkpoint, as .safetensors.",
-            show_default=False,
         ),
     ] = None,
     arch: Annotated[
         Literal["sargan", "usgan", "stargan"] | None,
-        typer.Option("--arch", help="Its architecture; told from its layers by default.", show_default=False),
+        optional("--arch", help="Its architecture; told from its layers by default."),
     ] = None,
     overwrite: options.Overwrite = False,
     debug: options.Debug = False,

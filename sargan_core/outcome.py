@@ -1,11 +1,11 @@
-"""How the work on one photo ended: its outcome, the message about it, and the faces as plain values."""
+"""How work goes and ends: progress, the outcome of a photo, the message about it, and its faces as plain values."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sargan_core.errors import (
     NoFaceError,
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from sargan_core.editor import FaceEdit
 
 
+# How long work reports its progress: called with (done, total).
+Progress: TypeAlias = Callable[[int, int], None]
+
+
 class Outcome(StrEnum):
     """How one photo ended."""
 
@@ -32,6 +36,10 @@ class Outcome(StrEnum):
 
     def __str__(self) -> str:
         return self.value
+
+
+# How results are counted for the user, by the outcome's value.
+OUTCOME_LABELS = {outcome.value: outcome.value.replace("_", " ") for outcome in Outcome}
 
 
 def outcome_of(error: BaseException, *, reading: bool) -> Outcome:

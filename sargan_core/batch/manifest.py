@@ -14,13 +14,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.outcome import Outcome
 from sargan_core.photo.content import NoFileError
 from sargan_core.photo.files import shown
 from sargan_core.photo.lines import LineFile, check_ours, read_lines
+
+Item = TypeVar("Item")
 
 STEM = "sargan-batch"
 ENDING = ".jsonl"
@@ -249,22 +251,21 @@ class Entry:
         return cls(
             **texts,
             strength=_number(value.get("strength"), "strength"),
-            faces=tuple(_objects(value.get("faces", []))),
+            faces=_items(value, "faces", dict, "objects"),
             seam=None if seam is None else _number(seam, "seam"),
             seconds=_seconds(value.get("seconds", {})),
             input_stamp=_stamp(value.get("input_stamp")),
             output_stamp=_stamp(value.get("output_stamp")),
-            notes=tuple(_strings(value.get("notes", []))),
+            notes=_items(value, "notes", str, "texts"),
         )
 
 
+# Members that are texts; lines of earlier versions lack some of them.
+_OPTIONAL_TEXTS = ("output_sha256", "precision")
 _TEXTS = (
     *("input", "input_sha256", "output", "options_sha256", "model", "expression", "outcome"),
-    *("message", "finished", "output_sha256", "precision"),
+    *("message", "finished", *_OPTIONAL_TEXTS),
 )
-
-
-_OPTIONAL_TEXTS = {"output_sha256", "precision"}
 
 
 def _text(value: dict[str, Any], name: str) -> str:
@@ -286,16 +287,11 @@ def _number(value: Any, name: str) -> float:
     return float(value)
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise DataError("has no list of objects as faces")
-    return value
-
-
-def _strings(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise DataError("has no list of texts as notes")
-    return value
+def _items(value: dict[str, Any], name: str, kind: type[Item], named: str) -> tuple[Item, ...]:
+    items = value.get(name, [])
+    if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
+        raise DataError(f"has no list of {named} as {name}")
+    return tuple(items)
 
 
 def _seconds(value: Any) -> dict[str, float]:

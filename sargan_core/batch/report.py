@@ -18,12 +18,10 @@ from PIL import Image
 from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
 from sargan_core.errors import PhotoError
 from sargan_core.faces.find import bounded
+from sargan_core.outcome import OUTCOME_LABELS
 from sargan_core.page import address, check_page, page_templates
 from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.photo import Photo, encode_photo, read_photo
-
-_OUTCOMES = {"done": "done", "no_face": "no face", "unreadable": "unreadable", "failed": "failed"}
-
 
 # The leading dot keeps the folder out of the inputs of the next batch.
 THUMBNAILS = ".sargan-thumbnails"
@@ -58,7 +56,7 @@ def write_report(manifest: Path, output: Path) -> None:
         title=shown(page.folder.name) or "results",
         summary=summary(entries),
         rows=[page.row(entry) for entry in entries],
-        outcomes=_OUTCOMES,
+        outcomes=OUTCOME_LABELS,
         expressions=sorted({shown(entry.expression) for entry in entries}),
         manifest=shown(manifest_path(folder).name if manifest.is_dir() else manifest.name),
         # Only this script may run, whatever a file name or a message contains.
@@ -83,7 +81,7 @@ def summary(entries: Sequence[Entry]) -> dict[str, Any]:
     stages = {stage for entry in done for stage in entry.seconds} - {"total"}
     means = {stage: fmean(entry.seconds.get(stage, 0.0) for entry in done) for stage in sorted(stages)}
     return {
-        "outcomes": {outcome: counts[outcome] for outcome in _OUTCOMES},
+        "outcomes": {outcome: counts[outcome] for outcome in OUTCOME_LABELS},
         "faces": sum(len(entry.faces) for entry in entries),
         "warned": sum(bool(_warnings(entry)) for entry in entries),
         "models": sorted({entry.model for entry in entries}),

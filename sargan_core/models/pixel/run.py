@@ -27,8 +27,8 @@ from sargan_core.faces.paste import crop_mask, paste
 from sargan_core.models.pixel.file import save_pixel
 from sargan_core.models.pixel.fit import PixelOptions, fit_pixel
 from sargan_core.models.pixel.model import PixelModel
+from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_atomically, write_text
-from sargan_core.progress import Progress
 from sargan_core.training.checks import LEAST_SIZE, check_size
 from sargan_core.training.plan import TrainingPlan, survey
 from sargan_core.training.run_folder import card_head
