@@ -31,6 +31,22 @@ def lines(folder="out"):
     return list(read_manifest(Path(folder)).values())
 
 
+def test_a_photo_is_opened_and_its_format_told_once(folder, editor, monkeypatch):
+    from sargan_core.batch import steps
+    from sargan_core.photo import photo
+
+    calls = []
+
+    def counted(name, real):
+        return lambda *arguments: calls.append(name) or real(*arguments)
+
+    for module in (steps, photo):
+        for name in ("open_photo", "kind_of_bytes"):
+            monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    assert run(request_for("in", mixes=("happy", "sad"))).complete
+    assert sorted(calls) == ["kind_of_bytes"] * 10 + ["open_photo"] * 10
+
+
 def test_results_come_in_the_order_of_the_plan(folder, editor):
     class Uneven(StandIn):
         def infer(self, prepared, target):
