@@ -40,7 +40,7 @@ class Retry(StrEnum):
 
 
 def outcomes_to_retry(retry: Sequence[Retry]) -> frozenset[str]:
-    """Return the outcomes that ``--retry`` names; ``all`` stands for all that left no result."""
+    """Return the outcomes that ``--retry`` names; ``all`` means all that left no result."""
     wanted = Retry if Retry.ALL in retry else retry
     return frozenset(outcome.value for outcome in wanted) - {Retry.ALL.value}
 
@@ -102,7 +102,7 @@ def batch(
     listed: Annotated[
         str | None,
         optional(
-            "--from", metavar="FILE|-", help="Read names of photos from a file or stdin (-), one a line."
+            "--from", metavar="FILE|-", help="Read names of photos from a file or stdin (-), one per line."
         ),
     ] = None,
     null: Annotated[

@@ -195,7 +195,7 @@ class FileReport:
 
 
 def exit_code(error: BaseException) -> int:
-    """Return the exit code that an error stands for."""
+    """Return the exit code for an error that ends the command."""
     if isinstance(error, UsageError):
         return USAGE
     if isinstance(error, WeightsError):

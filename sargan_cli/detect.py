@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,13 +23,14 @@ from sargan_cli.files import (
     STREAM,
     check_free,
     check_stdin,
+    check_stdout,
     display_name,
     photo_endings,
     plan_outputs,
     read_input,
 )
 from sargan_cli.options import optional
-from sargan_core.errors import NoFaceError, UsageError, WeightsError
+from sargan_core.errors import NoFaceError, WeightsError
 from sargan_core.outcome import Outcome, rounded
 
 if TYPE_CHECKING:
@@ -63,10 +63,8 @@ def detect(
     Coordinates are pixels of the upright photo, x to the right, y down.
     """
     to_stdout = draw == "-"
-    if to_stdout and as_json:
-        raise UsageError("the drawing goes to stdout, so --json cannot; name a file with --draw FILE")
-    if to_stdout and sys.stdout.isatty():
-        raise UsageError("the drawing would go to a terminal; redirect stdout or use --draw FILE")
+    if to_stdout:
+        check_stdout("drawing", "--draw", as_json=as_json)
     check_stdin(inputs)
     targets: list[Path | None] = [None] * len(inputs)
     if draw is not None:

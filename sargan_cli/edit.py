@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +14,10 @@ from sargan_cli.edit_file import EditRequest, Session, edit_file
 from sargan_cli.expressions import complete_mix, complete_units, one_mix, reference_of, strength_of
 from sargan_cli.files import (
     STREAM,
-    Task,
     animation_endings,
     check_apart,
     check_stdin,
+    check_stdout,
     photo_endings,
     plan_outputs,
 )
@@ -137,7 +136,8 @@ def edit(
         tasks = plan_outputs(inputs, output, label=label, endings=photo_endings(), in_place=in_place)
     if reference:
         check_apart(tasks, reference.path, "--like")
-    _check_streams(tasks, as_json)
+    if tasks[0].to_stdout:
+        check_stdout("image", "-o", as_json=as_json)
     request = EditRequest(
         mix=mix,
         like=reference,
@@ -196,14 +196,6 @@ def _check_animate(
         raise UsageError("--animate names its own output; leave out -o, --grid and --in-place")
     if animate == STREAM or os.path.isdir(animate):  # noqa: PTH112 (says no where a name is too long)
         raise UsageError("--animate needs a file name that ends in .gif, .mp4 or .webp")
-
-
-def _check_streams(tasks: list[Task], as_json: bool) -> None:
-    if tasks[0].to_stdout:
-        if as_json:
-            raise UsageError("the image goes to stdout, so --json cannot; name a file with -o FILE")
-        if sys.stdout.isatty():
-            raise UsageError("the image would go to a terminal; redirect stdout or name a file with -o FILE")
 
 
 def _tell(report: FileReport, console: Console, as_json: bool) -> None:

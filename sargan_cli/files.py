@@ -30,6 +30,16 @@ def check_stdin(inputs: Sequence[Path]) -> None:
         raise UsageError("- reads a photo from stdin, but stdin is a terminal; pipe one in or name a file")
 
 
+def check_stdout(what: str, option: str, *, as_json: bool) -> None:
+    """Raise UsageError if image bytes cannot go to stdout: it has JSON lines to carry, or is a terminal."""
+    if as_json:
+        raise UsageError(f"the {what} goes to stdout, so --json cannot; name a file with {option} FILE")
+    if sys.stdout.isatty():
+        raise UsageError(
+            f"the {what} would go to a terminal; redirect stdout or name a file with {option} FILE"
+        )
+
+
 def display_name(source: Path) -> str:
     """Return the input's name in messages and reports."""
     return "stdin" if source == STREAM else str(source)

@@ -123,7 +123,7 @@ def import_model(
     ] = None,
     arch: Annotated[
         Literal["sargan", "usgan", "stargan"] | None,
-        optional("--arch", help="Its architecture; told from its layers by default."),
+        optional("--arch", help="Its architecture; by default recognised by its layers."),
     ] = None,
     overwrite: options.Overwrite = False,
     debug: options.Debug = False,

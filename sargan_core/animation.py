@@ -36,7 +36,7 @@ STEPS = 12
 FRAMES_A_SECOND = 16
 # Frames without motion at either end, so that the eye can compare.
 HOLD = 10
-# Constant rate factor of H.264: 0 is lossless, 51 is worst; 10 can hardly be told from the frames.
+# Constant rate factor of H.264: 0 is lossless, 51 is worst; 10 looks like the frames.
 _RATE_FACTOR = 10
 # Errors of the system that ffmpeg reports, in the words of the system.
 _SYSTEM_ERRORS = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EIO")

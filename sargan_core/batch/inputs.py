@@ -17,6 +17,7 @@ from sargan_core.photo.kinds import READ_ENDINGS, is_read_only
 # Bytes and names of a list of photos: the plan takes about a kilobyte a name.
 LARGEST_LIST = 2**27
 MOST_NAMES = 1_000_000
+# Counted and named in a note to the user.
 OWN_RESULTS = "what lies in the output folder"
 
 

@@ -59,7 +59,7 @@ class PhotoFile:
 
     @property
     def pixel_bytes(self) -> int:
-        """Most memory that editing the photo will need, in bytes, told from the head of the file."""
+        """Most memory that editing the photo will need, in bytes, from the size in the head of the file."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
 """Files of JSON lines that grow while a run works and are continued after it was killed.
 
-A last line without its newline was cut off when a run was killed: readers leave it out, and whoever appends removes it.
+A last line without its newline was cut off when a run was killed: reading skips it, and appending removes it.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _is_line(line: bytes, members: Collection[str]) -> bool:
 
 
 def _may_be_torn(line: bytes, members: Collection[str]) -> bool:
-    """Whether a line may be the beginning of an object of ours."""
+    """Return whether a line may be the beginning of an object with ``members``."""
     start = b'{"' + next(iter(members)).encode() + b'": '
     return 0 < len(line) <= LONGEST and (line.startswith(start) or start.startswith(line))
 
