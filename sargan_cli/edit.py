@@ -10,7 +10,7 @@ import typer
 
 from sargan_cli import options
 from sargan_cli.console import Console, FileReport, overall_code, print_json, print_path
-from sargan_cli.edit_file import EditRequest, Session, edit_file
+from sargan_cli.edit_file import EditRequest, FileEditor
 from sargan_cli.expressions import complete_mix, complete_units, one_mix, reference_of, strength_of
 from sargan_cli.files import (
     STREAM,
@@ -149,7 +149,8 @@ def edit(
         overwrite=overwrite or in_place,
         max_pixels=max_pixels,
     )
-    session = Session(
+    editor = FileEditor(
+        request,
         options.model_name(model, like, units),
         weights=weights,
         device=device,
@@ -161,10 +162,10 @@ def edit(
     console = Console(quiet)
     if reference:
         # Before any photo: without the reference none of them can be edited.
-        session.target(request)
+        editor.target()
     reports = []
     for task in console.track(tasks, "editing"):
-        report = edit_file(task, request, session, console)
+        report = editor.edit(task, console)
         reports.append(report)
         _tell(report, console, as_json)
     if len(reports) > 1:
