@@ -32,7 +32,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/mypy
 
 docs: $(DEVELOPMENT)
-	$(BIN)/python -m sargan_cli.reference > docs/cli.md.new
+	$(BIN)/python -c "from sargan_cli.app import reference; print(reference(), end='')" > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 
 bench: $(DEVELOPMENT)

@@ -31,9 +31,9 @@ from batch_photos import make_photos
 from PIL import Image
 from sargan_inference import Reference, random_generator
 
-from sargan_core.batch.local import BatchSettings, available_cores, run_local
+from sargan_core.batch.local import available_cores, run_local
 from sargan_core.batch.manifest import read_manifest
-from sargan_core.batch.plan import PlanRequest, make_plan
+from sargan_core.batch.plan import BatchSettings, PlanRequest, make_plan
 from sargan_core.batch.run import Policy, run_batch
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.expressions import parse_mix

@@ -7,21 +7,20 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from sargan_cli.console import (
-    Console,
-    closed_pipe_is_quiet,
-    debugging,
-    keep_libraries_quiet,
-    open_missing_streams,
-)
-from sargan_cli.outcomes import INTERRUPTED, OK, exit_code, say_error
+from sargan_cli.console import INTERRUPTED, OK, Console, exit_code, say_error
+from sargan_cli.streams import closed_pipe_is_quiet, debugging, keep_libraries_quiet, open_missing_streams
+from sargan_core.errors import UsageError
 from sargan_core.outcome import message
 
 if TYPE_CHECKING:
     import typer
+
+# The only option whose text may be empty.
+MAY_BE_EMPTY = "--suffix"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     with closed_pipe_is_quiet():
         try:
-            # Imported here, so that an interruption of the import is said in one line as well.
+            # Imported here, so that an interruption of the import gives one line as well.
             import typer
 
             from sargan_cli.app import app
@@ -41,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.error("interrupted")
             return INTERRUPTED
         try:
+            arguments = sys.argv[1:] if arguments is None else arguments
+            _refuse_empty(arguments)
             code = app(args=arguments, prog_name="sargan", standalone_mode=False)
             sys.stdout.flush()
         except typer.TyperException as error:
@@ -61,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Run the command line and end the process at once.
 
-    All work and all files are finished when ``main`` returns; taking torch's modules apart afterwards would cost more
-    time than an edit. Processes of a distributed run end the long way, because they have others to tell.
+    All work and all files are finished when ``main`` returns; unloading torch afterwards would take longer than an
+    edit. Processes of a distributed run end the usual way, because torch tells the other processes then.
     """
     open_missing_streams()
     if not debugging():
@@ -82,6 +83,24 @@ def run() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """End the run as Ctrl-C does, so that no temporary file stays behind."""
     raise KeyboardInterrupt
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty name, which would otherwise mean the working folder or the default.
+
+    Raises:
+        UsageError: an argument is empty; it is usually a shell variable that is not set.
+    """
+    for before, argument in pairwise(("", *arguments)):
+        option, equals, value = argument.partition("=")
+        if argument and not (option.startswith("--") and equals and not value):
+            continue
+        if not argument:
+            option = before if len(before) > 1 and before != "--" else ""
+        if not option.startswith("-"):
+            raise UsageError("an empty name was given; check the variable that it comes from")
+        if option != MAY_BE_EMPTY:
+            raise UsageError(f"{option} was given an empty text; check the variable that it comes from")
 
 
 def _usage_line(error: typer.TyperException) -> str:

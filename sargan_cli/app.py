@@ -1,10 +1,12 @@
-"""The ``sargan`` command: its subcommands and global options."""
+"""The ``sargan`` command: its subcommands, its global options, and the page that documents them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from sargan_cli import models, options, train
 from sargan_cli.batch import batch
@@ -49,3 +51,31 @@ def start(
 ) -> None:
     """Change the facial expression in a photo and leave everything else alone."""
     options.show_help(context)
+
+
+INTRODUCTION = """# Command line
+
+Made from `--help` by `make docs`; a test keeps it up to date.
+"""
+
+
+def reference() -> str:
+    """Return the help of every command as one page of Markdown, ``docs/cli.md``."""
+    return "\n".join([INTRODUCTION, *(_section(command) for command in commands(get_command(app)))])
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words after ``sargan`` that call each command, groups before their members."""
+    yield path
+    for name, member in getattr(command, "commands", {}).items():
+        yield from commands(member, (*path, name))
+
+
+def _section(command: tuple[str, ...]) -> str:
+    from typer.testing import CliRunner
+
+    # The runner fixes the width at 80, so the page does not depend on the terminal it was made in.
+    result = CliRunner().invoke(app, [*command, "--help"], prog_name="sargan")
+    name = " ".join(("sargan", *command))
+    lines = [line.rstrip() for line in result.stdout.strip().splitlines()]
+    return "\n".join([f"## `{name}`", "", "```text", *lines, "```", ""])

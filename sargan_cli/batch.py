@@ -1,34 +1,37 @@
-"""``sargan batch``: change the expression in folders of photos, and take up again what was interrupted."""
+"""``sargan batch``: change the expression in folders of photos; continues what was interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sargan_cli import options
-from sargan_cli.batch_progress import BatchProgress, print_plan, print_summary
-from sargan_cli.batch_request import (
-    complete_expression,
-    names_in,
-    wanted_engine,
-    wanted_format,
-    wanted_mixes,
-    wanted_strengths,
+from sargan_cli.batch_output import print_plan, print_summary, result_printer
+from sargan_cli.console import OK, SOME_FAILED, Console
+from sargan_cli.expressions import (
+    batch_like,
+    complete_mix_or_all,
+    complete_units,
+    reference_of,
+    several_mixes,
+    strengths_of,
 )
-from sargan_cli.console import Console
-from sargan_cli.files import parse_like
-from sargan_cli.outcomes import OK, SOME_FAILED
+from sargan_cli.files import names_in
+from sargan_cli.options import optional
 from sargan_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from sargan_core.batch.run import Engine
 
 REPORT = "report.html"
 
 
 class Retry(StrEnum):
-    """What is done again although nothing changed."""
+    """Outcomes that are tried again although nothing changed."""
 
     FAILED = "failed"
     NO_FACE = "no_face"
@@ -37,7 +40,7 @@ class Retry(StrEnum):
 
 
 def outcomes_to_retry(retry: Sequence[Retry]) -> frozenset[str]:
-    """Return the outcomes that ``--retry`` names; ``all`` are those without a result."""
+    """Return the outcomes that ``--retry`` names; ``all`` means all that left no result."""
     wanted = Retry if Retry.ALL in retry else retry
     return frozenset(outcome.value for outcome in wanted) - {Retry.ALL.value}
 
@@ -53,60 +56,53 @@ def batch(
     ] = None,
     expr: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--expr",
             "-e",
             metavar="NAME[:WEIGHT][,NAME:WEIGHT...]|all",
             help="The expression or mix, as for `sargan edit`. May be repeated, or `all` for all seven: "
             "each gets a sub-folder.",
-            autocompletion=complete_expression,
-            show_default=False,
+            autocompletion=complete_mix_or_all,
         ),
     ] = None,
     units: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--units",
             "-u",
             metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
             help="Single face units instead, or on top of one --expr; may be repeated for several results. "
             "`sargan models units` lists them.",
-            autocompletion=options.complete_units,
-            show_default=False,
+            autocompletion=complete_units,
         ),
     ] = None,
     like: options.Like = None,
     like_face: options.LikeFace = None,
     strength: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--strength",
             "-s",
             metavar="X[,X...]",
             help="How much of it: 0 changes nothing, 1 (default) is the expression as learned, 2 exaggerates. "
             "Several make a series: anna.jpg becomes anna-025.jpg, anna-050.jpg, ...",
-            show_default=False,
         ),
     ] = None,
     faces: options.Faces = "all",
     out: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             "--out",
             "-o",
             metavar="FOLDER",
             help="The output folder; it is made, and mirrors the input folders. By default portraits/ becomes "
             "portraits-happy/ beside it; inputs other than one folder go to sargan-happy/ here.",
-            show_default=False,
         ),
     ] = None,
     listed: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="FILE|-",
-            help="Read names of photos from a file or stdin (-), one a line.",
-            show_default=False,
+        optional(
+            "--from", metavar="FILE|-", help="Read names of photos from a file or stdin (-), one per line."
         ),
     ] = None,
     null: Annotated[
@@ -114,21 +110,19 @@ def batch(
     ] = False,
     root: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             "--root",
             metavar="FOLDER",
             help="Mirror the tree below this folder. By default that is the deepest folder that holds all "
             "inputs; for a list of relative names it is the working folder.",
-            show_default=False,
         ),
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--format",
             metavar="NAME",
             help="Write all results as jpg, png, webp, tiff, bmp, avif or gif; by default as each photo.",
-            show_default=False,
         ),
     ] = None,
     suffix: Annotated[
@@ -138,27 +132,26 @@ def batch(
         bool, typer.Option("--in-place", help="Write over the photos. The manifest lies in their folder.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be made of what, and do nothing.")
+        bool, typer.Option("--dry-run", help="Print every photo and its result, and do nothing.")
     ] = False,
     retry: Annotated[
         list[Retry] | None,
-        typer.Option(
+        optional(
             "--retry",
             metavar="failed|no_face|unreadable|all",
-            help="Do these again although nothing changed; may be repeated, all means all three. Without it a "
+            help="Try these again although nothing changed; may be repeated, all means all three. Without it a "
             "second run does only what is missing or changed.",
-            show_default=False,
         ),
     ] = None,
     checksums: Annotated[
         bool,
         typer.Option(
             "--checksums",
-            help="Tell changed files by their content; by default by size and time of change.",
+            help="Compare files by content to see whether they changed; by default by size and mtime.",
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files in the output folder that no batch made, too.")
+        bool, typer.Option("--overwrite", help="Also replace files in the output folder that no batch made.")
     ] = False,
     on_error: Annotated[
         Literal["skip", "stop"],
@@ -166,18 +159,15 @@ def batch(
     ] = "skip",
     max_errors: Annotated[
         int | None,
-        typer.Option(
-            "--max-errors", metavar="N", min=1, help="Stop after this many of them.", show_default=False
-        ),
+        optional("--max-errors", metavar="N", min=1, help="Stop after this many of them."),
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--shard",
             metavar="I/N",
-            help="Do only the I-th of N parts; runs with all I, at once or not and on any machines, do "
-            "everything once and may share the output folder.",
-            show_default=False,
+            help="Do only part I of N. The runs of all parts together do every photo once; they may run at the "
+            "same time, on several machines, into one output folder.",
         ),
     ] = None,
     report: Annotated[
@@ -197,25 +187,23 @@ def batch(
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(
+        optional(
             "--workers",
             "-w",
             metavar="N",
             min=1,
             max=1024,
-            help="Photos worked on at once; by default one a core.",
-            show_default=False,
+            help="Photos worked on at once; by default one per core.",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
+        optional(
             "--batch-size",
             metavar="N",
             min=1,
             help="Faces that a GPU gets at once, 32 by default; halved when its memory runs out. Without a GPU "
             "each photo goes alone, so that its bytes are those of `sargan edit`.",
-            show_default=False,
         ),
     ] = None,
     compile_model: Annotated[
@@ -230,11 +218,11 @@ def batch(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Change the expression in folders of photos; take up again what was interrupted.
+    """Change the expression in folders of photos; continue what was interrupted.
 
-    The output folder mirrors the input folder, and a manifest in it (sargan-batch.jsonl) has a line a result. Called
-    again, the command does what is missing or changed, however the last run ended. Without a terminal, stdout has
-    the paths of the results; with --json a line of the manifest each, with paths as they were given.
+    The output folder mirrors the input folder. A manifest in it (sargan-batch.jsonl) has one line per result. The
+    same command again does only what is missing or changed, however the last run ended. If stdout is no terminal, it
+    gets the paths of the results; with --json it gets their lines of the manifest, with paths as they were given.
 
     \b
     Examples:
@@ -243,20 +231,19 @@ def batch(
       sargan batch portraits --expr sad --retry failed --report
       find . -name '*.jpg' -print0 | sargan batch --from - --null --expr happy --out happy
     """
-    from sargan_core.batch.local import BatchSettings
-    from sargan_core.batch.plan import PlanRequest, make_plan, parse_shard
-    from sargan_core.batch.run import Policy, run_batch
+    from sargan_core.batch.plan import BatchSettings, PlanRequest, make_plan, parse_shard
 
     part = parse_shard(shard) if shard is not None else None
+    reference = reference_of(like, like_face, expr, units)
     plan = make_plan(
         PlanRequest(
             arguments=inputs or (),
             listed=names_in(listed, inputs, null=null),
             root=root,
             folder=out,
-            mixes=wanted_mixes(expr, parse_like(like, like_face, expr, units), max_pixels, units),
-            strengths=wanted_strengths(strength),
-            format=wanted_format(file_format),
+            mixes=[batch_like(reference, max_pixels)] if reference else several_mixes(expr, units),
+            strengths=strengths_of(strength),
+            format=_format(file_format),
             suffix=suffix,
             in_place=in_place,
             shard=part,
@@ -270,6 +257,7 @@ def batch(
         raise typer.Exit(OK)
     if not plan.sources and part is None:
         raise UsageError("there is no photo to edit; name folders or photos that hold some")
+    from sargan_core.batch.run import Policy, run_batch
     from sargan_core.editor import EditSettings
 
     settings = BatchSettings(
@@ -301,14 +289,42 @@ def batch(
         max_errors=max_errors,
     )
     if report:
-        from sargan_core.batch.report import check_page, write_report
+        from sargan_core.batch.report import write_report
+        from sargan_core.page import check_page
 
         check_page(plan.folder / REPORT)
-    with BatchProgress(plan, console, as_json=as_json) as progress:
-        summary = run_batch(plan, settings, wanted_engine(engine), policy, part, progress.tell)
+    with console.counting("editing") as progress:
+        tell = result_printer(plan, console, progress, as_json=as_json)
+        summary = run_batch(plan, settings, _engine(engine), policy, part, tell)
     if report:
         write_report(plan.folder, plan.folder / REPORT)
     print_summary(summary, plan, console)
     if report:
         console.note(f"report: {plan.folder / REPORT}")
     raise typer.Exit(OK if summary.complete else SOME_FAILED)
+
+
+def _format(name: str | None) -> str | None:
+    """Return the format that ``--format`` names.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    from sargan_core.photo.kinds import LISTED, kind_of_path
+
+    if name is None:
+        return None
+    kind = kind_of_path(Path(f"photo.{name.lstrip('.')}"))
+    if kind is None:
+        raise UsageError(f"--format {name}: is no known format; use one of {LISTED}")
+    return kind
+
+
+def _engine(name: Literal["local", "ray"]) -> Engine:
+    if name == "ray":
+        from sargan_core.batch.ray import run_ray
+
+        return run_ray
+    from sargan_core.batch.local import run_local
+
+    return run_local

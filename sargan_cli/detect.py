@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import functools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_bytes, print_json, print_table
+from sargan_cli.console import (
+    Console,
+    FileReport,
+    failure,
+    overall_code,
+    print_bytes,
+    print_json,
+    print_table,
+    say_error,
+)
 from sargan_cli.files import (
     STREAM,
     check_free,
     check_stdin,
+    check_stdout,
     display_name,
     photo_endings,
     plan_outputs,
     read_input,
 )
-from sargan_cli.outcomes import FileReport, failure, overall_code, say_error
-from sargan_core.errors import NoFaceError, UsageError, WeightsError
+from sargan_cli.options import optional
+from sargan_core.errors import NoFaceError, WeightsError
 from sargan_core.outcome import Outcome, rounded
 
 if TYPE_CHECKING:
@@ -36,11 +45,10 @@ def detect(
     inputs: options.Inputs,
     draw: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--draw",
             metavar="FILE|FOLDER|-",
             help="Write the photo with boxes, points and numbers drawn in; a folder for several inputs.",
-            show_default=False,
         ),
     ] = None,
     overwrite: options.Overwrite = False,
@@ -55,10 +63,8 @@ def detect(
     Coordinates are pixels of the upright photo, x to the right, y down.
     """
     to_stdout = draw == "-"
-    if to_stdout and as_json:
-        raise UsageError("the drawing goes to stdout, so --json cannot; name a file with --draw FILE")
-    if to_stdout and sys.stdout.isatty():
-        raise UsageError("the drawing would go to a terminal; redirect stdout or use --draw FILE")
+    if to_stdout:
+        check_stdout("drawing", "--draw", as_json=as_json)
     check_stdin(inputs)
     targets: list[Path | None] = [None] * len(inputs)
     if draw is not None:
@@ -89,7 +95,7 @@ def _detect_file(
     max_pixels: int | None,
     console: Console,
 ) -> FileReport:
-    """Find the faces of one photo and draw them into ``target``; an error ends this photo only."""
+    """Find the faces of one photo, draw them into ``target``, return the report; an error ends this photo only."""
     name = display_name(source)
     details: dict[str, Any] = {"faces": []}
     reading = True

@@ -3,63 +3,54 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_json, print_path
-from sargan_cli.edit_file import EditRequest, Session, edit_file
+from sargan_cli.console import Console, FileReport, overall_code, print_json, print_path
+from sargan_cli.edit_file import EditRequest, FileEditor
+from sargan_cli.expressions import complete_mix, complete_units, one_mix, reference_of, strength_of
 from sargan_cli.files import (
     STREAM,
-    Task,
     animation_endings,
     check_apart,
     check_stdin,
-    parse_like,
+    check_stdout,
     photo_endings,
     plan_outputs,
 )
-from sargan_cli.outcomes import FileReport, overall_code
+from sargan_cli.options import optional
 from sargan_core.errors import UsageError
-from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like, parse_mix, parse_strength
+from sargan_core.expressions import MAX_STRENGTH, ExpressionMix, Like
 from sargan_core.outcome import Outcome
-from sargan_core.units import UnitMix, parse_units
 
 GRID_SUFFIX = ".png"
-
-
-def _number(strength: float) -> float:
-    """Return a strength; the range that is declared with the option lets NaN through."""
-    return parse_strength(str(strength), "--strength")
 
 
 def edit(
     inputs: options.Inputs,
     expr: Annotated[
         list[str] | None,
-        typer.Option(
+        optional(
             "--expr",
             "-e",
             metavar="NAME[:WEIGHT][,NAME:WEIGHT...]",
             help="The expression, or a weighted mix: happy, happy:0.6, happy:0.6,surprised:0.4. Names: "
             "angry, disgusted, fearful, happy, neutral, sad, surprised; also their nouns and KDEF codes.",
-            autocompletion=options.complete_mix,
-            show_default=False,
+            autocompletion=complete_mix,
         ),
     ] = None,
     units: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--units",
             "-u",
             metavar="NAME=WEIGHT[,NAME=WEIGHT...]",
             help="Move single face units, on top of what the face shows: corner_pull=0.8,brow_up_L=0.5. 1 is the whole "
             "unit, _L and _R are the person's own sides; `sargan models units` lists them. Goes with --expr.",
-            autocompletion=options.complete_units,
-            show_default=False,
+            autocompletion=complete_units,
         ),
     ] = None,
     like: options.Like = None,
@@ -71,17 +62,14 @@ def edit(
             "-s",
             min=0.0,
             max=MAX_STRENGTH,
-            callback=_number,
+            callback=strength_of,
             help="How much of it: 0 changes nothing, 1 is the expression as learned, 2 exaggerates.",
         ),
     ] = 1.0,
     faces: options.Faces = "all",
     grid: Annotated[
         bool,
-        typer.Option(
-            "--grid",
-            help="Make a contact sheet of all seven expressions instead.",
-        ),
+        typer.Option("--grid", help="Make a contact sheet of all seven expressions instead."),
     ] = False,
     animate: Annotated[
         Path | None,
@@ -93,13 +81,12 @@ def edit(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--output",
             "-o",
             metavar="FILE|FOLDER|-",
             help="Where to write; - is stdout. By default face.jpg becomes face-happy.jpg beside it, or "
             "face-like-friend.jpg.",
-            show_default=False,
         ),
     ] = None,
     in_place: Annotated[
@@ -133,10 +120,10 @@ def edit(
       sargan edit face.jpg --units corner_pull=0.8,brow_inner_up=0.5
     """
     check_stdin(inputs)
-    reference = parse_like(like, like_face, expr, units)
+    reference = reference_of(like, like_face, expr, units)
     if reference:
         _check_like(reference, grid=grid)
-    mix = ExpressionMix(()) if reference else _wanted(expr, units, strength, grid)
+    mix = ExpressionMix(()) if reference else one_mix(expr, units, strength, grid=grid)
     if animate is not None:
         _check_animate(inputs, animate, output, grid=grid, in_place=in_place)
         tasks = plan_outputs(inputs, str(animate), label="", endings=animation_endings(), option="--animate")
@@ -149,7 +136,8 @@ def edit(
         tasks = plan_outputs(inputs, output, label=label, endings=photo_endings(), in_place=in_place)
     if reference:
         check_apart(tasks, reference.path, "--like")
-    _check_streams(tasks, as_json)
+    if tasks[0].to_stdout:
+        check_stdout("image", "-o", as_json=as_json)
     request = EditRequest(
         mix=mix,
         like=reference,
@@ -161,7 +149,8 @@ def edit(
         overwrite=overwrite or in_place,
         max_pixels=max_pixels,
     )
-    session = Session(
+    editor = FileEditor(
+        request,
         options.model_name(model, like, units),
         weights=weights,
         device=device,
@@ -173,10 +162,10 @@ def edit(
     console = Console(quiet)
     if reference:
         # Before any photo: without the reference none of them can be edited.
-        session.target(request)
+        editor.target()
     reports = []
     for task in console.track(tasks, "editing"):
-        report = edit_file(task, request, session, console)
+        report = editor.edit(task, console)
         reports.append(report)
         _tell(report, console, as_json)
     if len(reports) > 1:
@@ -185,45 +174,8 @@ def edit(
     raise typer.Exit(overall_code(reports))
 
 
-def _wanted(
-    expr: list[str] | None, units: str | None, strength: float, grid: bool
-) -> ExpressionMix | UnitMix:
-    if units is None:
-        return _mix(expr, strength, grid)
-    if grid:
-        raise UsageError("--grid shows all seven expressions; leave out --units")
-    wanted = parse_units(units, _mix(expr, strength, grid) if expr else None)
-    # Refuses what the strength takes too far before a photo is read.
-    wanted.scaled(strength)
-    return wanted
-
-
-def _mix(expr: list[str] | None, strength: float, grid: bool) -> ExpressionMix:
-    if grid:
-        if expr:
-            raise UsageError("--grid shows all seven expressions; leave out --expr")
-        return ExpressionMix(())
-    if not expr:
-        known = ", ".join(options.EXPRESSIONS)
-        raise UsageError(
-            f"say which expression with --expr NAME ({known}), --like PHOTO for that of a photo, "
-            "--units NAME=WEIGHT for single face units, or --grid for all of them"
-        )
-    if len(expr) > 1:
-        raise UsageError(
-            f"--expr takes one mix: --expr {','.join(expr)}; for several results call edit again"
-        )
-    mix = parse_mix(expr[0])
-    for expression, weight in mix.scaled(strength).parts:
-        if weight > MAX_STRENGTH:
-            raise UsageError(
-                f"{expression}: weight x --strength is {weight:g}; together they go up to {MAX_STRENGTH:g}"
-            )
-    return mix
-
-
 def _like_label(like: Like, strength: float) -> str:
-    """Return what a result's name says of the reference, e.g. ``like-friend`` or ``like-friend-50``."""
+    """Return the reference as part of a result's name, e.g. ``like-friend`` or ``like-friend-50``."""
     return like.slug if strength == 1.0 else f"{like.slug}-{round(strength * 100)}"
 
 
@@ -245,14 +197,6 @@ def _check_animate(
         raise UsageError("--animate names its own output; leave out -o, --grid and --in-place")
     if animate == STREAM or os.path.isdir(animate):  # noqa: PTH112 (says no where a name is too long)
         raise UsageError("--animate needs a file name that ends in .gif, .mp4 or .webp")
-
-
-def _check_streams(tasks: list[Task], as_json: bool) -> None:
-    if tasks[0].to_stdout:
-        if as_json:
-            raise UsageError("the image goes to stdout, so --json cannot; name a file with -o FILE")
-        if sys.stdout.isatty():
-            raise UsageError("the image would go to a terminal; redirect stdout or name a file with -o FILE")
 
 
 def _tell(report: FileReport, console: Console, as_json: bool) -> None:

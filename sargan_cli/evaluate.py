@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_json, print_path, print_table
-from sargan_cli.outcomes import OK, SOME_FAILED
+from sargan_cli.console import OK, SOME_FAILED, Console, print_json, print_path, print_table
+from sargan_cli.options import optional
 from sargan_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,21 +23,19 @@ EVERYONE = "all"
 def evaluate(
     data: Annotated[
         list[Path] | None,
-        typer.Option(
+        optional(
             "--data",
             metavar="FOLDER",
             help="Labelled photos, as for `sargan train`; or an output folder of `sargan batch` with several "
             "strengths, to check the series. May be given several times.",
-            show_default=False,
         ),
     ] = None,
     ood: Annotated[
         list[Path] | None,
-        typer.Option(
+        optional(
             "--ood",
             metavar="FOLDER",
             help="Unlabelled photos of another kind (paintings, avatars), reported apart.",
-            show_default=False,
         ),
     ] = None,
     model: Annotated[
@@ -58,32 +56,24 @@ def evaluate(
     ] = DEFAULT_OUT,
     split: Annotated[
         str | None,
-        typer.Option(
+        optional(
             "--split",
             metavar="FILE|all",
             help="The split.json of a training run, or all people; by default every fifth person, as training "
             "leaves out.",
-            show_default=False,
         ),
     ] = None,
     judge: Annotated[
         list[Path] | None,
-        typer.Option(
+        optional(
             "--judge",
             metavar="FILE",
             help="A further judge: a TOML file that describes an ONNX network, see docs/evaluation.md.",
-            show_default=False,
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=1,
-            help="At most so many people, for a quick look.",
-            show_default=False,
-        ),
+        optional("--limit", metavar="N", min=1, help="At most so many people, for a quick look."),
     ] = None,
     curves: Annotated[
         int, typer.Option("--curves", metavar="N", min=0, help="People to draw strength curves on; 0 = none.")
@@ -97,21 +87,16 @@ def evaluate(
     ] = False,
     comparison: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(
+        optional(
             "--compare",
             metavar="A B",
             help="Put two results.json side by side: differences, and whether they exceed the noise.",
-            show_default=False,
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            "--workers",
-            metavar="N",
-            min=1,
-            help="Processes side by side; by default one a core, up to 8.",
-            show_default=False,
+        optional(
+            "--workers", metavar="N", min=1, help="Processes side by side; by default one per core, up to 8."
         ),
     ] = None,
     landmarks: options.Landmarks = "auto",

@@ -1,20 +1,23 @@
-"""Where photos come from: files, or stdin for ``-``."""
+"""Inputs and outputs of commands: photos from files or stdin, lists of names, and where each result goes."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sargan_core.errors import OutputExistsError, PhotoError, UsageError
-from sargan_core.expressions import Like
+from sargan_core.errors import OutputExistsError, UsageError
+from sargan_core.photo.content import read_file, read_stream, reason_of
+from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
     from sargan_core.photo.photo import Photo
+
+# Stands for stdin as an input and for stdout as an output.
+STREAM = Path("-")
 
 
 def check_stdin(inputs: Sequence[Path]) -> None:
@@ -25,6 +28,16 @@ def check_stdin(inputs: Sequence[Path]) -> None:
         raise UsageError("- (stdin) stands alone; give it without other inputs")
     if sys.stdin.isatty():
         raise UsageError("- reads a photo from stdin, but stdin is a terminal; pipe one in or name a file")
+
+
+def check_stdout(what: str, option: str, *, as_json: bool) -> None:
+    """Raise UsageError if image bytes cannot go to stdout: it has JSON lines to carry, or is a terminal."""
+    if as_json:
+        raise UsageError(f"the {what} goes to stdout, so --json cannot; name a file with {option} FILE")
+    if sys.stdout.isatty():
+        raise UsageError(
+            f"the {what} would go to a terminal; redirect stdout or name a file with {option} FILE"
+        )
 
 
 def display_name(source: Path) -> str:
@@ -44,8 +57,33 @@ def read_input(source: Path, max_pixels: int | None = None) -> Photo:
     return read_photo(stream, name=display_name(source), max_pixels=max_pixels or MAX_PIXELS)
 
 
-# Stands for stdin as an input and for stdout as an output.
-STREAM = Path("-")
+def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) -> list[str] | None:
+    """Return the names in the list that ``--from`` names, None if there is none.
+
+    Raises:
+        UsageError: the list cannot be read, or there are neither inputs nor a list.
+    """
+    from sargan_core.batch.inputs import LARGEST_LIST, read_list
+
+    if listed is None:
+        if not inputs:
+            raise UsageError("name a folder or photos, or a list of photos with --from")
+        if null:
+            raise UsageError("--null is about the list after --from; give one")
+        return None
+    if listed != "-":
+        try:
+            return read_list(read_file(Path(listed), LARGEST_LIST, pipes=True), null=null)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--from {shown(listed)}: cannot be read ({reason_of(error)}); give a list of names"
+            ) from error
+    if sys.stdin.isatty():
+        raise UsageError("--from - reads names from stdin, but stdin is a terminal; pipe a list in")
+    try:
+        return read_list(read_stream(sys.stdin.buffer, LARGEST_LIST), null=null)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--from -: cannot be read ({reason_of(error)}); pipe a list of names in") from error
 
 
 @dataclass(frozen=True)
@@ -82,15 +120,15 @@ def plan_outputs(
         inputs: photos, or ``-`` alone.
         output: what was typed after ``option``: a file, an existing folder, ``-``, or None for default names.
         label: what the default name adds, ``face.jpg`` -> ``face-LABEL.jpg``.
-        endings: those that a named file may have; it may also have none.
-        suffix: the ending of default names where the result has another format than the input, e.g. ``.png``.
+        endings: endings that a named file may have; it may also have none.
+        suffix: ending of default names if the result has another format than the input, e.g. ``.png``.
         in_place: write over the inputs.
         option: the option that names the output, for messages.
 
     Raises:
-        UsageError: an output would be an input, two outputs would be one, the folder is missing, or several
-            inputs have no folder to go to, a named file has an ending that says no format, or an input is of a
-            format that is only read and would be written over.
+        UsageError: an output would be an input, two outputs would be the same file, the folder is missing, several
+            inputs go to one file, the ending of a named file is no format, or ``in_place`` would write over a photo
+            in a format that is only read.
     """
     from sargan_core.photo.kinds import is_read_only, written_ending
 
@@ -192,71 +230,10 @@ def _refuse_collisions(tasks: Sequence[Task]) -> None:
 
 
 def _identity(path: Path) -> object:
-    """Return what two names of one file have in common: device and inode, or the resolved name."""
+    """Return what all names of a file have in common: device and inode, or the resolved name."""
     try:
         status = path.stat()
     except OSError:
         # Unlike Path.resolve, this takes a link to itself as it is.
         return os.path.normcase(os.path.realpath(path))
     return status.st_dev, status.st_ino
-
-
-def parse_like(
-    like: Path | None, face: int | None, expr: list[str] | None, units: str | list[str] | None = None
-) -> Like | None:
-    """Return the reference that was asked for, None if there is none.
-
-    Raises:
-        UsageError: ``--expr`` or ``--units`` asks for something else, or ``--like-face`` has no photo to choose in.
-    """
-    if like is None:
-        if face is not None:
-            raise UsageError("--like-face chooses a face of the photo after --like; name that photo")
-        return None
-    if expr:
-        raise UsageError(
-            "--expr names an expression and --like takes one from a photo; a face can show only one, so give one"
-        )
-    if units:
-        raise UsageError(
-            "--units names face units and --like takes all of them from a photo; give one, or name what --json prints"
-        )
-    return Like(like, face)
-
-
-def read_like(like: Like, max_pixels: int | None) -> Photo:
-    """Return the reference photo; None = the library's own limit of pixels.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-
-    with _wrong_usage():
-        return read_input(like.path, max_pixels)
-
-
-def batch_like(like: Like, max_pixels: int | None) -> Like:
-    """Return the reference with its checksum, as an engine takes it: the photo is read again there.
-
-    Raises:
-        UsageError: it cannot be read, or only once.
-    """
-    from sargan_core.batch.plan import Source
-    from sargan_core.batch.work import decode, read_source
-    from sargan_core.photo.files import shown
-
-    source = Source(str(like.path), like.path.name)
-    with _wrong_usage():
-        content = read_source(source, max_pixels)
-        decode(content, source, max_pixels)
-    if not like.path.is_file():  # a pipe that was handed over is empty now
-        raise UsageError(f"--like {shown(like.path)}: is a pipe, which can be read only once; name a file")
-    return replace(like, sha256=content.sha256)
-
-
-@contextlib.contextmanager
-def _wrong_usage() -> Iterator[None]:
-    try:
-        yield
-    except PhotoError as error:
-        raise UsageError(f"--like {error}") from error

@@ -1,4 +1,4 @@
-"""``sargan models``: the weights that are there, checked, imported and fetched."""
+"""``sargan models``: list, check, import and fetch weights."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Annotated, Literal
 import typer
 
 from sargan_cli import options
-from sargan_cli.console import Console, print_json, print_path, print_table
+from sargan_cli.console import OK, WEIGHTS, Console, print_json, print_path, print_table, say_error
 from sargan_cli.files import check_free
-from sargan_cli.outcomes import OK, WEIGHTS, say_error
+from sargan_cli.options import optional
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.outcome import message, plain
 from sargan_core.units import UNITS, Unit
 from sargan_core.weights import WeightsRecord, find_record, read_index, verify, weights_folder
 
-# What an imported checkpoint does not say about itself.
+# A checkpoint does not record these.
 UNKNOWN_DATA = "not recorded in the checkpoint; ask its authors"
 UNKNOWN_LICENCE = "not recorded in the checkpoint; ask its authors"
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 
 def complete_name(incomplete: str) -> list[str]:
-    """Return the weights that a half-typed name may become."""
+    """Return the names of weights that a half-typed name may become."""
     return [record.name for record in read_index() if record.name.startswith(incomplete)]
 
 
@@ -114,17 +114,16 @@ def import_model(
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
+        optional(
             "--output",
             "-o",
             metavar="FILE",
             help="Where to write; by default beside the checkpoint, as .safetensors.",
-            show_default=False,
         ),
     ] = None,
     arch: Annotated[
         Literal["sargan", "usgan", "stargan"] | None,
-        typer.Option("--arch", help="Its architecture; told from its layers by default.", show_default=False),
+        optional("--arch", help="Its architecture; by default recognised by its layers."),
     ] = None,
     overwrite: options.Overwrite = False,
     debug: options.Debug = False,

@@ -1,19 +1,21 @@
-"""Options that several commands share, and the names that their values may have."""
+"""Options that several commands share, and the default models."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from sargan_cli.console import enable_debugging
-from sargan_core.expressions import Expression
+from sargan_cli.streams import enable_debugging
 
 DEFAULT_MODEL = "sargan"
 LIKE_MODEL = "units"
 UNITS_MODEL = "units"
-EXPRESSIONS = tuple(sorted(expression.value for expression in Expression))
+
+# An option that is None unless it is given, so its help shows no default.
+optional = partial(typer.Option, show_default=False)
 
 Inputs = Annotated[
     list[Path],
@@ -35,40 +37,37 @@ NoCheck = Annotated[
     bool,
     typer.Option(
         "--no-check",
-        help="Do not let the judge look at the edited faces: saves a few milliseconds a face, loses the warnings "
-        "about edits that did nothing or broke the face.",
+        help="Skip the check of the edited faces: saves a few milliseconds per face, but gives no warnings about "
+        "edits that did nothing or changed the person.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 MaxPixels = Annotated[
     int | None,
-    typer.Option(
+    optional(
         "--max-pixels",
         metavar="N",
         min=1,
         help="Refuse photos of more pixels than this, before anything is decoded; 256 million by default.",
-        show_default=False,
     ),
 ]
 Like = Annotated[
     Path | None,
-    typer.Option(
+    optional(
         "--like",
         metavar="PHOTO",
         help="Take the expression from the face in this photo instead of naming one.",
-        show_default=False,
     ),
 ]
 LikeFace = Annotated[
     int | None,
-    typer.Option(
+    optional(
         "--like-face",
         metavar="N",
         min=1,
         help="Which face of that photo, counted from left to right; by default the largest.",
-        show_default=False,
     ),
 ]
 Faces = Annotated[
@@ -89,22 +88,16 @@ NoProvenance = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
+    optional(
         "--model",
         "-m",
         help=f"Which model; `sargan models list` shows them. By default {DEFAULT_MODEL}, with --like {LIKE_MODEL}, "
         f"with --units {UNITS_MODEL}.",
-        show_default=False,
     ),
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(
-        "--weights",
-        metavar="FILE",
-        help="Weights of your own for that model (.safetensors).",
-        show_default=False,
-    ),
+    optional("--weights", metavar="FILE", help="Weights of your own for that model (.safetensors)."),
 ]
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
@@ -122,21 +115,6 @@ Debug = Annotated[
         is_eager=True,
     ),
 ]
-
-
-def complete_units(incomplete: str) -> list[str]:
-    """Return what a half-typed ``--units`` may become."""
-    from sargan_core.units import CODE_NAMES, UNITS
-
-    start, comma, name = incomplete.rpartition(",")
-    names = dict.fromkeys([*(unit.name for unit in UNITS), *CODE_NAMES])
-    return [f"{start}{comma}{known}=" for known in names if known.startswith(name)]
-
-
-def complete_mix(incomplete: str) -> list[str]:
-    """Return the mixes that a half-typed ``--expr`` may become."""
-    start, comma, name = incomplete.rpartition(",")
-    return [start + comma + known for known in EXPRESSIONS if known.startswith(name)]
 
 
 def model_name(model: str | None, like: Path | None, units: str | list[str] | None = None) -> str:

@@ -29,22 +29,18 @@ if TYPE_CHECKING:
 
 Rgb8 = npt.NDArray[np.uint8]
 
-
 SUFFIXES = (".gif", ".mp4", ".webp")
-
-
-# Longest side of a frame: what a browser or a slide shows; a photo at full size would make a file of 100 MB.
+# Longest side of a frame: what browsers and slides show; at full size a file would have 100 MB.
 SIDE = 800
-
-
 STEPS = 12
-
-
 FRAMES_A_SECOND = 16
-
-
-# Frames at rest at either end, so that the eye can compare.
+# Frames without motion at either end, so that the eye can compare.
 HOLD = 10
+# Constant rate factor of H.264: 0 is lossless, 51 is worst; 10 looks like the frames.
+_RATE_FACTOR = 10
+# Errors of the system that ffmpeg reports, in the words of the system.
+_SYSTEM_ERRORS = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EIO")
+_INSTEAD = "write a .gif or .webp instead"
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,12 @@ class Animation:
 
 
 def strength_ramp(editor: Editor, photo: Photo, target: Target) -> Animation:
-    """Edit a photo at rising strength and return a loop: rest, rise, hold, fall.
+    """Return a loop of edits of a photo: the original, rising strength, full strength, falling strength.
 
     Args:
         editor: does the edits, on the faces of its settings.
-        photo: the original; it is the first frame as it is.
-        target: the mix at full strength.
+        photo: the original, which is the first frame.
+        target: the edit at full strength.
 
     Raises:
         NoFaceError, UsageError: as ``Editor.edit``.
@@ -96,13 +92,13 @@ def check_suffix(path: Path) -> None:
 def write_animation(
     animation: Animation, path: Path, *, overwrite: bool = False, provenance: Provenance | None = None
 ) -> None:
-    """Write a loop to ``path``, in the format of its ending; it appears whole or not at all.
+    """Write a loop to a file, in the format of its ending; the file appears whole or not at all.
 
     Args:
         animation: what to write.
         path: ``.gif``, ``.mp4`` or ``.webp``.
         overwrite: replace an existing file.
-        provenance: the mark, as XMP (WebP) or in the file's comment (GIF, MP4); None leaves it out.
+        provenance: the mark, written as XMP (WebP) or as a comment (GIF, MP4); None leaves it out.
 
     Raises:
         UsageError: another ending.
@@ -116,7 +112,7 @@ def write_animation(
         with replacing(path, overwrite=overwrite) as temporary:
             write_movie(animation.frames, temporary, FRAMES_A_SECOND, path, comment)
         return
-    # In memory: a writer that meets a full disk would try again, and complain, when it is collected.
+    # In memory, because Pillow's writer would write again to a full disk, and complain, when it is deleted.
     data = iio.imwrite("<bytes>", np.stack(animation.frames), extension=suffix, **_writer(suffix, provenance))
     write_atomically(path, data, overwrite=overwrite)
 
@@ -139,20 +135,9 @@ def _comment(provenance: Provenance) -> str:
 
 def _frame(photo: Photo) -> Rgb8:
     pixels = bounded_8bit(photo.pixels, SIDE)
-    # The common video encoding halves the colour planes, so both sides must be even.
+    # Videos usually have colour planes of half the size, so both sides must be even.
     height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
     return pixels[:height, :width]
-
-
-# Constant rate factor of H.264: 0 keeps every pixel, 51 is worst; 10 is hardly told from the frames.
-_RATE_FACTOR = 10
-
-
-# What ffmpeg says when the system lets it write no further, in the system's own words.
-_SYSTEM_ERRORS = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EIO")
-
-
-_INSTEAD = "write a .gif or .webp instead"
 
 
 def write_movie(
@@ -162,14 +147,14 @@ def write_movie(
 
     Args:
         frames: (H, W, 3) uint8 RGB each, all of one size, H and W even.
-        path: the file, which is written over; incomplete after an error.
-        rate: frames a second.
-        name: the file in messages.
+        path: the file, which is overwritten; incomplete after an error.
+        rate: frames per second.
+        name: the file's name in messages.
         comment: for the movie's metadata.
 
     Raises:
-        OSError: the system let ffmpeg write no further, for instance because the disk is full.
-        PhotoError: ffmpeg is missing, was ended, or failed for another reason.
+        OSError: the file cannot be written, for instance because the disk is full.
+        PhotoError: ffmpeg is missing, was killed, or failed for another reason.
     """
     height, width = frames[0].shape[:2]
     command = [
@@ -181,13 +166,13 @@ def write_movie(
         *("-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"),
     ]
     try:
-        # communicates with both ends at once, and passes over a program that stops reading before the last frame
+        # Reads and writes at the same time, and does not mind if ffmpeg stops reading before the last frame.
         done = subprocess.run(command, input=np.stack(frames).tobytes(), capture_output=True, check=False)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{shown(name)}: ffmpeg cannot be started ({reason}); {_INSTEAD}") from error
     said = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    # Not every version counts a last block that had no room as a failure; all of them complain.
+    # Some versions of ffmpeg exit with 0 if only the last block did not fit on the disk; all of them print an error.
     if done.returncode or said:
         raise _failure(done.returncode, said, name)
 
@@ -204,7 +189,7 @@ def _program(name: Path) -> str:
 
 
 def _failure(code: int, said: Sequence[str], name: Path) -> Exception:
-    """Return the error that an ended ffmpeg stands for."""
+    """Return the error to raise for a failed ffmpeg."""
     numbers = [getattr(errno, symbol) for symbol in _SYSTEM_ERRORS if hasattr(errno, symbol)]
     for number in numbers:
         if any(os.strerror(number) in line for line in said):

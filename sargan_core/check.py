@@ -1,7 +1,7 @@
-"""The self-check of an edit: is the expression there, and is it still the same face?
+"""The self-check of an edit: does the face show the expression, and is it still the same face?
 
-A small network of our own (``models/judge``) looks at every edited face before and after. Its figures are for
-comparing edits with each other and for noticing those that failed; they are no measurement of emotion or identity.
+A small network (``models/judge``) looks at every face before and after the edit. Its figures serve to compare edits and
+to notice failed ones; they do not measure emotion or identity.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from sargan_core.models.base import Reference
 from sargan_core.models.judge.network import load_judge
 
 Probabilities = npt.NDArray[np.float64]
-# Targets that a judge of the seven expressions can say something about.
+# Targets that the judge, which knows the seven expressions only, can check.
 Checked: TypeAlias = ExpressionMix | Reference
 
-# Below this sum of weights an edit is not meant to show the whole expression.
+# An edit whose weights add up to less is not meant to show the whole expression.
 FULL_STRENGTH = 0.8
-# An edit failed if the wanted expression ends below the first and rose by less than the second.
+# An edit failed if the wanted expression reaches less than the first and gained less than the second.
 REACHED_TOO_LOW = 0.25
 ROSE_TOO_LITTLE = 0.10
-# Below this cosine another face is to be seen: fewer than 3 in 100 good edits of held-out people lie below it (see
-# docs/check.md and benchmarks/check_edits.py).
+# Below this cosine the face counts as another person's. Fewer than 3 in 100 good edits of held-out people lie below it
+# (docs/check.md, benchmarks/check_edits.py).
 OTHER_FACE = 0.55
 
 
 @dataclass(frozen=True)
 class FaceCheck:
-    """What the judge says of one edited face.
+    """What the judge says about one edited face.
 
     Attributes:
-        expression: what the face shows after the edit, a name of ``expressions.Expression``.
-        reached: 0..1, how much it shows what was asked for: the probability of the wanted expression (summed over
-            those of a mix), or for a reference the overlap of both faces' probabilities.
-        before: as ``reached``, of the face before the edit.
-        identity: cosine of the embeddings before and after; 1 = the same face, near 0 = anybody's.
-        warnings: what the user should know.
+        expression: the expression that the face shows after the edit, a name of ``expressions.Expression``.
+        reached: how much the face shows what was asked for, 0..1: the probability of the wanted expression (of a mix,
+            the sum), or for a reference the overlap of the probabilities of both faces.
+        before: the same for the face before the edit.
+        identity: cosine of the embeddings before and after; 1 = the same face, near 0 = any other.
+        warnings: sentences for the user.
     """
 
     expression: str
@@ -58,12 +58,12 @@ class FaceCheck:
 
 @dataclass(frozen=True)
 class SeenFaces:
-    """Faces of one photo as the judge sees them; arrays share their first index.
+    """Faces of one photo as the judge sees them; the first index of everything is the face.
 
     Attributes:
-        alignments: photo to judge's crop, one a face.
+        alignments: from the photo to the judge's crops.
         probabilities: (B, 7) float64 in the order of ``expressions.LABELS``, rows sum to 1.
-        embeddings: (B, D) float64 of length 1 each.
+        embeddings: (B, D) float64, rows of length 1.
     """
 
     alignments: tuple[Alignment, ...]
@@ -72,10 +72,10 @@ class SeenFaces:
 
 
 class EditChecker:
-    """Checks edits; build it once. May be used from several threads.
+    """Checks edits; build it once, use it from any thread.
 
     Args:
-        device: where the judge runs.
+        device: of the judge's network.
 
     Raises:
         WeightsError: the judge's weights are missing or damaged.
@@ -89,15 +89,15 @@ class EditChecker:
         self._device = device
 
     def look(self, pixels: Pixels, faces: Sequence[Face]) -> SeenFaces:
-        """Return what the judge sees in the faces of a photo, (H, W, 3) RGB; all faces are one batch."""
+        """Return what the judge sees in the faces of a photo, (H, W, 3) RGB; the faces are one batch."""
         return self._see(pixels, tuple(align(face, self._judge.template) for face in faces))
 
     def compare(self, before: SeenFaces, edited: Pixels, target: Checked) -> tuple[FaceCheck, ...]:
-        """Return one check a face.
+        """Return one check per face.
 
         Args:
-            before: the photo's faces before the edit.
-            edited: (H, W, 3) RGB, the photo after it, with all its faces edited.
+            before: the faces before the edit, from ``look``.
+            edited: (H, W, 3) RGB, the photo after the edit of all these faces.
             target: what was asked for.
         """
         after = self._see(edited, before.alignments)
@@ -118,9 +118,9 @@ def face_check(target: Checked, before: Probabilities, after: Probabilities, ide
 
     Args:
         target: what was asked for.
-        before: (7,) probabilities of the face before the edit.
-        after: (7,) of the face after it.
-        identity: cosine of its embeddings.
+        before: (7,) probabilities before the edit.
+        after: (7,) probabilities after the edit.
+        identity: cosine of the embeddings before and after.
     """
     was, reached = reaches(target, before), reaches(target, after)
     shown = str(LABELS[int(after.argmax())])
@@ -140,14 +140,14 @@ def face_check(target: Checked, before: Probabilities, after: Probabilities, ide
 
 
 def reaches(target: Checked, probabilities: Probabilities) -> float:
-    """Return how much (7,) probabilities are what ``target`` asks for, 0..1."""
+    """Return how much (7,) probabilities show what ``target`` asks for, 0..1."""
     if isinstance(target, Reference):
         return float(np.minimum(probabilities, np.asarray(target.shown)).sum())
     return float(sum(probabilities[expression.label] for expression, share in target.parts if share > 0))
 
 
 def weight(target: Checked) -> float:
-    """Return how strong an edit is meant to be: the sum of a mix's weights, or a reference's strength."""
+    """Return how strong an edit is asked for: the sum of a mix's weights, or the strength of a reference."""
     if isinstance(target, Reference):
         return target.strength
     return sum(share for _, share in target.parts)

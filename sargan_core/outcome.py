@@ -1,11 +1,11 @@
-"""How the work on one photo ended, and the one line that says so."""
+"""How work goes and ends: progress, the outcome of a photo, the message about it, and its faces as plain values."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sargan_core.errors import (
     NoFaceError,
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from sargan_core.editor import FaceEdit
 
 
+# How long work reports its progress: called with (done, total).
+Progress: TypeAlias = Callable[[int, int], None]
+
+
 class Outcome(StrEnum):
     """How one photo ended."""
 
@@ -34,8 +38,12 @@ class Outcome(StrEnum):
         return self.value
 
 
+# How results are counted for the user, by the outcome's value.
+OUTCOME_LABELS = {outcome.value: outcome.value.replace("_", " ") for outcome in Outcome}
+
+
 def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
-    """Return the outcome that an error stands for.
+    """Return the outcome of a photo that an error ended.
 
     Args:
         error: what happened.
@@ -48,7 +56,7 @@ def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
     return Outcome.FAILED
 
 
-# As CUDA, torch on the CPU, and OpenCV say it.
+# In the messages of CUDA, torch on the CPU, and OpenCV.
 _NO_MEMORY = (
     "out of memory",
     "allocate memory",
@@ -59,16 +67,20 @@ _NO_MEMORY = (
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of the machine or of the GPU, ran out."""
+    """Return whether an error says that the memory of the machine or of the GPU ran out."""
     memory = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
     said = str(error).lower()
     return memory or any(words in said for words in _NO_MEMORY)
 
 
 def message(error: BaseException, subject: str = "") -> str:
-    """Return one line: what it is about, what is wrong, what to do.
+    """Return one line that names the file, what is wrong and what to do.
 
-    The errors of sargan_core bring all three; those of the system and of the libraries get the missing parts.
+    Errors of sargan_core say all three already; for those of the system and of libraries the missing parts are added.
+
+    Args:
+        error: what happened.
+        subject: the file that it is about, if there is one.
     """
     if isinstance(error, SarganError):
         text = str(error)
@@ -99,7 +111,7 @@ _ADVICE = {
 
 
 def plain(text: object) -> str:
-    """Return text as one line that any terminal can show: control and undecodable characters are escaped."""
+    """Return text as one line that any terminal can show; control and undecodable characters are escaped."""
     return shown(" ".join(str(text).splitlines()).strip())
 
 
@@ -119,7 +131,7 @@ def face_json(edit: FaceEdit) -> dict[str, Any]:
 
 
 def check_json(check: FaceCheck) -> dict[str, Any]:
-    """Return the check of a face as plain values."""
+    """Return the self-check of a face as plain values."""
     return {
         "expression": check.expression,
         "reached": round(check.reached, 3),
@@ -129,7 +141,11 @@ def check_json(check: FaceCheck) -> dict[str, Any]:
 
 
 def worst_face_json(edits: Iterable[FaceEdit]) -> dict[str, Any]:
-    """Return one face of several edits as plain values: the worst figures and every warning once."""
+    """Return the same face of several edits as plain values: the worst figures, and every warning once.
+
+    Args:
+        edits: at least one, all of the same face.
+    """
     values = [face_json(edit) for edit in edits]
     checks = [value["check"] for value in values if "check" in value]
     if checks:
@@ -147,5 +163,5 @@ def worst_face_json(edits: Iterable[FaceEdit]) -> dict[str, Any]:
 
 
 def rounded(points: Iterable[Iterable[float]]) -> list[list[float]]:
-    """Return (N, 2) pixel coordinates as plain numbers, to a tenth of a pixel."""
+    """Return (N, 2) points as plain numbers, rounded to a tenth of a pixel."""
     return [[round(float(value), 1) for value in point] for point in points]

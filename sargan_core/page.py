@@ -1,14 +1,25 @@
-"""HTML pages that need nothing from elsewhere: what all of them share."""
+"""HTML pages that load nothing from elsewhere: their templates, links to files, and which pages are ours."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from urllib.parse import quote
+
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from sargan_core.errors import UsageError
+from sargan_core.photo.files import shown
+
+# Every page ends its title like this. A title holds at most a file's name, so this is among the first bytes.
+_TITLE_END = " · sargan</title>".encode()
+_HEAD = 8192
 
 
 def page_templates(package: str) -> Environment:
-    """Return the templates of a package, to which ``page.html`` and its style are added.
+    """Return the templates of a package, and those that all pages share (``page.html`` and its style).
 
-    Every text that a template shows is escaped; a name that it is not given is an error.
+    Every text that a template shows is escaped; an unknown name in a template is an error.
     """
     return Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("sargan_core")]),
@@ -17,3 +28,36 @@ def page_templates(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def address(path: Path, folder: Path) -> str:
+    """Return the relative URL of a file for a page in ``folder``; any byte of a name is safe in it."""
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # another drive
+        return path.absolute().as_uri()
+    try:
+        name = os.fsencode(relative.replace(os.sep, "/"))
+    except UnicodeEncodeError:  # no name that a file could have
+        name = relative.encode("utf-8", "replace")
+    return quote(name, safe="/")
+
+
+def check_page(page: Path) -> None:
+    """Refuse to write a page over a file that is no page of sargan, before any work is done.
+
+    Raises:
+        UsageError: such a file lies there; nothing was touched.
+    """
+    try:
+        if not os.path.lexists(page):
+            return
+        ours = page.is_file()
+        if ours:
+            with page.open("rb") as stream:
+                head = stream.read(_HEAD)
+            ours = head.startswith(b"<!doctype html>") and _TITLE_END in head
+    except OSError:
+        ours = False
+    if not ours:
+        raise UsageError(f"{shown(page)}: is no report of sargan, and would be replaced by one; move it away")

@@ -24,13 +24,13 @@ Rgb8 = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 COLUMNS = 4
-# Longest side of one picture on the sheet; smaller photos are not enlarged.
+# Longest side of one picture on the sheet, in pixels; smaller pictures are not enlarged.
 CELL = 480
 GAP = 12
 LABEL = 30
 PAPER = 255
 INK = (32, 32, 32)
-# Room around the faces, in widths and heights of the box that holds them all.
+# Room on each side of the faces, as a fraction of the box around all of them.
 MARGIN = 0.6
 ORIGINAL = "original"
 # Neutral first, then by name.
@@ -45,7 +45,7 @@ class Sheet:
     """A finished contact sheet.
 
     Attributes:
-        photo: the sheet, in the colour space of the original and without its metadata.
+        photo: the sheet, in the colour space of the original, without its metadata.
         edits: each expression with its edited faces, in the order of the sheet.
     """
 
@@ -54,12 +54,12 @@ class Sheet:
 
 
 def expression_sheet(editor: Editor, photo: Photo, strength: float = 1.0) -> Sheet:
-    """Edit a photo once per expression and lay the results out beside the original, cut to the edited faces.
+    """Return the original and its edits to all seven expressions side by side, cut out around the edited faces.
 
     Args:
         editor: does the edits, on the faces of its settings.
         photo: the original.
-        strength: 0 to 2, of every expression.
+        strength: of every expression, 0 to 2.
 
     Raises:
         NoFaceError, UsageError: as ``Editor.edit``.
@@ -85,14 +85,14 @@ def expression_sheet(editor: Editor, photo: Photo, strength: float = 1.0) -> She
 def face_window(
     shape: tuple[int, ...], boxes: Sequence[tuple[float, float, float, float]]
 ) -> tuple[int, int, int, int]:
-    """Return the part of a photo worth showing: all boxes and some room around them.
+    """Return the part of a photo that a sheet shows: all boxes and some room around them.
 
     Args:
         shape: height and width of the photo.
         boxes: x, y, width, height in photo pixels.
 
     Returns:
-        x0, y0, x1, y1 in whole photo pixels, the ends exclusive; the whole photo without boxes.
+        x0, y0, x1, y1 in whole photo pixels, x1 and y1 exclusive; the whole photo if there are no boxes.
     """
     height, width = shape[:2]
     if not boxes:
@@ -106,7 +106,7 @@ def face_window(
 
 
 def contact_sheet(pictures: Sequence[tuple[str, Rgb8]], columns: int = COLUMNS) -> Rgb8:
-    """Lay labelled pictures out in rows on white paper.
+    """Return labelled pictures in rows on white.
 
     Args:
         pictures: label and (H, W, 3) uint8 RGB picture, all of one size, at least one.
@@ -131,7 +131,7 @@ def contact_sheet(pictures: Sequence[tuple[str, Rgb8]], columns: int = COLUMNS) 
 
 
 def bounded_8bit(pixels: Pixels, side: int) -> Rgb8:
-    """Return an 8-bit copy whose longest side is at most ``side``, reduced by area averaging."""
+    """Return an 8-bit copy of (H, W, 3) pixels whose longest side is at most ``side``, reduced by area averaging."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale < 1:

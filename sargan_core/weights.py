@@ -69,15 +69,20 @@ class WeightsRecord:
 
 
 def weights_folder() -> Path:
-    """Return the folder of the shipped weights: ``SARGAN_HOME``, the checkout's, or the installed package's.
+    """Return the folder of weights: ``$SARGAN_HOME/weights`` if it is there, the checkout's, or the package's.
 
     Raises:
-        WeightsError: none of them holds ``index.json``.
+        WeightsError: it holds no ``index.json``.
     """
     package = Path(sargan_core.__file__).parent
     looked = [package.parent / "weights", package / "_weights"]
     if home := os.environ.get("SARGAN_HOME"):
-        looked.insert(0, Path(home) / "weights")
+        own = Path(home) / "weights"
+        if own.is_dir() and not (own / INDEX).is_file():
+            raise WeightsError(
+                f"{own}: holds no {INDEX}; copy one there, or unset SARGAN_HOME to use the weights of sargan"
+            )
+        looked.insert(0, own)
     for folder in looked:
         if (folder / INDEX).is_file():
             return folder

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sargan_cli.console import Console, print_path
 from sargan_core.errors import UsageError
-from sargan_core.progress import Progress
+from sargan_core.outcome import Progress
 
 if TYPE_CHECKING:
     from sargan_core.data.samples import Skipped

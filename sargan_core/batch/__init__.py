@@ -1,1 +1,1 @@
-"""Many photos: which become what, what was done already, and the engines that do the rest."""
+"""Editing many photos: the plan, the manifest and resuming, two engines, the report."""

@@ -1,7 +1,7 @@
-"""The manifest: one line a result, appended, so that a run that is killed can be taken up again.
+"""The manifest: one line per result, appended, so that a run that was killed can be continued.
 
-A line is written before its output is put in its place. So an output that is there has a line, whenever the run is
-killed; a line whose output is missing, or is still the old one, counts as work to do.
+A line is written before its result is put in place. So every result that is there has a line, whenever the run is
+killed. A line whose result is missing, or still the old one, counts as work to do.
 """
 
 from __future__ import annotations
@@ -9,65 +9,41 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.outcome import Outcome
-from sargan_core.photo.content import NoFileError, open_file
+from sargan_core.photo.content import NoFileError
 from sargan_core.photo.files import shown
-from sargan_core.photo.lines import check_ours
+from sargan_core.photo.lines import LineFile, check_ours, read_lines
 
-__all__ = [
-    "Entry",
-    "ManifestWriter",
-    "Stamp",
-    "check_manifests",
-    "iterate_manifest",
-    "manifest_path",
-    "manifest_paths",
-    "read_manifest",
-]
-
+Item = TypeVar("Item")
 
 STEM = "sargan-batch"
-
-
 ENDING = ".jsonl"
-
-
-# A line that is longer is not ours; it would be read into memory whole.
-MAX_LINE = 16 << 20
-
-
-# Lines survive a killed process at once, a power failure after this many seconds.
-SYNC_SECONDS = 1.0
-
-
+FORMAT = 1
 _MEMBERS = ("format", "input", "output")
-
-
 _WHAT = "manifest of sargan batch"
 
 
 def manifest_path(folder: Path, shard: str = "") -> Path:
-    """Return where the manifest of an output folder lies; each shard (``2-of-8``) of a run has its own."""
+    """Return the path of an output folder's manifest; each shard (``2-of-8``) has its own."""
     return folder / (f"{STEM}.{shard}{ENDING}" if shard else STEM + ENDING)
 
 
 def manifest_paths(folder: Path) -> list[Path]:
-    """Return the manifests in an output folder: that of an undivided run and those of shards."""
+    """Return the manifests in an output folder: that of a run without shards and those of shards."""
     found = (path for path in folder.glob(f"{STEM}*{ENDING}") if path.is_file())
     return sorted(path for path in found if path.name == STEM + ENDING or path.name.startswith(STEM + "."))
 
 
 def check_manifests(folder: Path, manifest: Path) -> None:
-    """Refuse an output folder in which a file has the name of a manifest and is none.
+    """Refuse an output folder in which a file has the name of a manifest but is none.
 
     Args:
         folder: the output folder; it may be missing.
@@ -81,14 +57,14 @@ def check_manifests(folder: Path, manifest: Path) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Entry]:
-    """Return the last entry of every output, by output, in order of the outputs' first lines.
+    """Return the newest entry of every output, by output, in the order of the outputs' first lines.
 
     Args:
-        path: a manifest, or an output folder: then all its manifests are one. In a manifest the later line decides,
-            because clocks may be set back, among several the time of the lines.
+        path: a manifest, or an output folder, whose manifests are then read as one. Within a manifest the later line
+            is the newer one, because clocks may be set back; between manifests the time of the lines decides.
 
     Raises:
-        DataError: missing, or a line that is none; a last line that was cut off is left out.
+        DataError: it is missing, or a line is no entry. A torn last line is left out.
     """
     entries: dict[str, Entry] = {}
     for entry, newest in iterate_manifest(path):
@@ -98,7 +74,7 @@ def read_manifest(path: Path) -> dict[str, Entry]:
 
 
 def iterate_manifest(path: Path) -> Iterator[tuple[Entry, bool]]:
-    """Yield every line of a manifest, or of all manifests of an output folder, one file after the other.
+    """Yield every entry of a manifest, or of all manifests of an output folder, file by file.
 
     With each comes whether it is the newest of its output so far.
 
@@ -120,15 +96,8 @@ def iterate_manifest(path: Path) -> Iterator[tuple[Entry, bool]]:
 
 def _entries_of(path: Path) -> Iterator[Entry]:
     try:
-        with open_file(path) as file:
-            number = 0
-            while line := file.readline(MAX_LINE + 1):
-                number += 1
-                if not line.endswith(b"\n"):
-                    if len(line) > MAX_LINE:
-                        raise DataError(f"{shown(path)}: line {number} is too long for a manifest")
-                    return  # cut off when a run was killed
-                yield _entry_of(line, path, number)
+        for number, line in enumerate(read_lines(path), start=1):
+            yield _entry_of(line, path, number)
     except NoFileError as error:
         raise DataError(
             f"{shown(path)}: is no file, so no manifest; name the output folder of `sargan batch`"
@@ -149,9 +118,7 @@ def _entry_of(line: bytes, path: Path, number: int) -> Entry:
 
 
 class ManifestWriter:
-    """Appends entries to a manifest; only one writer a file may live at a time (see ``lock``).
-
-    A last line that was cut off when an earlier run was killed is removed first.
+    """Appends entries to a manifest; only one writer per file may live at a time (see ``claimed``).
 
     Args:
         path: the manifest; made if it is missing, its folder must exist.
@@ -165,39 +132,24 @@ class ManifestWriter:
         self.path = path
         self.folder = path.parent
         check_ours(path, _MEMBERS, _WHAT)
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-            self._end = _whole_lines(self._descriptor)
-            os.ftruncate(self._descriptor, self._end)
-        except OSError as error:
-            raise self._explained(error) from error
-        self._synced = time.monotonic()
+        with self._explaining():
+            self._lines = LineFile(path)
 
     def append(self, entry: Entry) -> None:
-        """Write one line; when this returns the line survives the end of the process.
+        """Write one line; when this returns, the line survives the end of the process.
 
         Raises:
             PhotoError: the disk is full or the like; the manifest is as before.
         """
-        line = json.dumps(entry.to_json(), allow_nan=False).encode("ascii") + b"\n"
-        try:
-            os.lseek(self._descriptor, self._end, os.SEEK_SET)
-            written = 0
-            while written < len(line):
-                written += os.write(self._descriptor, line[written:])
-        except OSError as error:
-            os.ftruncate(self._descriptor, self._end)
-            raise self._explained(error) from error
-        self._end += len(line)
-        if time.monotonic() - self._synced > SYNC_SECONDS:
-            self._sync()
+        with self._explaining():
+            self._lines.append(entry.to_json(), allow_nan=False)
 
     def close(self) -> None:
         """Bring the lines to the disk and close the file."""
-        self._sync()
-        os.close(self._descriptor)
+        self._lines.sync()
+        self._lines.close()
 
-    def __enter__(self) -> ManifestWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -205,39 +157,25 @@ class ManifestWriter:
     ) -> None:
         self.close()
 
-    def _sync(self) -> None:
-        os.fsync(self._descriptor)
-        self._synced = time.monotonic()
-
-    def _explained(self, error: OSError) -> PhotoError:
-        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-        reason = "the disk is full" if full else error.strerror or str(error)
-        return PhotoError(f"{shown(self.path)}: cannot be written ({reason}); nothing more was edited")
-
-
-def _whole_lines(descriptor: int) -> int:
-    """Return the length of a file up to and with its last newline."""
-    end = os.lseek(descriptor, 0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - 65536)
-        os.lseek(descriptor, start, os.SEEK_SET)
-        newline = os.read(descriptor, end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
-
-
-FORMAT = 1
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+            reason = "the disk is full" if full else error.strerror or str(error)
+            raise PhotoError(
+                f"{shown(self.path)}: cannot be written ({reason}); nothing more was edited"
+            ) from error
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """A file's size in bytes and its time of change in nanoseconds: what tells cheaply that it is the same.
+    """Size and mtime of a file: a cheap way to see that it is unchanged.
 
     Attributes:
-        size: bytes.
-        mtime_ns: time of change; None where it says nothing, because the file had changed just before.
+        size: in bytes.
+        mtime_ns: in nanoseconds; None if the file had changed just before, because it may change again unseen.
     """
 
     size: int
@@ -246,27 +184,27 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: what became of one photo under one expression and strength.
+    """One line: how one photo under one expression and strength ended.
 
     Attributes:
         input: the photo, relative to the manifest's folder (absolute on another drive).
-        input_sha256: of its content; empty if it could not be read.
+        input_sha256: checksum of the photo's file; empty if it could not be read.
         output: where the result is or would be, relative to the manifest's folder, with ``/``.
-        options_sha256: of everything that decides what the result looks like.
+        options_sha256: checksum of everything that decides what the result looks like.
         model: name of the model.
-        precision: what the model computed in, ``fp32`` or ``bf16``; empty in lines of earlier versions.
+        precision: number format of the model, ``fp32`` or ``bf16``; empty in lines of earlier versions.
         expression: the expression or mix before ``strength``.
         strength: factor on it.
         outcome: ``done``, ``no_face``, ``unreadable`` or ``failed``.
-        message: one line for people; empty if all went well.
-        faces: one object a face, see ``edit_record.face_json``.
+        message: one line for the user; empty if all went well.
+        faces: one object per face, see ``outcome.face_json``.
         seam: the worst face's, in 8-bit levels.
-        seconds: time spent by stage.
+        seconds: time spent, by stage.
         finished: time of the line, ISO 8601, UTC.
         input_stamp: of the photo when it was read.
-        output_stamp: of the result.
-        output_sha256: of the result's content; empty unless ``done``.
-        notes: sentences about what the result does not hold of the photo.
+        output_stamp: of the result's file.
+        output_sha256: checksum of the result's file; empty unless ``done``.
+        notes: sentences about what of the photo the result does not hold.
     """
 
     input: str
@@ -313,22 +251,21 @@ class Entry:
         return cls(
             **texts,
             strength=_number(value.get("strength"), "strength"),
-            faces=tuple(_objects(value.get("faces", []))),
+            faces=_items(value, "faces", dict, "objects"),
             seam=None if seam is None else _number(seam, "seam"),
             seconds=_seconds(value.get("seconds", {})),
             input_stamp=_stamp(value.get("input_stamp")),
             output_stamp=_stamp(value.get("output_stamp")),
-            notes=tuple(_strings(value.get("notes", []))),
+            notes=_items(value, "notes", str, "texts"),
         )
 
 
+# Members that are texts; lines of earlier versions lack some of them.
+_OPTIONAL_TEXTS = ("output_sha256", "precision")
 _TEXTS = (
     *("input", "input_sha256", "output", "options_sha256", "model", "expression", "outcome"),
-    *("message", "finished", "output_sha256", "precision"),
+    *("message", "finished", *_OPTIONAL_TEXTS),
 )
-
-
-_OPTIONAL_TEXTS = {"output_sha256", "precision"}
 
 
 def _text(value: dict[str, Any], name: str) -> str:
@@ -350,16 +287,11 @@ def _number(value: Any, name: str) -> float:
     return float(value)
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise DataError("has no list of objects as faces")
-    return value
-
-
-def _strings(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise DataError("has no list of texts as notes")
-    return value
+def _items(value: dict[str, Any], name: str, kind: type[Item], named: str) -> tuple[Item, ...]:
+    items = value.get(name, [])
+    if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
+        raise DataError(f"has no list of {named} as {name}")
+    return tuple(items)
 
 
 def _seconds(value: Any) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """The engine for many machines: Ray Data hands the tasks to processes that hold an editor each.
 
-The machines share the file system of photos and results (NFS, Lustre), at the same paths. Workers run
-the pipeline of the local engine and write results aside; the driver alone writes the manifest and puts results in their
-place, so manifest, resuming and bytes are those of the local engine.
+The machines share the file system of photos and results (NFS, Lustre), at the same paths. Workers run the same pipeline
+as the local engine and write results to the staging folder. The driver alone writes the manifest and puts results in
+place. So manifest, resuming and bytes are those of the local engine.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sargan_core import __version__
-from sargan_core.batch.local import BatchSettings, OnResult
 from sargan_core.batch.manifest import ManifestWriter
-from sargan_core.batch.plan import Task
+from sargan_core.batch.plan import BatchSettings, Task
 from sargan_core.errors import SarganError, UsageError
 from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from sargan_core.batch.work import Staged
+    from sargan_core.batch.run import OnResult
+    from sargan_core.batch.steps import Staged
 
-# Tasks that Ray knows of at once; the workers load their models anew for each such part of a batch.
+# Tasks that Ray is given at once; the workers load their models again for each such part of a batch.
 PART = 20_000
 # Tasks that travel together; on a GPU their faces share batches.
 BLOCK = {"cpu": 4, "gpu": 64}
@@ -42,11 +42,11 @@ class WorkerLostError(RuntimeError):
 def run_ray(
     tasks: Iterable[Task], settings: BatchSettings, manifest: ManifestWriter, on_result: OnResult
 ) -> None:
-    """Edit on a Ray cluster; see ``Engine``.
+    """Edit on a Ray cluster; an ``Engine``, see ``sargan_core.batch.run``.
 
     The cluster is the one of ``RAY_ADDRESS`` (``auto`` = the one that runs on this machine); without it this machine
-    becomes one for as long as the batch takes. ``settings.workers`` is the number of processes: by default one a GPU,
-    or one a core where there are no GPUs. A photo whose worker dies is tried once more, alone, after the others.
+    becomes one while the batch runs. ``settings.workers`` is the number of processes: by default one per GPU, or one
+    per core where there are no GPUs. A photo whose worker dies is tried once more, alone, after the others.
 
     Raises:
         UsageError: Ray is not installed, the machines do not share the files, or no photo can be edited.
@@ -70,7 +70,7 @@ def _run_part(
     manifest: ManifestWriter,
     on_result: OnResult,
 ) -> None:
-    from sargan_core.batch.work import commit, stage_failure
+    from sargan_core.batch.steps import commit, stage_failure
 
     block = BLOCK["gpu" if resources.get("GPU") else "cpu"]
     left = dict(enumerate(tasks))
@@ -91,7 +91,7 @@ def _run_part(
 def _results(
     tasks: dict[int, Task], settings: BatchSettings, resources: dict[str, float], block: int
 ) -> Iterator[tuple[int, list[Staged]]]:
-    """Yield the number and the results of every task that a worker came to the end of, in order of the numbers."""
+    """Yield the number and the results of every task that a worker finished, in the order of the numbers."""
     import ray.data
 
     gpus = int(resources.get("GPU", 0)) if settings.edit.device in ("auto", "cuda") else 0
@@ -110,7 +110,7 @@ def _results(
         edited = data.map_batches(
             Worker,
             fn_constructor_args=(settings, str(Path.cwd()), threads),
-            # Alone at its worker, a task dies of nothing but its own photo.
+            # Alone in its worker, a task dies of its own photo only.
             compute=ray.data.ActorPoolStrategy(
                 size=workers, max_tasks_in_flight_per_actor=1 if block == 1 else None
             ),
@@ -118,7 +118,7 @@ def _results(
             batch_format="pyarrow",
             num_cpus=threads,
             num_gpus=min(1.0, gpus / workers) if gpus else None,
-            # A photo that ends its worker must not end one after the other.
+            # A photo that ends its worker must not end the next one too.
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 0},
         )
     for table in edited.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -143,7 +143,7 @@ class Worker:
         self, settings: BatchSettings, folder: str, threads: int, version: str = __version__
     ) -> None:
         self._settings = settings
-        # Ray would turn an error here into one of its own; the driver gets ours instead of the first answer.
+        # Ray would turn an error here into one of its own; so the driver gets ours in place of the first answer.
         self._error: Exception | None = None
         try:
             self._set_up(folder, threads, version)
@@ -154,9 +154,7 @@ class Worker:
         import cv2
         import torch
 
-        from sargan_core.batch.local import compile_network, limits_for
-        from sargan_core.batch.work import target_of
-        from sargan_core.editor import Editor
+        from sargan_core.batch.local import set_up
 
         if version != __version__:
             raise UsageError(
@@ -165,14 +163,7 @@ class Worker:
         _enter(folder, self._settings.staging)
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-        self._editor = Editor(self._settings.edit)
-        if self._settings.compile:
-            compile_network(self._editor)
-        self._limits = limits_for(self._editor, self._settings, threads)
-        self._targets = {
-            variant: target_of(variant, self._editor, self._settings.max_pixels)
-            for variant in self._settings.variants
-        }
+        self._setup = set_up(self._settings, threads)
 
     def __call__(self, table: pyarrow.Table) -> pyarrow.Table:
         """Return for every task, by ``number``, its finished results, or the error that ends the batch."""
@@ -190,7 +181,7 @@ class Worker:
     def _edit(self, tasks: list[Task]) -> list[list[Staged]]:
         from sargan_core.batch.pipeline import Pipeline
 
-        pipeline = Pipeline(iter(tasks), self._editor, self._targets, self._settings, self._limits)
+        pipeline = Pipeline(iter(tasks), self._setup)
         try:
             return [results for _, results in pipeline.results()]
         finally:
@@ -217,12 +208,12 @@ def _enter(folder: str, staging: Path) -> None:
 
 @contextmanager
 def _cluster() -> Iterator[dict[str, float]]:
-    """Connect to a cluster, or start one here for the time of the block; gives what it has of CPU and GPU.
+    """Connect to a cluster, or start one here while the block runs; gives its numbers of CPUs and GPUs.
 
     Raises:
         UsageError: Ray is not installed, or its cluster cannot be reached or started.
     """
-    # Ray would send figures about its use to its makers, and tell the terminal about its inner life.
+    # Otherwise Ray sends usage figures to its makers and writes log messages to the terminal.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
@@ -243,7 +234,7 @@ def _cluster() -> Iterator[dict[str, float]]:
                 include_dashboard=False,
             )
         except Exception as error:
-            # No narrower class: that is what Ray raises where a part of it does not come up in time.
+            # Ray raises a plain Exception when a part of it does not start in time.
             ray.shutdown()
             raise UsageError(_not_connected(error)) from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)

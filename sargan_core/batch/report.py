@@ -1,9 +1,8 @@
-"""The report of a batch: one HTML page with before and after side by side, made from the manifest alone."""
+"""The report of a batch: an HTML page with before and after side by side, made from the manifest alone."""
 
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from base64 import b64encode
 from collections import Counter
@@ -13,57 +12,34 @@ from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
-from urllib.parse import quote
 
 from PIL import Image
 
 from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
-from sargan_core.errors import PhotoError, UsageError
+from sargan_core.errors import PhotoError
 from sargan_core.faces.find import bounded
-from sargan_core.page import page_templates
+from sargan_core.outcome import OUTCOME_LABELS
+from sargan_core.page import address, check_page, page_templates
 from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.photo import Photo, encode_photo, read_photo
 
-# Every page of sargan ends its title like this; a title is a file's name, so this is near the beginning.
-_TITLE_END = " · sargan</title>".encode()
-
-
-_HEAD = 8192
-
-
-_OUTCOMES = {"done": "done", "no_face": "no face", "unreadable": "unreadable", "failed": "failed"}
-
-
-def check_page(page: Path) -> None:
-    """Refuse to write a report over what is no page of sargan, before any work is done.
-
-    Raises:
-        UsageError: another file, or none, lies there under that name; nothing was touched.
-    """
-    try:
-        if not os.path.lexists(page):
-            return
-        ours = page.is_file()
-        if ours:
-            with page.open("rb") as stream:
-                head = stream.read(_HEAD)
-            ours = head.startswith(b"<!doctype html>") and _TITLE_END in head
-    except OSError:
-        ours = False
-    if not ours:
-        raise UsageError(f"{shown(page)}: is no report of sargan, and would be replaced by one; move it away")
+# The leading dot keeps the folder out of the inputs of the next batch.
+THUMBNAILS = ".sargan-thumbnails"
+# Longest side of a thumbnail in pixels.
+SIDE = 720
+_SHOWN = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".avif", ".bmp"))
 
 
 def write_report(manifest: Path, output: Path) -> None:
-    """Write the report of a batch next to its results.
+    """Write the report of a batch.
 
-    The page works from the file system and loads nothing from elsewhere: photos are shown where they lie, by relative
-    addresses; those that browsers cannot show (TIFF) get a small copy in a hidden folder beside the page. The same
-    results give the same bytes.
+    The page works from the file system and loads nothing from elsewhere. It shows photos where they lie, by relative
+    URLs; photos that browsers cannot show (TIFF) get a small copy in a hidden folder beside the page. The same results
+    give the same bytes.
 
     Args:
-        manifest: the batch's manifest, or its output folder: then all shards together.
-        output: the page; replaced if it exists. It should lie in the folder of the results, so that both can move.
+        manifest: the batch's manifest, or its output folder, for all shards together.
+        output: the page; replaced if it exists. It should lie in the output folder, so that both can be moved.
 
     Raises:
         UsageError: as ``check_page``.
@@ -80,13 +56,13 @@ def write_report(manifest: Path, output: Path) -> None:
         title=shown(page.folder.name) or "results",
         summary=summary(entries),
         rows=[page.row(entry) for entry in entries],
-        outcomes=_OUTCOMES,
+        outcomes=OUTCOME_LABELS,
         expressions=sorted({shown(entry.expression) for entry in entries}),
         manifest=shown(manifest_path(folder).name if manifest.is_dir() else manifest.name),
-        # Only this script may run, whatever a file name or a message tries to smuggle in.
+        # Only this script may run, whatever a file name or a message contains.
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )
-    # A manifest may hold half a surrogate pair anywhere, which UTF-8 has no place for.
+    # A manifest may hold half a surrogate pair anywhere, which UTF-8 cannot encode.
     write_atomically(output, html.encode("utf-8", "backslashreplace"), overwrite=True)
 
 
@@ -96,7 +72,7 @@ def summary(entries: Sequence[Entry]) -> dict[str, Any]:
     Returns:
         ``outcomes`` (outcome -> count), ``faces``, ``warned`` (results with a warning), ``models``, ``seam`` and
         ``worst_seam`` (8-bit levels), ``reached`` and ``identity`` (means, 0..1; None without checks), ``seconds``
-        (mean of a photo by stage, largest first), ``finished`` (the last one's time).
+        (mean per photo by stage, largest first), ``finished`` (time of the newest entry).
     """
     counts = Counter(entry.outcome for entry in entries)
     seams = [entry.seam for entry in entries if entry.seam is not None]
@@ -105,7 +81,7 @@ def summary(entries: Sequence[Entry]) -> dict[str, Any]:
     stages = {stage for entry in done for stage in entry.seconds} - {"total"}
     means = {stage: fmean(entry.seconds.get(stage, 0.0) for entry in done) for stage in sorted(stages)}
     return {
-        "outcomes": {outcome: counts[outcome] for outcome in _OUTCOMES},
+        "outcomes": {outcome: counts[outcome] for outcome in OUTCOME_LABELS},
         "faces": sum(len(entry.faces) for entry in entries),
         "warned": sum(bool(_warnings(entry)) for entry in entries),
         "models": sorted({entry.model for entry in entries}),
@@ -119,19 +95,19 @@ def summary(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 class _Page:
-    """Where the page lies, and so how it refers to photos.
+    """The page's view of the results.
 
     Args:
-        folder: the results' folder.
-        place: the page's folder.
+        folder: the output folder of the batch.
+        page_folder: where the page lies.
     """
 
-    def __init__(self, folder: Path, place: Path) -> None:
+    def __init__(self, folder: Path, page_folder: Path) -> None:
         self.folder = folder
-        self.place = place
+        self.page_folder = page_folder
 
     def row(self, entry: Entry) -> dict[str, Any]:
-        """Return what the page's script needs of an entry, as plain values."""
+        """Return what the page's script needs to know of an entry, as plain values."""
         checks = _checks(entry)
         done = entry.outcome == "done"
         return {
@@ -155,30 +131,17 @@ class _Page:
         }
 
     def _picture(self, name: str) -> dict[str, Any] | None:
-        """Return addresses of a photo and of what to show of it; None where there is nothing to refer to."""
+        """Return the URLs of a photo and of the picture to show; None if the name is that of no file."""
         if "://" in name or "\0" in name:
             return None
         path = self.folder / name
-        link = address(path, self.place)
-        if shown_by_browsers(path):
+        link = address(path, self.page_folder)
+        if path.suffix.lower() in _SHOWN:
             return {"link": link, "show": link, "scale": 1.0}
-        small = thumbnail(path, self.place / THUMBNAILS)
+        small = thumbnail(path, self.page_folder / THUMBNAILS)
         if small is None:
             return {"link": link, "show": None, "scale": 1.0}
-        return {"link": link, "show": address(small.path, self.place), "scale": small.scale}
-
-
-def address(path: Path, folder: Path) -> str:
-    """Return the relative URL of a file for a page in ``folder``; any byte of a name is safe in it."""
-    try:
-        relative = os.path.relpath(path, folder)
-    except ValueError:  # another drive
-        return path.absolute().as_uri()
-    try:
-        name = os.fsencode(relative.replace(os.sep, "/"))
-    except UnicodeEncodeError:  # no name that a file could have
-        name = relative.encode("utf-8", "replace")
-    return quote(name, safe="/")
+        return {"link": link, "show": address(small.path, self.page_folder), "scale": small.scale}
 
 
 def _checks(entry: Entry) -> list[dict[str, Any]]:
@@ -219,16 +182,6 @@ def _mean(values: Iterable[Any]) -> float | None:
     return fmean(numbers) if numbers else None
 
 
-# The leading dot keeps the folder out of the inputs of the next batch.
-THUMBNAILS = ".sargan-thumbnails"
-
-
-SIDE = 720
-
-
-_SHOWN = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".avif", ".bmp"))
-
-
 @dataclass(frozen=True)
 class Thumbnail:
     """A small JPEG copy of a photo.
@@ -242,17 +195,12 @@ class Thumbnail:
     scale: float
 
 
-def shown_by_browsers(path: Path) -> bool:
-    """Return whether browsers can show the format that the file's name says."""
-    return path.suffix.lower() in _SHOWN
-
-
 def thumbnail(photo: Path, folder: Path) -> Thumbnail | None:
-    """Return a copy of a photo that browsers can show, made unless it is there; None if the photo cannot be read.
+    """Return a small copy that browsers can show, made unless it is there; None if the photo cannot be read.
 
     Args:
-        photo: any photo.
-        folder: where copies lie; made if missing. A photo that changes gets a new copy.
+        photo: any photo; a changed photo gets a new copy.
+        folder: where copies lie; made if missing.
 
     Raises:
         PhotoError: the copy cannot be written.
@@ -266,8 +214,8 @@ def thumbnail(photo: Path, folder: Path) -> Thumbnail | None:
     except (OSError, ValueError, Image.DecompressionBombError):
         return None
     key = f"{photo}\n{status.st_size}\n{status.st_mtime_ns}".encode("utf-8", "surrogatepass")
-    place = folder / f"{sha256(key).hexdigest()[:24]}.jpg"
-    if not place.exists():
+    copy = folder / f"{sha256(key).hexdigest()[:24]}.jpg"
+    if not copy.exists():
         try:
             pixels, _ = bounded(read_photo(photo).pixels, SIDE)
         except PhotoError:
@@ -278,5 +226,5 @@ def thumbnail(photo: Path, folder: Path) -> Thumbnail | None:
             raise PhotoError(
                 f"{shown(folder)}: cannot be made ({error.strerror or error}); move what lies there away"
             ) from error
-        write_atomically(place, encode_photo(Photo(pixels, name=photo.name), "JPEG"), overwrite=True)
-    return Thumbnail(place, min(1.0, SIDE / longest))
+        write_atomically(copy, encode_photo(Photo(pixels, name=photo.name), "JPEG"), overwrite=True)
+    return Thumbnail(copy, min(1.0, SIDE / longest))

@@ -1,4 +1,4 @@
-"""What is left to do: the plan less what earlier runs did and nobody changed since."""
+"""Resuming: the plan without the results that earlier runs made and nobody changed since."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
-from sargan_core.batch.local import BatchSettings
-from sargan_core.batch.manifest import Entry, Stamp, iterate_manifest, manifest_paths
-from sargan_core.batch.plan import Output, Plan, Source, Task, Variant
-from sargan_core.batch.work import stamp_of
+from sargan_core.batch.manifest import Stamp, iterate_manifest, manifest_paths
+from sargan_core.batch.plan import BatchSettings, Output, Plan, Source, Task, Variant
+from sargan_core.batch.steps import stamp_of
 from sargan_core.device import choose_device
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import Like
@@ -31,18 +30,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Known:
-    """What the manifest says about one output, as little of it as resuming needs.
+    """What the manifest says about one output, no more than resuming needs.
 
     Attributes:
-        outcome: of the last line.
-        options: ``options_sha256`` of the last line.
-        input_sha256: of the last line.
-        input_stamp: of the last line.
-        made: stamp and checksum of every file that a line announced for this place; the last line's is the last.
+        outcome: of the newest line.
+        options_sha256: of the newest line.
+        input_sha256: of the newest line.
+        input_stamp: of the newest line.
+        made: stamp and checksum of every file that some line announced for this output, the newest last.
     """
 
     outcome: str
-    options: str
+    options_sha256: str
     input_sha256: str
     input_stamp: Stamp | None
     made: tuple[tuple[Stamp, str], ...]
@@ -55,40 +54,36 @@ def read_history(folder: Path) -> dict[str, Known]:
         DataError: a manifest is damaged.
     """
     history: dict[str, Known] = {}
-    if not manifest_paths(folder):
-        return history
-    for entry, newest in iterate_manifest(folder):
+    for entry, newest in iterate_manifest(folder) if manifest_paths(folder) else ():
         known = history.get(entry.output)
         made = () if known is None else known.made
         if entry.output_stamp is not None:
             made = (*made, (entry.output_stamp, entry.output_sha256))
-        if known is not None and not newest:  # another shard's manifest has a later one
-            history[entry.output] = Known(**{**vars(known), "made": made})
-            continue
-        history[entry.output] = _known(entry, made)
+        if known is not None and not newest:  # the manifest of another shard has a newer line
+            history[entry.output] = replace(known, made=made)
+        else:
+            history[entry.output] = Known(
+                entry.outcome, entry.options_sha256, entry.input_sha256, entry.input_stamp, made
+            )
     return history
-
-
-def _known(entry: Entry, made: tuple[tuple[Stamp, str], ...]) -> Known:
-    return Known(entry.outcome, entry.options_sha256, entry.input_sha256, entry.input_stamp, made)
 
 
 @dataclass
 class Remaining:
-    """The tasks that are left, found one by one while engines work.
+    """The tasks that are left to do, found one by one while engines work.
 
-    An output is left out if its last line has the same options, the photo is unchanged, and the result lies there as it
-    was written. Photo and result count as unchanged if size and time of change are; otherwise, and with ``checksums``
-    always, their content decides. A time of change that is less than two seconds before the reading is never trusted.
+    An output is left out if its newest line has the same options, the photo is unchanged, and the result lies there as
+    it was written. A photo or result with the same size and mtime counts as unchanged. If they differ, and always with
+    ``checksums``, its content decides. An mtime less than two seconds before the reading is never trusted.
 
     Attributes:
-        plan: what there is to do in all.
-        history: what was done.
+        plan: all photos and variants.
+        history: what earlier runs did, by output.
         options: ``options_sha256`` by variant.
         retry: outcomes that are done again even if nothing changed.
-        checksums: compare contents, not times.
+        checksums: compare contents, not size and mtime.
         overwrite: replace files that no earlier run made, too.
-        skipped: how many outputs were left out, by the outcome they have.
+        skipped: how many outputs were left out, by their outcome.
     """
 
     plan: Plan
@@ -110,15 +105,15 @@ class Remaining:
                 yield Task(source, left)
 
     def _output(self, source: Source, variant: Variant, photo: _File) -> Output | None:
-        place = variant.output(source.name)
+        path = variant.output(source.name)
         options = self.options[variant]
-        known = self.history.get(place)
-        result = _File(self.plan.folder / place, trust_time=not self.checksums)
-        if known is not None and known.options == options and self._is_settled(known, photo, result):
+        known = self.history.get(path)
+        result = _File(self.plan.folder / path, trust_time=not self.checksums)
+        if known is not None and known.options_sha256 == options and self._is_settled(known, photo, result):
             self.skipped[known.outcome] += 1
             return None
-        ours = known is not None and any(result.equals(stamp, sha) for stamp, sha in known.made)
-        return Output(variant, place, options, ours or self.overwrite or self.plan.in_place)
+        ours = known is not None and any(result.equals(stamp, sha256) for stamp, sha256 in known.made)
+        return Output(variant, path, options, ours or self.overwrite or self.plan.in_place)
 
     def _is_settled(self, known: Known, photo: _File, result: _File) -> bool:
         if known.outcome in self.retry:
@@ -128,13 +123,13 @@ class Remaining:
                 return False
             if self.plan.in_place:  # the photo is the result now
                 return True
-        if known.input_stamp is None:  # it could not be read at all
+        if known.input_stamp is None:  # the photo could not be read at all
             return False
         return photo.equals(known.input_stamp, known.input_sha256)
 
 
 class _File:
-    """A file that is compared with what it was, reading it at most once and only if need be."""
+    """A file that is compared with earlier states; it is read at most once, and only if it must be."""
 
     def __init__(self, path: Path, *, trust_time: bool) -> None:
         self._path = path
@@ -144,7 +139,7 @@ class _File:
         self._sha256: str | None = None
 
     def equals(self, stamp: Stamp, sha256: str) -> bool:
-        """Whether the file is there and is what it was."""
+        """Return whether the file is there and unchanged since it had this stamp and checksum."""
         if self._status is None and not self._missing:
             try:
                 self._status = self._path.stat()
@@ -152,7 +147,7 @@ class _File:
                 self._missing = True
         if self._status is None or self._status.st_size != stamp.size:
             return False
-        if not S_ISREG(self._status.st_mode):  # a named pipe may have taken the file's place
+        if not S_ISREG(self._status.st_mode):  # a named pipe may have replaced it
             return False
         if self._trust_time and stamp_of(self._status) == stamp:
             return True
@@ -164,16 +159,11 @@ class _File:
         return bool(sha256) and self._sha256 == sha256
 
 
-def count_outputs(plan: Plan) -> int:
-    """Return how many results a plan has."""
-    return len(plan.sources) * len(plan.variants)
-
-
 def options_sha256(variants: tuple[Variant, ...], settings: BatchSettings) -> dict[Variant, str]:
     """Return the checksum of each variant's options.
 
-    The weights count by their content. What only says where and how fast things are computed does not count (device,
-    workers, batch size), nor does the version of sargan: a newer one does not do everything again by itself.
+    Weights and reference photos count by their content. What only says where and how fast the work is done (device,
+    workers, batch size) does not count. Nor does the version of sargan: a newer one does not do everything again.
 
     Args:
         variants: what every photo is edited to.
@@ -195,16 +185,16 @@ def options_sha256(variants: tuple[Variant, ...], settings: BatchSettings) -> di
 
 
 def with_used_precision(settings: BatchSettings) -> BatchSettings:
-    """Return the settings with what the model will compute in instead of ``auto``.
+    """Return the settings with the precision that the model will use in place of ``auto``.
 
-    Decided once for all processes and machines of a run, and before anything is compared with earlier runs.
+    This is decided once for all processes and machines of a run, before results are compared with earlier runs.
 
     Raises:
         WeightsError: the weights are unknown or missing.
         UsageError: the device is not on this machine.
     """
     edit = settings.edit
-    # A pipe or a missing file is refused here; it must not be opened twice.
+    # Refuses a pipe or a missing file before anybody else opens it.
     _weights_sha256(edit)
     weights = None if edit.weights is None else Path(edit.weights)
     used = used_precision(edit.model, weights, choose_device(edit.device), edit.precision)

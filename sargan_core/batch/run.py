@@ -1,4 +1,4 @@
-"""One run of a batch: claim the folder, find what is left, let an engine do it, count."""
+"""One run of a batch: lock the output folder, find what is left to do, let an engine do it, count."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from sargan_core.batch.local import BatchSettings, Engine
 from sargan_core.batch.manifest import Entry, ManifestWriter, check_manifests, manifest_path
-from sargan_core.batch.plan import Plan, Shard
-from sargan_core.batch.resume import (
-    Remaining,
-    count_outputs,
-    options_sha256,
-    read_history,
-    with_used_precision,
-)
+from sargan_core.batch.plan import BatchSettings, Plan, Shard, Task
+from sargan_core.batch.resume import Remaining, options_sha256, read_history, with_used_precision
 from sargan_core.errors import PhotoError, UsageError
 from sargan_core.outcome import Outcome
 from sargan_core.photo.files import shown
 
-# Told every entry with the counts so far.
-OnProgress = Callable[[Entry, "Summary"], None]
+# Called with every entry, in the order of tasks and outputs; what it raises ends the run.
+OnResult: TypeAlias = Callable[[Entry], None]
+# Does the tasks of a batch. For every output, in order, it writes the result to ``settings.staging``, appends the entry
+# to the manifest, puts the result in place and calls the last argument. Tasks are taken only as fast as photos are
+# finished, so there may be millions. A photo that cannot be read or edited becomes entries, never an exception.
+# Raises WeightsError or UsageError if no photo can be edited, PhotoError if the manifest cannot be written.
+Engine: TypeAlias = Callable[[Iterable[Task], BatchSettings, ManifestWriter, OnResult], None]
+# Called with every entry and the counts so far.
+OnProgress: TypeAlias = Callable[[Entry, "Summary"], None]
+# The folder of locks and staged results; hidden, so that a later batch does not take it for inputs.
+WORK_FOLDER = ".sargan-batch"
+# Name of a run without shards, in place of a shard's.
+WHOLE = "whole"
+# Another shard may hold a lock for a moment, only to see whether it is free.
+PATIENCE_SECONDS = 1.0
+_SHARD = re.compile(r"(\d+)-of-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -39,10 +46,10 @@ class Policy:
 
     Attributes:
         retry: outcomes that are done again although nothing changed.
-        checksums: tell unchanged files by their content, not by size and time of change.
+        checksums: compare files by content, not by size and mtime.
         overwrite: replace files that no earlier run made.
         on_error: ``stop`` ends the run at the first photo that cannot be read or edited; no face is no error.
-        max_errors: the run ends at this many of them; None = never.
+        max_errors: the run ends after this many errors; None = never.
     """
 
     retry: frozenset[str] = frozenset()
@@ -57,11 +64,11 @@ class Summary:
     """What a run did.
 
     Attributes:
-        total: results that the plan has.
-        outcomes: results of this run by outcome.
-        skipped: results that earlier runs had settled, by outcome.
+        total: how many results the plan has.
+        outcomes: results of this run, by outcome.
+        skipped: results that earlier runs left nothing to do for, by outcome.
         warned: results with a warning.
-        stages: seconds spent by stage, over all threads.
+        stages: seconds spent by all threads together, by stage.
         seconds: how long the run took.
         stopped: why it ended early; empty if it did not.
     """
@@ -76,7 +83,7 @@ class Summary:
 
     @property
     def errors(self) -> int:
-        """Results of this run that could not be made although there may be a face."""
+        """Results of this run that failed or whose photo could not be read."""
         return self.outcomes[Outcome.FAILED.value] + self.outcomes[Outcome.UNREADABLE.value]
 
     @property
@@ -113,17 +120,17 @@ def run_batch(
         engine: who does it.
         policy: what is done again and when to stop.
         shard: the part of a larger plan that ``plan`` is.
-        on_result: is told every result.
+        on_result: called with every result.
 
     Raises:
-        UsageError: another run works in the folder, a file there has the name of a manifest and is none, or no photo
+        UsageError: another run works in the folder, a file there has the name of a manifest but is none, or no photo
             can be edited this way.
         WeightsError: the weights are missing or damaged.
         DataError: the folder's manifest is damaged.
         PhotoError: the folder cannot be written to.
     """
     started = time.perf_counter()
-    summary = Summary(total=count_outputs(plan))
+    summary = Summary(total=plan.results)
     settings = with_used_precision(settings)
     options = options_sha256(plan.variants, settings)
     check_manifests(plan.folder, manifest_path(plan.folder, "" if shard is None else shard.name))
@@ -154,20 +161,6 @@ def _check_errors(summary: Summary, policy: Policy) -> None:
         raise _Enough(f"stopped after {summary.errors} errors (--max-errors); what is done is kept")
 
 
-# Hidden, so that a later batch does not take it for inputs.
-WORK_FOLDER = ".sargan-batch"
-
-
-WHOLE = "whole"
-
-
-# Another shard may hold a lock for a moment, only to see whether it is free.
-PATIENCE_SECONDS = 1.0
-
-
-_SHARD = re.compile(r"(\d+)-of-(\d+)")
-
-
 @dataclass(frozen=True)
 class Claim:
     """What a run may write to.
@@ -183,7 +176,7 @@ class Claim:
 
 @contextmanager
 def claimed(folder: Path, shard: Shard | None) -> Iterator[Claim]:
-    """Keep other runs out of an output folder inside the block; the folder is made if it is missing.
+    """Lock an output folder inside the block; the folder is made if it is missing.
 
     Shards of one division may work side by side. The system drops the locks of a process that ends, however it ends.
 
@@ -222,14 +215,14 @@ def claimed(folder: Path, shard: Shard | None) -> Iterator[Claim]:
 
 
 def _refuse_links(work: Path) -> None:
-    """Refuse links where a run empties folders and files: what lies elsewhere is not ours."""
+    """Refuse links where a run deletes files: they could lead to files of somebody else."""
     for path in (work, *work.glob("*.lock")):
         if os.path.islink(path):  # noqa: PTH114 (says no where a name is too long)
             raise UsageError(f"{shown(path)}: is a link; remove it, or choose another output folder")
 
 
 def _excludes(one: str, other: str) -> bool:
-    """Whether runs of these names may not work side by side; a run does not exclude itself."""
+    """Return whether two runs of these names may not work side by side; a run does not exclude itself."""
     if one == other:
         return False
     parts = [_SHARD.fullmatch(name) for name in (one, other)]

@@ -14,7 +14,7 @@ from sargan_core.data.samples import Pair, Sample, Skipped
 from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.face import Template
-from sargan_core.progress import Progress
+from sargan_core.outcome import Progress
 
 
 @dataclass(frozen=True)

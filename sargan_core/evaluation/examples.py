@@ -17,7 +17,7 @@ from sargan_core.evaluation.session import Session
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.face import Pixels, Template
-from sargan_core.progress import Progress
+from sargan_core.outcome import Progress
 
 # Shows the whole head, in the colours of the file.
 SHOWN = Template(160, "similarity", (0.37, 0.42), (0.63, 0.42), (0.5, 0.7))

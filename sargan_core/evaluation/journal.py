@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.errors import DataError
-from sargan_core.photo.content import open_file, reason_of
-from sargan_core.photo.lines import check_ours
+from sargan_core.photo.content import reason_of
+from sargan_core.photo.lines import LineFile, check_ours, read_lines
 
 # Part of every key: raise it when a change of the code changes a figure.
 VERSION = 1
@@ -25,10 +25,6 @@ NOTHING = "none"
 
 
 TRUTH = "truth"
-
-
-# Bytes of a line of the journal; what is longer counts as several that cannot be read.
-LONGEST_LINE = 2**24
 
 
 @dataclass(frozen=True)
@@ -109,9 +105,7 @@ class Entry:
 
 
 class Journal:
-    """A file of entries, one JSON object a line, appended to as photos are done.
-
-    Lines that cannot be read (a torn last one) are measured again.
+    """A file of entries, one JSON object per line, appended to as photos are done.
 
     Args:
         path: the file; its folder must exist.
@@ -125,28 +119,27 @@ class Journal:
         check_ours(self.path, ("key", "photo", "model"), "journal of an evaluation")
 
     def read(self) -> Iterator[Entry]:
-        """Yield the readable entries.
+        """Yield the entries that can be read; the photos of others are measured again.
 
         Raises:
             DataError: the file is there but cannot be read, or is no file.
         """
         try:
-            stream = open_file(self.path)
+            for line in read_lines(self.path):
+                try:
+                    values = json.loads(line)
+                    measures = tuple(Measure.from_json(item) for item in values["measures"])
+                    names = (str(values["key"]), str(values["photo"]), str(values["model"]))
+                    entry = Entry(*names, measures, str(values["error"]))
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    continue
+                yield entry
         except FileNotFoundError:
             return
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{self.path}: cannot be read ({reason_of(error)}); choose another --out"
             ) from error
-        with stream:
-            while line := stream.readline(LONGEST_LINE):
-                try:
-                    values = json.loads(line)
-                    measures = tuple(Measure.from_json(item) for item in values["measures"])
-                    names = (str(values["key"]), str(values["photo"]), str(values["model"]))
-                    yield Entry(*names, measures, str(values["error"]))
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                    continue
 
     def append(self, entry: Entry) -> None:
         """Write one entry.
@@ -154,22 +147,16 @@ class Journal:
         Raises:
             DataError: the file cannot be written.
         """
-        line = json.dumps(
-            {
-                "key": entry.key,
-                "photo": entry.photo,
-                "model": entry.model,
-                "measures": [measure.to_json() for measure in entry.measures],
-                "error": entry.error,
-            }
-        )
+        value = {
+            "key": entry.key,
+            "photo": entry.photo,
+            "model": entry.model,
+            "measures": [measure.to_json() for measure in entry.measures],
+            "error": entry.error,
+        }
         try:
-            with self.path.open("ab+") as stream:
-                if stream.tell() > 0:
-                    stream.seek(-1, 2)
-                    if stream.read(1) != b"\n":
-                        stream.write(b"\n")  # a torn line must not swallow this one
-                stream.write(line.encode() + b"\n")
+            with LineFile(self.path) as lines:
+                lines.append(value)
         except OSError as error:
             reason = error.strerror or str(error)
             raise DataError(f"{self.path}: cannot be written ({reason}); choose another --out") from error

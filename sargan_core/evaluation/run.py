@@ -34,9 +34,9 @@ from sargan_core.evaluation.summary import (
     people_means,
 )
 from sargan_core.expressions import Expression
+from sargan_core.outcome import Progress
 from sargan_core.photo.content import largest_file, read_file
 from sargan_core.photo.photo import MAX_PIXELS
-from sargan_core.progress import Progress
 
 JOURNAL = "journal.jsonl"
 LIBRARIES = ("torch", "torchmetrics", "kornia", "opencv-python-headless", "scipy", "numpy")

@@ -27,10 +27,10 @@ from sargan_core.evaluation.view import View, Viewer
 from sargan_core.expressions import LABELS, ExpressionMix, parse_mix
 from sargan_core.faces.face import Face
 from sargan_core.models.landmarks.finder import face_finder
+from sargan_core.outcome import Progress
 from sargan_core.page import page_templates
 from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.photo import read_photo
-from sargan_core.progress import Progress
 
 FORMAT = "sargan-series"
 

@@ -144,6 +144,8 @@ def open_photo(path: Path, name: str) -> BinaryIO:
 
 def reason_of(error: OSError | ValueError) -> str:
     """Return why a file could not be read, without its name."""
+    if isinstance(error, UnicodeEncodeError) or "null byte" in str(error):
+        return "no file can have such a name"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

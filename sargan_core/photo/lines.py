@@ -1,38 +1,134 @@
-"""Files that grow line by line and are taken up again: a file of that name that is somebody else's is left alone."""
+"""Files of JSON lines that grow while a run works and are continued after it was killed.
+
+A last line without its newline was cut off when a run was killed: reading skips it, and appending removes it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from sargan_core.errors import UsageError
+from sargan_core.photo.content import open_file
 from sargan_core.photo.files import shown
 
-# A first line that is longer is not ours; it would be read into memory whole.
+# Bytes of a line; a longer one is not ours, and would be read into memory whole.
 LONGEST = 16 << 20
+# Lines survive the end of the process at once, a power failure after this many seconds.
+SYNC_SECONDS = 1.0
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield every whole line without its newline; a line longer than ``LONGEST`` as an empty one.
+
+    Raises:
+        OSError, ValueError: as ``open_file``.
+    """
+    with open_file(path) as stream:
+        too_long = False
+        while part := stream.readline(LONGEST + 1):
+            if part.endswith(b"\n"):
+                yield b"" if too_long else part[:-1]
+                too_long = False
+            else:
+                too_long = True
+
+
+class LineFile:
+    """A file that JSON lines are appended to, by one writer at a time. A torn last line is removed first.
+
+    Args:
+        path: the file; made if it is missing, its folder must exist. See ``check_ours``.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            self._end = _whole_lines(self._descriptor)
+            os.ftruncate(self._descriptor, self._end)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self._synced = time.monotonic()
+
+    def append(self, value: Mapping[str, Any], *, allow_nan: bool = True) -> None:
+        """Write a value as one line of ASCII; when this returns, the line survives the end of the process.
+
+        Raises:
+            OSError: the disk is full or the like; the file is as before.
+            ValueError: a number is not finite, and ``allow_nan`` is off.
+        """
+        line = json.dumps(value, allow_nan=allow_nan).encode("ascii") + b"\n"
+        try:
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            written = 0
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError:
+            os.ftruncate(self._descriptor, self._end)
+            raise
+        self._end += len(line)
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring the lines to the disk."""
+        os.fsync(self._descriptor)
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _whole_lines(descriptor: int) -> int:
+    """Return the length of a file up to and with its last newline."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        newline = os.read(descriptor, end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
 
 
 def check_ours(path: Path, members: Collection[str], what: str) -> None:
-    """Refuse a file that is not one of ours, before a line is added to it or a torn one cut off.
+    """Refuse to append to a file of somebody else.
 
-    Ours is what is missing or empty, or has a JSON object with ``members`` as its first line, which may be torn. A link
-    is followed to a file of ours, but nowhere else.
+    A file is ours if it is missing or empty, or if its first line, which may be torn, is a JSON object with
+    ``members``. A link must lead to such a file that is not empty.
 
     Args:
-        path: where the lines go.
+        path: the file that lines will be appended to.
         members: of the object in every line; the one that is written first comes first.
         what: the kind of file, for messages, e.g. ``manifest of sargan batch``.
 
     Raises:
-        UsageError: it is another file, or none; nothing was touched.
+        UsageError: it is another file, or no file; nothing was touched.
     """
     linked = os.path.islink(path)  # noqa: PTH114 (says no where a name is too long)
     try:
         status = path.stat()
-    except OSError:  # missing; or else who opens it will say what is wrong
+    except OSError:  # missing, or opening it will say what is wrong
         if linked:
             raise _not_ours(path, what, "is a link to nothing") from None
         return
@@ -58,7 +154,7 @@ def _is_line(line: bytes, members: Collection[str]) -> bool:
 
 
 def _may_be_torn(line: bytes, members: Collection[str]) -> bool:
-    """Whether a line may be the beginning of an object of ours."""
+    """Return whether a line may be the beginning of an object with ``members``."""
     start = b'{"' + next(iter(members)).encode() + b'": '
     return 0 < len(line) <= LONGEST and (line.startswith(start) or start.startswith(line))
 

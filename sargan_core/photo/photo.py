@@ -125,6 +125,26 @@ def _read(stream: BinaryIO, name: str, max_pixels: int) -> Photo:
         # What is no photo is not read to its end.
         kind = kind_of_bytes(head)
         data = read_rest(stream, head, name, max_pixels)
+    except Defect as defect:
+        raise PhotoError(f"{name}: {defect}") from defect
+    except MemoryError as error:
+        raise _no_room(name) from error
+    return decode_photo(data, kind, name, max_pixels)
+
+
+def decode_photo(data: bytes, kind: str, name: str, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Return the photo that the content of a file holds.
+
+    Args:
+        data: all bytes of the file.
+        kind: its format, as ``kind_of_bytes`` tells it.
+        name: name for messages, as ``shown`` returns it.
+        max_pixels: as for ``read_photo``.
+
+    Raises:
+        PhotoError: as ``read_photo``.
+    """
+    try:
         try:
             with warnings.catch_warnings():
                 # Decoders warn of broken tags; what matters is told through notes and errors.
@@ -137,7 +157,7 @@ def _read(stream: BinaryIO, name: str, max_pixels: int) -> Photo:
     except Defect as defect:
         raise PhotoError(f"{name}: {defect}") from defect
     except MemoryError as error:
-        raise PhotoError(f"{name}: the picture does not fit into memory; make it smaller") from error
+        raise _no_room(name) from error
     return Photo(
         pixels=decoded.pixels,
         alpha=decoded.alpha,
@@ -147,6 +167,10 @@ def _read(stream: BinaryIO, name: str, max_pixels: int) -> Photo:
         metadata=decoded.metadata,
         notes=decoded.notes,
     )
+
+
+def _no_room(name: str) -> PhotoError:
+    return PhotoError(f"{name}: the picture does not fit into memory; make it smaller")
 
 
 def encode_photo(
@@ -191,7 +215,7 @@ def encode_photo(
     except Defect as defect:
         raise PhotoError(f"{photo.name}: {defect}") from defect
     except MemoryError as error:
-        raise PhotoError(f"{photo.name}: the picture does not fit into memory; make it smaller") from error
+        raise _no_room(photo.name) from error
 
 
 def _encode(

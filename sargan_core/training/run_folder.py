@@ -20,7 +20,7 @@ from torch import Tensor
 from sargan_core.errors import DataError, TrainingError, UsageError
 from sargan_core.photo.content import read_settings
 from sargan_core.photo.files import explaining, replacing, write_atomically
-from sargan_core.photo.lines import check_ours
+from sargan_core.photo.lines import LineFile, check_ours, read_lines
 from sargan_core.training.checks import check_types
 from sargan_core.weights import WeightsRecord
 
@@ -105,8 +105,7 @@ class RunFolder:
         """Drop the lines of ``metrics.jsonl`` after ``step``, and a torn one: a resumed run writes them again."""
         path = self.path / METRICS
         if self._writes and path.is_file():
-            lines = path.read_bytes().splitlines()
-            kept = b"".join(line + b"\n" for line in lines if _step_of(line) <= step)
+            kept = b"".join(line + b"\n" for line in read_lines(path) if _step_of(line) <= step)
             write_atomically(path, kept, overwrite=True)
 
     def write_metrics(self, step: int, metrics: dict[str, float]) -> None:
@@ -114,9 +113,8 @@ class RunFolder:
         if not self._writes:
             return
         path = self.path / METRICS
-        with explaining(path), path.open("a", encoding="utf-8") as stream:
-            values = {name: round(value, 6) for name, value in metrics.items()}
-            stream.write(json.dumps({"step": step, **values}) + "\n")
+        with explaining(path), LineFile(path) as lines:
+            lines.append({"step": step, **{name: round(value, 6) for name, value in metrics.items()}})
         if self._events is None:
             self._events = EventFile(self.path, step)
         self._events.write(step, metrics)

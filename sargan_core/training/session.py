@@ -12,8 +12,8 @@ from lightning_fabric import Fabric
 
 from sargan_core.data.samples import Skipped
 from sargan_core.data.split import SPLIT, Split, write_split
+from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS
-from sargan_core.progress import Progress
 from sargan_core.training.checks import check_test_fraction
 from sargan_core.training.loop import LoopSettings, TrainingTask, make_fabric, train
 from sargan_core.training.plan import TrainingPlan

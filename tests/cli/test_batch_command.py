@@ -348,3 +348,41 @@ def test_a_name_that_is_too_long_costs_no_other_photo(batch):
     code, _, said = batch("y" * 400, "--expr", "happy", "--out", "out")
     assert code == 2
     assert "no such file" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("in", "--expr", "happy", "--out", ""), "--out was given an empty text"),
+        (("in", "--expr", "happy", "-o", ""), "-o was given an empty text"),
+        (("in", "--expr", "happy", "--out="), "--out was given an empty text"),
+        (("in", "--expr", "happy", "--root", ""), "--root was given an empty text"),
+        (("in", "--expr", "happy", "--model", ""), "--model was given an empty text"),
+        (("in", "", "--expr", "happy"), "an empty name was given"),
+    ],
+)
+def test_an_empty_name_is_refused_before_it_means_the_working_folder(batch, arguments, said):
+    before = sorted(Path().rglob("*"))
+    code, out, err = batch(*arguments)
+    assert (code, out) == (2, b"")
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_an_empty_suffix_is_none(batch):
+    assert batch("in", "--expr", "happy", "--suffix", "", "--dry-run")[0] == 0
+    assert batch("in", "--expr", "happy", "--suffix=", "--dry-run")[0] == 0
+
+
+def test_half_a_surrogate_pair_in_a_manifest_does_not_end_the_report(batch):
+    batch("in", "--expr", "happy", "--quiet")
+    manifest = Path("in-happy/sargan-batch.jsonl")
+    line = json.loads(manifest.read_text().splitlines()[0])
+    odd = "half \ud800.tif"
+    line.update(input=f"../in/{odd}", output=odd, message=f"no {odd}", outcome="failed")
+    with manifest.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    code, _, err = batch("in", "--expr", "happy", "--report")
+    assert (code, "Traceback" in err) == (0, False)
+    assert rb"half \ud800.tif" in Path("in-happy/report.html").read_bytes()

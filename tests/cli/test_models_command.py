@@ -108,3 +108,13 @@ def test_import_of_something_else_gives_3_and_writes_nothing(call, tmp_path):
 
 def test_import_writes_safetensors_only(call, tmp_path):
     assert call("models", "import", str(tmp_path / "x.ckpt"), "-o", str(tmp_path / "x.pth"))[0] == 2
+
+
+def test_a_home_without_an_index_is_said_and_one_without_weights_is_not_asked(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("SARGAN_HOME", str(tmp_path))
+    assert call("models", "list")[0] == 0
+    (tmp_path / "weights").mkdir()
+    code, out, err = call("models", "list")
+    assert (code, out) == (3, b"")
+    assert f"{tmp_path / 'weights'}: holds no index.json" in err
+    assert len(err.splitlines()) == 1

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from sargan_cli.outcomes import FileReport, exit_code, failure, overall_code
+from sargan_cli.console import FileReport, exit_code, failure, overall_code
 from sargan_core.errors import (
     DataError,
     NoFaceError,

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from sargan_cli.app import app
-from sargan_cli.reference import commands, reference
+from sargan_cli.app import app, commands, reference
 
 
 def test_the_page_is_up_to_date():

@@ -11,7 +11,8 @@ import pytest
 NOISE = """
 import ctypes, logging, os, subprocess, sys, threading, warnings
 from sargan_cli import __main__ as entry
-from sargan_cli.console import Console, enable_debugging
+from sargan_cli.console import Console
+from sargan_cli.streams import enable_debugging
 
 class Fussy:
     def __del__(self):

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sargan_core.batch.local import BatchSettings
-from sargan_core.batch.plan import PlanRequest, make_plan
+from sargan_core.batch.plan import BatchSettings, PlanRequest, make_plan
 from sargan_core.errors import NoFaceError
 from sargan_core.expressions import parse_mix
 

@@ -168,7 +168,7 @@ def test_an_endless_list_on_stdin_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\0"])
 def test_a_list_of_too_many_names_is_refused(end: bytes):
-    from sargan_core.batch.sources import MOST_NAMES, read_list
+    from sargan_core.batch.inputs import MOST_NAMES, read_list
 
     assert read_list((b"a" + end) * 3, null=end == b"\0") == ["a"] * 3
     with bounded(megabytes=50), pytest.raises(ValueError, match="more than"):

@@ -17,7 +17,7 @@ from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.aipgan.data import ExpressionCrops, Triples
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.aipgan.train_parts import seen
-from sargan_core.progress import Progress
+from sargan_core.outcome import Progress
 from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 
 

@@ -20,7 +20,7 @@ from sargan_core.data.sets import LONDON
 from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.faces.face import Template
-from sargan_core.progress import Progress
+from sargan_core.outcome import Progress
 from sargan_core.training.shape import affine_template, spline_template, symmetric
 
 Points = npt.NDArray[np.float64]

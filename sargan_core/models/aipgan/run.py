@@ -34,7 +34,7 @@ from sargan_core.models.aipgan.train_parts import (
     train_lids,
     train_neutral,
 )
-from sargan_core.progress import Progress
+from sargan_core.outcome import Progress
 from sargan_core.training.loop import LoopSettings, make_fabric
 from sargan_core.training.plan import (
     TrainingPlan,

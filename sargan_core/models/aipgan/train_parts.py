@@ -31,8 +31,8 @@ from sargan_core.models.aipgan.parts import (
     shut_lids,
 )
 from sargan_core.models.aipgan.upright_crops import augment, training_crop
+from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS
-from sargan_core.progress import Progress
 from sargan_core.training.loop import Schedule, fit
 from sargan_core.weights import find_record, load_tensors
 

@@ -28,8 +28,8 @@ from sargan_core.models.judge.data import (
 from sargan_core.models.judge.figures import JudgeFigures, calibrate, held_out_figures, seen
 from sargan_core.models.judge.network import TEMPLATE, save_judge
 from sargan_core.models.judge.task import JudgeTask, JudgeTraining
+from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_text
-from sargan_core.progress import Progress
 from sargan_core.training.loop import LoopSettings, make_fabric
 from sargan_core.training.plan import (
     TrainingPlan,

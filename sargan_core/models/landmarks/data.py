@@ -17,8 +17,8 @@ from sargan_core.data.units import UnitFaces, read_with_units
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.models.landmarks.lesson import FOUND, HAND, RENDERED, Pictures
+from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
-from sargan_core.progress import Progress
 
 # Side of the pictures in training: about 50 pixels between the eyes.
 SIDE = 224

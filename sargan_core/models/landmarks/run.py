@@ -23,9 +23,9 @@ from sargan_core.models.landmarks.finder import BuiltinLandmarks
 from sargan_core.models.landmarks.lesson import HAND, Lesson, random_pictures
 from sargan_core.models.landmarks.network import PATCH, SIZE, LandmarkNetworks
 from sargan_core.models.state import halved, without
+from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_text
 from sargan_core.photo.photo import read_photo
-from sargan_core.progress import Progress
 from sargan_core.training.checks import check_counts
 from sargan_core.training.loop import Schedule, fit, make_fabric
 from sargan_core.training.plan import Survey, TrainingPlan, count_parameters

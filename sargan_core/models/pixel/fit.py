@@ -30,7 +30,7 @@ from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel.model import PixelModel, PixelSettings, coarse
 from sargan_core.models.pixel.ridge import CurveSums, RidgeSums
-from sargan_core.progress import Progress
+from sargan_core.outcome import Progress
 from sargan_core.training.shape import affine_template, spline_template, symmetric
 
 Points = npt.NDArray[np.float64]

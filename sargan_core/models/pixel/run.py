@@ -30,8 +30,8 @@ from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.pixel.prototypes import with_prototypes
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.model import UnitsModel
+from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_atomically, write_text
-from sargan_core.progress import Progress
 from sargan_core.training.checks import LEAST_SIZE, check_size
 from sargan_core.training.plan import TrainingPlan, survey
 from sargan_core.training.run_folder import card_head

@@ -20,8 +20,8 @@ from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
+from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS
-from sargan_core.progress import Progress
 from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 
 

@@ -41,8 +41,8 @@ from sargan_core.models.sargan.refine import (
     sheet_pairs,
 )
 from sargan_core.models.sargan.task import SarganTask
+from sargan_core.outcome import Progress
 from sargan_core.photo.files import check_writable
-from sargan_core.progress import Progress
 from sargan_core.training.loop import LoopSettings, make_fabric
 from sargan_core.training.plan import (
     Survey,

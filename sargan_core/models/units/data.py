@@ -20,8 +20,8 @@ from sargan_core.faces.landmarks import upright_crop
 from sargan_core.models.units.face_model import Array, FaceModel
 from sargan_core.models.units.network import CROP_POINTS, SIZE
 from sargan_core.models.units.pairs import fitted_code
+from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
-from sargan_core.progress import Progress
 from sargan_core.units import CODE_NAMES
 
 # Room around the network's crop for shift and scale in training.

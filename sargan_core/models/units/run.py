@@ -43,8 +43,8 @@ from sargan_core.models.units.task import (
     mislaid,
     movement_gram,
 )
+from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_text
-from sargan_core.progress import Progress
 from sargan_core.training.loop import LoopSettings, make_fabric, step_random
 from sargan_core.training.plan import Survey, TrainingPlan, count_parameters, seconds_per_step
 from sargan_core.training.run_folder import card_head

@@ -31,6 +31,22 @@ def lines(folder="out"):
     return list(read_manifest(Path(folder)).values())
 
 
+def test_a_photo_is_opened_and_its_format_told_once(folder, editor, monkeypatch):
+    from sargan_core.batch import steps
+    from sargan_core.photo import photo
+
+    calls = []
+
+    def counted(name, real):
+        return lambda *arguments: calls.append(name) or real(*arguments)
+
+    for module in (steps, photo):
+        for name in ("open_photo", "kind_of_bytes"):
+            monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    assert run(request_for("in", mixes=("happy", "sad"))).complete
+    assert sorted(calls) == ["kind_of_bytes"] * 10 + ["open_photo"] * 10
+
+
 def test_results_come_in_the_order_of_the_plan(folder, editor):
     class Uneven(StandIn):
         def infer(self, prepared, target):
@@ -74,7 +90,7 @@ def test_on_a_gpu_faces_of_several_photos_are_a_batch_and_halve_when_memory_runs
     assert max(stand_in.batches) <= 16
 
 
-def test_on_a_processor_every_photo_goes_alone(folder, editor):
+def test_on_a_cpu_every_photo_goes_alone(folder, editor):
     stand_in = editor(StandIn())
     run(request_for("in"), workers=3, batch_size=16)
     assert stand_in.batches == [1] * 10
@@ -120,13 +136,13 @@ def test_several_expressions_share_the_work_on_a_photo(folder, editor):
     }
 
 
-def test_a_reference_is_read_once_a_variant_and_its_strength_is_the_series(folder, editor):
+def test_a_reference_is_read_once_and_its_strength_is_the_series(folder, editor):
     stand_in, asked = editor(StandIn()), []
     stand_in.reference = lambda photo, face: asked.append((photo.name, face)) or parse_mix("sad")
     like = Like(Path("in/0.png"), 2, checksum(Path("in/0.png")))
     plan = make_plan(PlanRequest(["in"], None, None, Path("out"), [like], [0.5, 1.0]))
     assert run(plan).complete
-    assert asked == [("in/0.png", 2)] * 2
+    assert asked == [("in/0.png", 2)]
     assert {(entry.expression, entry.strength) for entry in lines()} == {
         ("like 0.png", 0.5),
         ("like 0.png", 1.0),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sargan_core.batch.plan import PlanRequest, Shard, make_plan, make_variants, output_names, parse_shard
-from sargan_core.batch.sources import read_list
+from sargan_core.batch.inputs import read_list
+from sargan_core.batch.names import result_names
+from sargan_core.batch.plan import PlanRequest, Shard, make_plan, make_variants, parse_shard
 from sargan_core.errors import UsageError
 from sargan_core.expressions import Like, parse_mix
 
@@ -175,20 +176,20 @@ def test_links_are_followed_but_not_round_and_round(tree):
 
 def test_a_format_changes_endings_and_never_merges_two_photos():
     names = ["a.jpg", "a.png", "b.JPG", "b.jpeg", "c.webp", "d/a.jpg"]
-    made, renamed = output_names(names, "PNG", "")
+    made, renamed = result_names(names, "PNG", "")
     assert made == ["a.jpg.png", "a.png", "b.JPG.png", "b.jpeg.png", "c.png", "d/a.png"]
     assert renamed == [("a.jpg", "a.jpg.png"), ("b.JPG", "b.JPG.png"), ("b.jpeg", "b.jpeg.png")]
-    assert output_names(["a.jpg", "a.jpeg"], "JPEG", "-x")[0] == ["a-x.jpg", "a-x.jpeg"]
+    assert result_names(["a.jpg", "a.jpeg"], "JPEG", "-x")[0] == ["a-x.jpg", "a-x.jpeg"]
 
 
 @pytest.mark.parametrize(
     "names", [["A.jpg", "a.jpg"], ["\u00e9.jpg", "e\u0301.jpg"], ["a.png.jpg", "a.png", "a.jpg", "A.JPG"]]
 )
 def test_names_that_some_file_system_takes_for_one_stay_apart(names):
-    made, renamed = output_names(names, None if len(names) == 2 else "PNG", "")
+    made, renamed = result_names(names, None if len(names) == 2 else "PNG", "")
     assert len({name.casefold() for name in made}) == len(names)
     assert renamed
-    assert output_names(names[::-1], None if len(names) == 2 else "PNG", "")[0] == made[::-1]
+    assert result_names(names[::-1], None if len(names) == 2 else "PNG", "")[0] == made[::-1]
 
 
 def test_renamed_results_are_told(tree):

@@ -10,9 +10,9 @@ import skimage.data
 from PIL import Image
 
 from sargan_core.batch import ray as engine
-from sargan_core.batch.local import BatchSettings, run_local
+from sargan_core.batch.local import run_local
 from sargan_core.batch.manifest import read_manifest
-from sargan_core.batch.plan import PlanRequest, make_plan
+from sargan_core.batch.plan import BatchSettings, PlanRequest, make_plan
 from sargan_core.batch.ray import run_ray
 from sargan_core.batch.run import Policy, run_batch
 from sargan_core.editor import EditSettings

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sargan_core.batch.report import THUMBNAILS, address, write_report
+from sargan_core.batch.report import THUMBNAILS, write_report
 from sargan_core.errors import PhotoError, UsageError
+from sargan_core.page import address
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ODD_NAMES = [

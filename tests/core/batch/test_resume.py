@@ -163,7 +163,7 @@ def test_results_whose_line_was_written_but_that_were_not_put_in_place_are_made(
     first = everything()
     save(Path("in/0.png"), 99)
     with monkeypatch.context() as patch:
-        patch.setattr("sargan_core.batch.work.place", killed)
+        patch.setattr("sargan_core.batch.steps.place", killed)
         with pytest.raises(KeyboardInterrupt):
             run()
     assert everything() == first
@@ -186,9 +186,9 @@ def test_in_place_never_edits_a_photo_twice(photos):
 
 
 def test_in_place_takes_up_where_it_was_killed(photos, monkeypatch):
-    from sargan_core.batch import work
+    from sargan_core.batch import steps
 
-    real, calls = work.place, []
+    real, calls = steps.place, []
 
     def sometimes(*arguments, **options):
         calls.append(1)
@@ -197,7 +197,7 @@ def test_in_place_takes_up_where_it_was_killed(photos, monkeypatch):
         real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "place", sometimes)
+        patch.setattr(steps, "place", sometimes)
         with pytest.raises(KeyboardInterrupt):
             run(folder=None, in_place=True)
     assert run(folder=None, in_place=True) == ALL[3:]
@@ -230,8 +230,6 @@ def test_a_damaged_manifest_is_said_and_nothing_is_touched(photos):
 
 
 def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(photos, monkeypatch):
-    from sargan_core.batch import manifest
-
     real, calls = os.write, []
 
     def full(descriptor, data):
@@ -241,7 +239,7 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(photos, monkeypatch):
         return real(descriptor, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(manifest.os, "write", full)
+        patch.setattr(os, "write", full)
         with pytest.raises(PhotoError, match="disk is full"):
             run()
     assert sorted(everything()) == [f"{number}.png" for number in range(4)]
@@ -260,7 +258,7 @@ def test_a_pipe_in_the_place_of_an_empty_photo_is_not_waited_for(photos):
 
 def test_a_clock_that_is_set_back_neither_repeats_nor_leaves_out(photos, monkeypatch):
     times = iter(f"20{year}-01-01T00:00:00.000000+00:00" for year in range(99, 0, -1))
-    monkeypatch.setattr("sargan_core.batch.work.now", lambda: next(times))
+    monkeypatch.setattr("sargan_core.batch.steps.now", lambda: next(times))
     assert run() == ALL
     assert run(strengths=[0.5]) == ALL
     assert {entry.strength for entry in read_manifest(Path("out")).values()} == {0.5}

@@ -7,9 +7,12 @@ import os
 
 import pytest
 
-from sargan_core.batch.manifest import ManifestWriter
+from sargan_core.batch.manifest import Entry, ManifestWriter
 from sargan_core.errors import UsageError
+from sargan_core.evaluation.journal import Entry as Measured
 from sargan_core.evaluation.journal import Journal
+from sargan_core.photo import lines
+from sargan_core.photo.lines import LineFile, read_lines
 from sargan_core.training.run_folder import METRICS, RunFolder
 
 FOREIGN = {
@@ -89,3 +92,47 @@ def test_a_link_to_one_of_ours_is_followed(kind, path):
     path.symlink_to("elsewhere")
     open_it(kind, path)
     assert path.is_symlink()
+
+
+def append_to(kind, path):
+    if kind == "manifest":
+        with ManifestWriter(path) as manifest:
+            manifest.append(Entry("a.jpg", "", "b.jpg", "", "pixel", "happy", 1.0, "failed"))
+    elif kind == "journal":
+        Journal(path).append(Measured("k2", "a.jpg", "pixel"))
+    else:
+        RunFolder(path.parent).write_metrics(2, {"loss": 0.25})
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b'{"step": 2, "lo', b"x" * 200_000])
+def test_a_torn_end_is_removed_before_the_next_line_whatever_grows(kind, path, torn):
+    whole = json.dumps(OURS[kind]).encode() + b"\n"
+    path.write_bytes(whole + torn)
+    append_to(kind, path)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    assert first == whole
+    assert second.endswith(b"\n")
+    assert isinstance(json.loads(second), dict)
+
+
+def test_a_line_that_is_too_long_is_an_empty_one_and_hides_no_other(path, monkeypatch):
+    monkeypatch.setattr(lines, "LONGEST", 20)
+    path.write_bytes(b"one\n" + b"x" * 100 + b"\ntwo\n" + b"y" * 100)
+    assert list(read_lines(path)) == [b"one", b"", b"two"]
+
+
+def test_a_line_that_does_not_fit_the_disk_leaves_the_file_as_it_was(path, monkeypatch):
+    with LineFile(path) as file:
+        file.append({"step": 1})
+        before = path.read_bytes()
+        real = os.write
+
+        def full(descriptor, data):
+            if len(data) < 50:
+                raise OSError(28, "No space left on device")
+            return real(descriptor, data[: len(data) // 2])
+
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            file.append({"step": 2, "text": "x" * 200})
+        assert path.read_bytes() == before

@@ -257,3 +257,10 @@ def test_a_picture_too_large_for_memory_is_an_error_of_the_photo(monkeypatch: py
     monkeypatch.setattr("sargan_core.photo.photo.picture_for", full)
     with pytest.raises(PhotoError, match="memory"):
         encode_photo(photo)
+
+
+@pytest.mark.parametrize("name", ["half \ud800.jpg", "nul \0.jpg"])
+def test_a_name_that_no_file_can_have_is_said_in_plain_words(name):
+    with pytest.raises(PhotoError, match="no file can have such a name") as raised:
+        read_photo(name)
+    assert str(raised.value).isprintable()

@@ -1,81 +1,52 @@
-"""What ``sargan batch`` says while it works and when it is done."""
+"""What ``sargan batch`` prints: the plan, each result with a progress bar, and the summary."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sargan_cli.console import Console, print_json, print_path, print_table
+from sargan_core.outcome import OUTCOME_LABELS, Progress
 from sargan_core.photo.files import shown
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from sargan_core.batch.manifest import Entry
     from sargan_core.batch.plan import Plan
-    from sargan_core.batch.run import Summary
-
-OUTCOMES = ("done", "no_face", "unreadable", "failed")
-LABELS = {"done": "done", "no_face": "no face", "unreadable": "unreadable", "failed": "failed"}
+    from sargan_core.batch.run import OnProgress, Summary
 
 
-class BatchProgress:
-    """Tells every result: errors on stderr, results on stdout, a bar on a terminal.
+def result_printer(plan: Plan, console: Console, progress: Progress, *, as_json: bool) -> OnProgress:
+    """Return a function that prints every result of a run: errors on stderr, results on stdout.
 
     Args:
         plan: of the run.
-        console: for people.
-        as_json: print entries instead of paths.
+        console: for errors.
+        progress: called with the numbers of results that are made and that are to be made in this run.
+        as_json: print entries of the manifest instead of paths.
     """
+    # A terminal shows the progress bar; hundreds of paths would only be in the way.
+    as_paths = not as_json and not sys.stdout.isatty()
 
-    def __init__(self, plan: Plan, console: Console, *, as_json: bool) -> None:
-        self._plan = plan
-        self._console = console
-        self._as_json = as_json
-        # A terminal shows the bar; hundreds of paths would only be in the way.
-        self._paths = not as_json and not sys.stdout.isatty()
-        self._started = time.perf_counter()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> BatchProgress:
-        self._bar = self._console.work_bar()
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task("editing", total=None, rate="")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def tell(self, entry: Entry, summary: Summary) -> None:
-        """Tell one result."""
+    def tell(entry: Entry, summary: Summary) -> None:
         if entry.message:
-            self._console.error(entry.message)
-        if self._as_json:
-            print_json(as_given(entry, self._plan))
-        elif self._paths and entry.outcome == "done":
-            print_path(self._plan.folder / entry.output)
-        if self._bar is not None and self._task is not None:
-            # What earlier runs settled is no work, and would spoil the estimate.
-            total = summary.total - sum(summary.skipped.values())
-            made = sum(summary.outcomes.values())
-            rate = f"{made / (time.perf_counter() - self._started):.1f}/s"
-            self._bar.update(self._task, completed=made, total=total, rate=rate)
+            console.error(entry.message)
+        if as_json:
+            print_json(as_given(entry, plan))
+        elif as_paths and entry.outcome == "done":
+            print_path(plan.folder / entry.output)
+        # What earlier runs did takes no time now and would spoil the estimate of the rest.
+        progress(sum(summary.outcomes.values()), summary.total - sum(summary.skipped.values()))
+
+    return tell
 
 
 def as_given(entry: Entry, plan: Plan) -> dict[str, Any]:
-    """Return an entry as plain values, with paths that hold in the working folder."""
+    """Return an entry as plain values, with paths relative to the working folder, or absolute as the inputs."""
     value = entry.to_json()
     given_absolute = bool(plan.sources) and Path(plan.sources[0].path).is_absolute()
-    # By text, as the name in the manifest was made: links must not lead elsewhere.
+    # As text, because the name in the manifest was made so; following links would give another path.
     source = os.path.normpath(plan.folder.absolute() / entry.input)
     value["input"] = source if given_absolute else os.path.relpath(source)
     value["output"] = str(plan.folder / entry.output)
@@ -83,7 +54,7 @@ def as_given(entry: Entry, plan: Plan) -> dict[str, Any]:
 
 
 def print_plan(plan: Plan, console: Console, *, as_json: bool) -> None:
-    """Print what would be made of what: tab-separated on stdout, the total on stderr."""
+    """Print photo and result, one pair per line with a tab between, on stdout; the total on stderr."""
     for source in plan.sources:
         for variant in plan.variants:
             target = str(plan.folder / variant.output(source.name))
@@ -94,17 +65,16 @@ def print_plan(plan: Plan, console: Console, *, as_json: bool) -> None:
                 )
             else:
                 sys.stdout.write(f"{shown(source.path)}\t{shown(target)}\n")
-    results = len(plan.sources) * len(plan.variants)
-    console.note(f"{_count(len(plan.sources), 'photo')}, {_count(results, 'result')} in {plan.folder}")
+    console.note(f"{_count(len(plan.sources), 'photo')}, {_count(plan.results, 'result')} in {plan.folder}")
 
 
 def print_summary(summary: Summary, plan: Plan, console: Console) -> None:
-    """Say how a run went."""
+    """Print what a run did, on stderr."""
     if console.quiet:
         return
     rows = [
-        [LABELS[outcome], str(summary.outcomes[outcome]), str(summary.skipped[outcome])]
-        for outcome in OUTCOMES
+        [label, str(summary.outcomes[outcome]), str(summary.skipped[outcome])]
+        for outcome, label in OUTCOME_LABELS.items()
         if summary.outcomes[outcome] or summary.skipped[outcome]
     ]
     if rows:

@@ -1,4 +1,4 @@
-"""Which photos a batch takes: folders with all they hold, patterns, files, and lists of files."""
+"""The photos that a batch takes: from folders, patterns, files and lists of files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sargan_core.photo.kinds import READ_ENDINGS, is_read_only
 # Bytes and names of a list of photos: the plan takes about a kilobyte a name.
 LARGEST_LIST = 2**27
 MOST_NAMES = 1_000_000
+# Counted and named in a note to the user.
 OWN_RESULTS = "what lies in the output folder"
 
 
@@ -27,7 +28,7 @@ class Found:
     Attributes:
         photos: (path as given or found, path relative to the base with ``/``), sorted by the second.
         base: the folder that the relative paths start at.
-        notes: sentences for the person, about what was left out.
+        notes: sentences for the user about what was left out.
     """
 
     photos: tuple[tuple[str, str], ...]
@@ -43,15 +44,15 @@ def find_photos(
 ) -> Found:
     """Return the photos that a batch takes.
 
-    In folders, photos are told by the ending of their name, hidden files and folders stay out, and so does what
-    earlier batches made; links to folders are followed. Files that are named one by one are taken as they are.
+    In folders, photos are recognised by the ending of their names. Hidden files and folders and the results of earlier
+    batches are left out; links to folders are followed. Files that are named one by one are taken as they are.
 
     Args:
         arguments: folders, files and patterns (``*``, ``?``, ``[…]``, ``**``).
-        listed: further files by name, from a list; None = there is no list.
-        root: where the relative paths start; None = at the deepest folder that holds all arguments, for a list
-            of relative paths at the working folder.
-        is_output: tells the folder where results will go.
+        listed: further files, from a list; None = there is no list.
+        root: where the relative paths start; None = the deepest folder that holds all arguments, or for a list of
+            relative paths the working folder.
+        is_output: whether a folder is the output folder.
 
     Raises:
         UsageError: an argument is not there, or a photo lies outside ``root``.
@@ -92,34 +93,34 @@ def find_photos(
 
 
 def once_each(found: Found) -> Found:
-    """Return the photos as they may be written over: each file once, under its own name, and within the base.
+    """Return the photos that may be written over: each file once, under its own name, and inside the base.
 
-    A symbolic link to a photo that is there as well is left out, and one that leads out of the base, because what lies
-    elsewhere was not named. Hard links are files of their own: whichever is written over leaves the other as it was.
+    A symbolic link is left out if its photo is among the photos too, or lies outside the base: nobody named that file.
+    Hard links count as files of their own, because writing over one leaves the other as it was.
     """
     left_out: Counter[str] = Counter()
     base = os.path.realpath(found.base)
     chosen: dict[str, tuple[str, str]] = {}
     for path, name in found.photos:
-        place = os.path.realpath(path)
-        own_name = os.path.join(base, name) == place  # noqa: PTH118
+        file = os.path.realpath(path)
+        own_name = os.path.join(base, name) == file  # noqa: PTH118
         if is_read_only(Path(path)):
             left_out["HEIC photos, which are only read (leave out --in-place)"] += 1
             continue
-        if not place.startswith(base.rstrip(os.sep) + os.sep):
+        if not file.startswith(base.rstrip(os.sep) + os.sep):
             left_out["links to photos outside the folder (name the photos themselves)"] += 1
             continue
-        if place in chosen:
+        if file in chosen:
             left_out["links to photos that are there as well"] += 1
-        if own_name or place not in chosen:
-            chosen[place] = path, name
+        if own_name or file not in chosen:
+            chosen[file] = path, name
     notes = tuple(f"left out: {what} ({count})" for what, count in sorted(left_out.items()))
     photos = tuple(sorted(chosen.values(), key=lambda photo: photo[1]))
     return Found(photos, found.base, (*found.notes, *notes))
 
 
 def read_list(data: bytes, *, null: bool) -> list[str]:
-    """Return the names in a list, one a line or each ended by a NUL byte; empty names are left out.
+    """Return the names in a list, one per line or each ended by a NUL byte; empty names are left out.
 
     Raises:
         UsageError: a line holds a NUL byte.
@@ -135,7 +136,7 @@ def read_list(data: bytes, *, null: bool) -> list[str]:
 
 
 class _Walker:
-    """Goes through folders and counts what it leaves out."""
+    """Finds photos in folders and counts what it leaves out."""
 
     def __init__(self, is_output: Callable[[Path], bool]) -> None:
         self._is_output = is_output
@@ -143,28 +144,28 @@ class _Walker:
         self.left_out: Counter[str] = Counter()
 
     def photos_in(self, folder: str) -> Iterator[str]:
-        """Yield the photos under a folder, parents before their folders."""
+        """Yield the photos below a folder, in the order of their names."""
         yield from self._walk(folder, frozenset())
 
     def takes_argument(self, folder: Path) -> bool:
-        """Whether a folder that was named is no output folder; counts it if it is (``sargan batch *``)."""
+        """Return whether a folder that was named is an input; counts the output folder (``sargan batch *``)."""
         if self._is_output(folder):
             self.left_out[OWN_RESULTS] += 1
             return False
         return True
 
     def takes_file(self, path: str) -> bool:
-        """Whether a file that was named lies outside the output folder; counts it if not (``find .``)."""
+        """Return whether a file that was named lies outside the output folder; counts it if not (``find .``)."""
         folder = str(PurePath(path).parent)
         if folder not in self._inside:
-            place = Path(os.path.abspath(folder))  # noqa: PTH100 (links on the way count as they are named)
-            self._inside[folder] = any(self._is_output(above) for above in (place, *place.parents))
+            absolute = Path(os.path.abspath(folder))  # noqa: PTH100 (links keep their own names)
+            self._inside[folder] = any(self._is_output(above) for above in (absolute, *absolute.parents))
         if self._inside[folder]:
             self.left_out[OWN_RESULTS] += 1
         return not self._inside[folder]
 
     def takes_folder(self, folder: Path) -> bool:
-        """Whether a folder below an argument holds inputs; counts it if not."""
+        """Return whether a folder below an argument may hold inputs; counts it if not."""
         if self._is_output(folder) or manifest_paths(folder):
             self.left_out["folders with results of a batch (name one as an argument to take it)"] += 1
             return False
@@ -198,12 +199,12 @@ class _Walker:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, which the reader of photos explains
+    except OSError:  # a link to itself; reading it will say so
         return False
 
 
 def _plain_folder(pattern: str) -> str:
-    """Return the part of a pattern before its first magic component."""
+    """Return the folder that all matches of a pattern lie in: its parts before the first with a wildcard."""
     parts = []
     for part in PurePath(pattern).parts:
         if glob.has_magic(part):
@@ -230,7 +231,7 @@ def _matches(pattern: str, walker: _Walker) -> Iterator[str]:
 
 
 def _between(path: str, pattern: str) -> list[Path]:
-    """Return the folders above a match, below the fixed part of the pattern."""
+    """Return the folders that a match lies in, below the pattern's plain folder."""
     fixed = Path(_plain_folder(pattern))
     return [folder for folder in Path(path).parents if folder != fixed and fixed in folder.parents]
 
