@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from sargan_core.data.samples import Pair, Sample, Skipped
 from sargan_core.data.split import Split
@@ -118,7 +120,7 @@ def seconds_per_step(task: TrainingTask, last: int, batches: float = 1.0) -> flo
     return measure(task, last) * batches
 
 
-def random_crops(size: int, count: int = len(LABELS)) -> Tensor:
+def random_crops(size: int, count: int = len(LABELS)) -> npt.NDArray[np.uint8]:
     """Return noise to measure a step on, (``count``, 3, size, size) uint8: what it shows does not change the time."""
     random = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, 3, size, size), generator=random, dtype=torch.uint8)
+    return torch.randint(0, 256, (count, 3, size, size), generator=random, dtype=torch.uint8).numpy()

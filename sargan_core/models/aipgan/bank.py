@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sargan_core.errors import DataError
+from sargan_core.data.crop_table import LINKS, CropSet, CropTable, column
 from sargan_core.faces.carry import carry
 from sargan_core.faces.face import Template
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.aipgan.data import ExpressionCrops, Triples
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.aipgan.train_parts import seen
 from sargan_core.progress import Progress
-from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 
 
 @dataclass(frozen=True)
@@ -44,34 +43,31 @@ class TransferBatch:
     person: Tensor
 
 
-@dataclass(frozen=True)
-class TransferBank:
-    """All crops and triples of a training, as tensors.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TransferBank(CropTable):
+    """All crops and triples of a training.
 
     Attributes:
         template: the alignment of the crops.
-        crops: (N, 3, S, S) uint8.
-        landmarks: (N, 68, 2) float32, fractions of S, pixel centres at (index + 0.5) / S.
-        labels: (N,) int64.
-        persons: (N,) int64, one number a person.
-        neutral: (N,) int64, index of the person's neutral crop.
-        triples: (T, 3) int64: reference, target, truth.
-        moved: (T, 3, S, S) uint8, the targets with their landmarks on the truths', shaded; (0, 3, S, S) without.
+        neutral: (N,) int64, row of the person's neutral crop.
+        triples: (T, 3) int64 rows: reference, target, truth.
+        moved: (T, 3, S, S) uint8, the targets with their landmarks on the truths', shaded; empty = none.
     """
 
     template: Template
-    crops: Tensor
-    landmarks: Tensor
-    labels: Tensor
-    persons: Tensor
-    neutral: Tensor
-    triples: Tensor
-    moved: Tensor
+    neutral: npt.NDArray[np.int64] = column(np.int64, link=True)
+    triples: npt.NDArray[np.int64] = column(np.int64, (3,), of=LINKS, link=True)
+    moved: npt.NDArray[np.uint8] = column(np.uint8, (3, -1, -1), of=LINKS)
+
+    @cached_property
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """(N,) number of the person whom each crop shows."""
+        return np.unique(self.persons, return_inverse=True)[1]
 
     @property
     def people(self) -> int:
         """How many people there are."""
-        return int(self.persons.max()) + 1
+        return int(self.numbers.max()) + 1
 
     def draw(
         self, count: int, size: int, random: torch.Generator, *, moved: bool, self_share: float = 0.0
@@ -93,43 +89,28 @@ class TransferBank:
 
     def batch(self, chosen: Tensor, size: int, *, moved: bool, alone: Tensor | None = None) -> TransferBatch:
         """Return the triples of ``chosen`` (B,) as they are; arguments as of ``draw``."""
-        reference, target, truth = self.triples[chosen].unbind(1)
-        pictures = self.moved[chosen] if moved else self.crops[target]
+        rows = chosen.numpy()
+        reference, target, truth = self.triples[rows].T
+        pictures = torch.from_numpy(self.moved[rows]).float() / 255 if moved else self.pictures(target)
+        true = self.pictures(truth)
         if alone is not None:
-            reference = torch.where(alone, truth, reference)
-            pictures = torch.where(alone[:, None, None, None], self.crops[truth], pictures)
+            reference = np.where(alone.numpy(), truth, reference)
+            pictures = torch.where(alone[:, None, None, None], true, pictures)
+        landmarks = (self.landmarks[reference] + np.float32(0.5)) / self.template.size
         return TransferBatch(
-            _resized(self.crops[reference], size),
+            _resized(self.pictures(reference), size),
             _resized(pictures, size),
-            _resized(self.crops[truth], size),
-            _resized(self.crops[self.neutral[truth]], size),
-            self.landmarks[reference],
-            self.labels[truth],
-            self.persons[truth],
+            _resized(true, size),
+            _resized(self.pictures(self.neutral[truth]), size),
+            torch.from_numpy(landmarks),
+            torch.from_numpy(self.labels[truth]),
+            torch.from_numpy(self.numbers[truth]),
         )
-
-    def save(self, path: Path) -> None:
-        """Write everything as one file."""
-        names = ("crops", "landmarks", "labels", "persons", "neutral", "triples", "moved")
-        write_pack(path, {name: getattr(self, name) for name in names}, {"template": self.template.to_json()})
-
-    @classmethod
-    def load(cls, path: Path) -> TransferBank:
-        """Read what ``save`` wrote.
-
-        Raises:
-            DataError: the file cannot be read or holds something else.
-        """
-        try:
-            tensors, described = read_pack(path)
-            return cls(Template.from_json(described["template"]), **tensors)
-        except UNREADABLE as error:
-            raise DataError(f"{path}: not a packed set for expression transfer ({error})") from error
 
 
 def make_bank(
-    crops: ExpressionCrops,
-    triples: Triples,
+    crops: CropSet,
+    triples: npt.NDArray[np.int64],
     shading: Shading | None,
     progress: Progress = lambda done, total: None,
 ) -> TransferBank:
@@ -142,35 +123,34 @@ def make_bank(
         progress: called with (done, total).
     """
     size = crops.template.size
-    people = {person: number for number, person in enumerate(sorted(set(crops.persons.tolist())))}
-    moved = torch.empty(0 if shading is None else len(triples), 3, size, size, dtype=torch.uint8)
+    moved = np.empty((0 if shading is None else len(triples), 3, size, size), np.uint8)
     if shading is not None:
-        rows = zip(triples.reference, triples.target, triples.truth, strict=True)
-        for done, (reference, target, truth) in enumerate(rows):
-            moved[done] = _moved(crops, int(reference), int(target), int(truth), shading)
+        for done, (reference, target, truth) in enumerate(triples.tolist()):
+            moved[done] = _moved(crops, reference, target, truth, shading)
             progress(done + 1, len(triples))
     return TransferBank(
-        crops.template,
-        torch.from_numpy(crops.images),
-        torch.from_numpy((crops.landmarks + 0.5) / size),
-        torch.from_numpy(crops.labels),
-        torch.tensor([people[str(person)] for person in crops.persons]),
-        torch.from_numpy(crops.neutral),
-        torch.from_numpy(np.stack([triples.reference, triples.target, triples.truth], 1)),
-        moved,
+        template=crops.template,
+        images=crops.images,
+        landmarks=crops.landmarks,
+        labels=crops.labels,
+        persons=crops.persons,
+        neutral=crops.neutral,
+        triples=triples,
+        moved=moved,
     )
 
 
-def _moved(crops: ExpressionCrops, reference: int, target: int, truth: int, shading: Shading) -> Tensor:
+def _moved(
+    crops: CropSet, reference: int, target: int, truth: int, shading: Shading
+) -> npt.NDArray[np.uint8]:
     face, goal = seen(crops, target), crops.landmarks[truth].astype(np.float64)
     carried = carry(face, goal, seen(crops, reference))
     factor = shading(goal - face.landmarks, crops.template.size)
     picture = torch.lerp(carried.image * factor, carried.image, carried.inside)
-    return (picture[0].clamp(0, 1) * 255).round().byte()
+    return np.asarray((picture[0].clamp(0, 1) * 255).round().byte().numpy())
 
 
-def _resized(pictures: Tensor, size: int) -> Tensor:
-    x = pictures.float() / 255
+def _resized(x: Tensor, size: int) -> Tensor:
     return (
         x if x.shape[-1] == size else functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
     )

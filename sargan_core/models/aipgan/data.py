@@ -8,12 +8,12 @@ the expression encoder to leak (the warning of docs/papers.md 3.4).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crop_table import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, points_in_crop
 from sargan_core.data.samples import SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sets import LONDON
@@ -32,68 +32,6 @@ INNER = slice(17, 68)
 
 # A reference is drawn among this many of other people's photos with the most similar expression.
 NEIGHBOURS = 6
-
-
-@dataclass(frozen=True)
-class ExpressionCrops:
-    """Crops of people with known neutral faces; arrays share their first index.
-
-    Attributes:
-        template: a ``spline`` template; each person's neutral landmarks lie on its shape.
-        images: (N, 3, S, S) uint8 RGB.
-        landmarks: (N, 68, 2) float32 crop pixels.
-        labels: (N,) int64.
-        persons: (N,) str.
-        sources: (N,) str, the data set.
-        neutral: (N,) int64, index of the same person's neutral crop; a neutral crop's is its own.
-    """
-
-    template: Template
-    images: npt.NDArray[np.uint8]
-    landmarks: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    persons: npt.NDArray[np.str_]
-    sources: npt.NDArray[np.str_]
-    neutral: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def motions(self) -> npt.NDArray[np.float32]:
-        """Landmarks minus those of the neutral face, (N, 68, 2) crop pixels."""
-        return self.landmarks - self.landmarks[self.neutral]
-
-    def select(self, kept: npt.NDArray[np.bool_]) -> ExpressionCrops:
-        """Return the crops that a mask (N,) keeps; whole people only."""
-        place = np.cumsum(kept) - 1
-        return ExpressionCrops(
-            self.template,
-            self.images[kept],
-            self.landmarks[kept],
-            self.labels[kept],
-            self.persons[kept],
-            self.sources[kept],
-            place[self.neutral[kept]],
-        )
-
-
-@dataclass(frozen=True)
-class Triples:
-    """Who takes whose expression, and what should come out; indices into ``ExpressionCrops``, (T,) int64 each.
-
-    Attributes:
-        reference: person a with expression p.
-        target: person b with any expression.
-        truth: person b with expression p.
-    """
-
-    reference: npt.NDArray[np.int64]
-    target: npt.NDArray[np.int64]
-    truth: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.truth)
 
 
 def shape_template(size: int, samples: Sequence[Sample], cropper: Callable[[Template], Cropper]) -> Template:
@@ -125,7 +63,7 @@ def shape_template(size: int, samples: Sequence[Sample], cropper: Callable[[Temp
 
 def expression_crops(
     samples: Sequence[Sample], cropper: Cropper, progress: Progress = lambda done, total: None
-) -> tuple[ExpressionCrops, list[Skipped]]:
+) -> tuple[CropSet, list[Skipped]]:
     """Cut every person's photos by the alignment of the neutral one.
 
     Args:
@@ -146,19 +84,9 @@ def expression_crops(
     crops, skipped = make_crop_set(neutral, chosen, cropper, progress)
     points = crops.landmarks.astype(np.float64)
     _compare_like_with_like(crops, points, chosen, cropper)
-    owner = np.arange(len(crops))
-    owner[crops.pairs[:, 1]] = crops.pairs[:, 0]
-    result = ExpressionCrops(
-        crops.template,
-        crops.images,
-        points.astype(np.float32),
-        crops.labels,
-        crops.persons,
-        crops.sources,
-        owner,
-    )
-    known = np.asarray(np.isfinite(result.landmarks).all((1, 2)))
-    return result.select(known & known[result.neutral]), skipped
+    crops = replace(crops, landmarks=points.astype(np.float32))
+    known = np.isfinite(crops.landmarks).all((1, 2))
+    return crops.select(known & known[crops.neutral]), skipped
 
 
 def _compare_like_with_like(crops: CropSet, points: Points, chosen: Sequence[Pair], cropper: Cropper) -> None:
@@ -179,11 +107,14 @@ def _compare_like_with_like(crops: CropSet, points: Points, chosen: Sequence[Pai
         points[target] = points[source] + motion
 
 
-def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
-    """Draw who takes whose expression: references are other people whose landmarks moved most alike.
+def draw_triples(crops: CropSet, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Draw who takes whose expression, and what should come out.
 
-    Real people are drawn more often than rendered ones, neutral truths now and then, and targets that have an
-    expression of their own in every fourth triple.
+    References are other people whose landmarks moved most alike. Real people are drawn more often than rendered ones,
+    neutral truths now and then, and targets that have an expression of their own in every fourth triple.
+
+    Returns:
+        (count, 3) int64 rows of ``crops``: person a with expression p, person b with any, person b with expression p.
 
     Raises:
         DataError: only one person.
@@ -212,4 +143,4 @@ def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
         )
         other = bool(still[truth]) or rng.random() < 0.25
         targets.append(rng.choice(mine) if other and len(mine) else crops.neutral[truth])
-    return Triples(np.array(references), np.array(targets), truths.astype(np.int64))
+    return np.stack([np.array(references), np.array(targets), truths], 1).astype(np.int64)

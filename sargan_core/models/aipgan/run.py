@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -225,13 +224,17 @@ def load_start(run: AipganRun) -> dict[str, Tensor] | None:
 def random_bank(size: int) -> TransferBank:
     """Return noise to measure a step on: triples of two people, crops of ``size`` pixels."""
     count = len(LABELS)
-    points = torch.rand(count, 68, 2, generator=torch.Generator().manual_seed(0))
-    order = torch.arange(count)
-    triples = torch.stack([order, order.roll(1), order.roll(2)], 1)
+    order = np.arange(count)
     crops = random_crops(size)
-    neutral = torch.zeros(count, dtype=torch.int64)
     return TransferBank(
-        affine_template(size), crops, points, order, order % 2, neutral, triples, crops.clone()
+        template=affine_template(size),
+        images=crops,
+        landmarks=np.random.default_rng(0).uniform(0, size, (count, 68, 2)).astype(np.float32),
+        labels=order,
+        persons=(order % 2).astype(np.str_),
+        neutral=np.zeros(count, np.int64),
+        triples=np.stack([order, np.roll(order, 1), np.roll(order, 2)], 1),
+        moved=crops,
     )
 
 

@@ -12,6 +12,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.nn import functional
 
+from sargan_core.data.crop_table import CropSet, CropTable, column
 from sargan_core.data.crops import STABLE, face_from_landmarks
 from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
 from sargan_core.errors import DataError, PhotoError, WeightsError
@@ -21,7 +22,6 @@ from sargan_core.faces.carry import Seen, carry
 from sargan_core.faces.eyes import eyes_region
 from sargan_core.faces.mouth import lips_region
 from sargan_core.faces.paste import face_mask
-from sargan_core.models.aipgan.data import ExpressionCrops
 from sargan_core.models.aipgan.parts import (
     LIMITS,
     LidsNetwork,
@@ -64,23 +64,19 @@ class NeutralOptions:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class NeutralCrops:
-    """Upright crops with own and neutral landmarks; arrays share their first index.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NeutralCrops(CropTable):
+    """Upright luminance crops (N, 168, 168), with a margin for the augmentation, and their neutral landmarks.
 
     Attributes:
-        images: (N, C, C) uint8 luminance, C = 168: with a margin for the augmentation.
-        landmarks: (N, 68, 2) float32 crop pixels.
         motions: (N, 68, 2) float32 crop pixels, landmarks minus those of the neutral face.
         trust: (N, 68) float32.
         chances: (N,) float64, how often each is drawn, relative.
     """
 
-    images: npt.NDArray[np.uint8]
-    landmarks: npt.NDArray[np.float32]
-    motions: npt.NDArray[np.float32]
-    trust: npt.NDArray[np.float32]
-    chances: npt.NDArray[np.float64]
+    motions: npt.NDArray[np.float32] = column(np.float32, (68, 2))
+    trust: npt.NDArray[np.float32] = column(np.float32, (68,))
+    chances: npt.NDArray[np.float64] = column(np.float64)
 
 
 def neutral_points(sample: Sample, neutral: Sample, find: Find | None = None) -> tuple[Points, Points] | None:
@@ -148,11 +144,11 @@ def neutral_crops(
     if not images:
         raise DataError("no photo whose person also has a neutral one with known landmarks")
     crops = NeutralCrops(
-        np.stack(images),
-        np.asarray(landmarks, dtype=np.float32),
-        np.asarray(motions, dtype=np.float32),
-        np.asarray(trusts, dtype=np.float32),
-        np.asarray(chances, dtype=np.float64),
+        images=np.stack(images),
+        landmarks=np.asarray(landmarks, dtype=np.float32),
+        motions=np.asarray(motions, dtype=np.float32),
+        trust=np.asarray(trusts, dtype=np.float32),
+        chances=np.asarray(chances, dtype=np.float64),
     )
     return crops, skipped
 
@@ -189,7 +185,7 @@ def train_neutral(
 
     def loss_of_batch() -> Tensor:
         drawn = rng.choice(len(crops.images), options.batch, p=chances)
-        images = torch.from_numpy(crops.images[drawn]).float()[:, None] / 255
+        images = crops.pictures(drawn)[:, None]
         own = torch.from_numpy(crops.landmarks[drawn])
         rest = own - torch.from_numpy(crops.motions[drawn])
         trust = torch.from_numpy(crops.trust[drawn])
@@ -244,7 +240,7 @@ CLOSED = 0.8
 
 
 def lid_patches(
-    crops: ExpressionCrops, seed: int = 0, progress: Progress = lambda done, total: None
+    crops: CropSet, seed: int = 0, progress: Progress = lambda done, total: None
 ) -> tuple[Tensor, Tensor]:
     """Return patches of eyes (N, 2, 24, 32) and whether each is shut (N,), from training people.
 
@@ -315,7 +311,7 @@ LIPS_SHARE = 0.35
 PENALTY = 0.02
 
 
-def fit_shading(crops: ExpressionCrops, progress: Progress = lambda done, total: None) -> Shading:
+def fit_shading(crops: CropSet, progress: Progress = lambda done, total: None) -> Shading:
     """Fit the shading to people seen neutral and with an expression.
 
     Args:
@@ -343,7 +339,7 @@ def fit_shading(crops: ExpressionCrops, progress: Progress = lambda done, total:
     return Shading(torch.from_numpy(basis).float(), pictures)
 
 
-def _log_change(crops: ExpressionCrops, row: int) -> Tensor:
+def _log_change(crops: CropSet, row: int) -> Tensor:
     """Return the logarithm of the light after over before, landmarks in the same places, (S, S) on the face."""
     before, after = seen(crops, int(crops.neutral[row])), seen(crops, row)
     size = crops.template.size
@@ -359,10 +355,9 @@ def _log_change(crops: ExpressionCrops, row: int) -> Tensor:
     return soft[0, 0] * mask[0].float()
 
 
-def seen(crops: ExpressionCrops, row: int) -> Seen:
+def seen(crops: CropSet, row: int) -> Seen:
     """Return one crop with its landmarks."""
-    image = torch.from_numpy(crops.images[row])[None].float() / 255
-    return Seen(image, crops.landmarks[row].astype(np.float64))
+    return Seen(crops.pictures([row]), crops.landmarks[row].astype(np.float64))
 
 
 def _light(image: Tensor) -> Tensor:

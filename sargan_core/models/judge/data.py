@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet
+from sargan_core.data.crop_table import CropSet, CropTable, column
 from sargan_core.data.samples import SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
 from sargan_core.data.units import UNITS, read_with_units
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
 from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows
-from sargan_core.models.judge.lesson import MARGIN, Faces
 from sargan_core.models.judge.network import TEMPLATE
+from sargan_core.training.plan import random_crops
 
+# Room around the judge's crop for rotations and shifts in training, in pixels.
+MARGIN = 8
 # Part of the draws that each kind of picture has, within it every expression as much as every other.
 SHARES: Mapping[str, float] = {UNITS: 0.36, SYNTH: 0.20, TRANSFER: 0.24, "photo": 0.20}
 
@@ -70,8 +74,44 @@ def moved_pairs(samples: Sequence[Sample]) -> list[Pair]:
     return [pair for pair in pairs(posed) if pair.still and pair.source.expression is Expression.NEUTRAL]
 
 
-def shown_in(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """Return (N, 7), what a stranger would say of each crop."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JudgeCrops(CropTable):
+    """Crops of people: the judge's crop with ``MARGIN`` around it.
+
+    Attributes:
+        shown: (N, 7) float64, the probability that a stranger would name each expression, in label order.
+        chances: (N,) float64, how often each crop is drawn; they add up to 1.
+    """
+
+    shown: npt.NDArray[np.float64] = column(np.float64, (len(LABELS),))
+    chances: npt.NDArray[np.float64] = column(np.float64)
+
+    @property
+    def inner(self) -> Tensor:
+        """(N, 3, S, S) uint8 crops without their margin, as the judge sees them in use."""
+        return torch.from_numpy(self.images[..., MARGIN:-MARGIN, MARGIN:-MARGIN])
+
+
+def judge_crops(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> JudgeCrops:
+    """Return all crops of a crop set, those of pairs too, with what strangers would say of them."""
+    kinds = [str(source) if source in SHARES else "photo" for source in crops.sources]
+    # Codes of face units are one group: what they express has no single name.
+    groups = [
+        (kind, -1 if kind == UNITS else int(label)) for kind, label in zip(kinds, crops.labels, strict=True)
+    ]
+    sizes = Counter(groups)
+    within = Counter(kind for kind, _ in sizes)
+    return JudgeCrops(
+        images=crops.images,
+        labels=crops.labels,
+        persons=crops.persons,
+        sources=crops.sources,
+        shown=_shown(crops, codes),
+        chances=np.array([SHARES[group[0]] / within[group[0]] / sizes[group] for group in groups]),
+    )
+
+
+def _shown(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
     rows = named_rows()
     shown = rows[crops.labels]
     weak = crops.sources == TRANSFER
@@ -82,33 +122,12 @@ def shown_in(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> n
     return shown
 
 
-def judge_faces(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]], device: torch.device) -> Faces:
-    """Return all crops of a crop set, those of pairs too, on ``device``."""
-    kinds = [str(source) if source in SHARES else "photo" for source in crops.sources]
-    # Codes of face units are one group: what they express is no single name.
-    groups = [
-        (kind, -1 if kind == UNITS else int(label)) for kind, label in zip(kinds, crops.labels, strict=True)
-    ]
-    sizes = {group: groups.count(group) for group in set(groups)}
-    within = {kind: sum(1 for group in sizes if group[0] == kind) for kind in set(kinds)}
-    chances = [SHARES[group[0]] / within[group[0]] / sizes[group] for group in groups]
-    people = np.unique(crops.persons, return_inverse=True)[1]
-    return Faces(
-        torch.from_numpy(np.ascontiguousarray(crops.images)).to(device),
-        torch.tensor(shown_in(crops, codes), dtype=torch.float32, device=device),
-        torch.tensor(people, dtype=torch.int64, device=device),
-        torch.tensor(chances, dtype=torch.float64, device=device),
-    )
-
-
-def random_faces(people: int, device: torch.device) -> Faces:
+def random_judge_crops(people: int) -> JudgeCrops:
     """Return noise to measure a step on: crops of ``people`` people, of whom one is shown more than once."""
     count = max(len(LABELS), people)
-    random = torch.Generator().manual_seed(0)
-    side = TEMPLATE.size + 2 * MARGIN
-    return Faces(
-        torch.randint(0, 256, (count, 3, side, side), generator=random, dtype=torch.uint8).to(device),
-        torch.full((count, len(LABELS)), 1 / len(LABELS), device=device),
-        torch.arange(count, device=device) % max(1, people),
-        torch.ones(count, dtype=torch.float64, device=device),
+    return JudgeCrops(
+        images=random_crops(TEMPLATE.size + 2 * MARGIN, count),
+        persons=(np.arange(count) % max(1, people)).astype(np.str_),
+        shown=np.full((count, len(LABELS)), 1 / len(LABELS)),
+        chances=np.ones(count),
     )

@@ -12,12 +12,11 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from sargan_core.data.crop_set import CropSet
 from sargan_core.data.samples import SYNTH, TRANSFER
 from sargan_core.data.units import UNITS
 from sargan_core.expressions import LABELS
+from sargan_core.models.judge.data import JudgeCrops
 from sargan_core.models.judge.network import Judge
-from sargan_core.models.judge.task import inner
 
 Logits = npt.NDArray[np.float64]
 
@@ -68,14 +67,9 @@ def judged(judge: Judge, crops: Tensor) -> tuple[Logits, npt.NDArray[np.float64]
     return logits, embeddings
 
 
-def seen(crops: CropSet) -> Tensor:
-    """Return the crops of a set as the judge sees them in use, without their margin."""
-    return inner(torch.from_numpy(crops.images))
-
-
-def calibrate(judge: Judge, crops: Tensor, labels: npt.NDArray[np.float64]) -> float:
+def calibrate(judge: Judge, crops: JudgeCrops) -> float:
     """Scale the last layer so that probabilities are right on ``crops``; return the temperature it was divided by."""
-    temperature = best_temperature(judged(judge, crops)[0], labels)
+    temperature = best_temperature(judged(judge, crops.inner)[0], crops.shown)
     last = judge.classes[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
@@ -100,15 +94,15 @@ def best_temperature(logits: Logits, labels: npt.NDArray[np.float64]) -> float:
     return float(np.exp(found.x))
 
 
-def held_out_figures(judge: Judge, crops: CropSet, shown: npt.NDArray[np.float64]) -> list[JudgeFigures]:
+def held_out_figures(judge: Judge, crops: JudgeCrops) -> list[JudgeFigures]:
     """Return the figures on ``crops``, each kind of picture by itself.
 
     Args:
         judge: the judge.
-        crops: of people it was not trained on.
-        shown: (N, 7), what strangers would say of each; its largest counts as the true one.
+        crops: of people it was not trained on; the likeliest of ``shown`` counts as the true expression.
     """
-    logits, embeddings = judged(judge, seen(crops))
+    shown = crops.shown
+    logits, embeddings = judged(judge, crops.inner)
     probabilities = _cross_calibrated(logits, shown, crops.persons)
     kinds = np.select(
         [crops.sources == SYNTH, crops.sources == TRANSFER, crops.sources == UNITS],

@@ -18,7 +18,7 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet
+from sargan_core.data.crop_table import CropSet
 from sargan_core.data.samples import SYNTH
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crop_table import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, face_from_landmarks
 from sargan_core.data.samples import SYNTH, Pair, Sample, pairs
 from sargan_core.data.sources import read_sources

@@ -12,17 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crop_table import LINKS, TABLE, CropSet, column, make_crop_set
 from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import STILL, SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
-from sargan_core.expressions import LABELS, Expression
+from sargan_core.expressions import Expression
 from sargan_core.faces.face import Template
 from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 
 
 @dataclass(frozen=True)
@@ -44,149 +43,66 @@ class Batch:
     trust: Tensor
 
 
-@dataclass(frozen=True)
-class CropPairs:
-    """Aligned crops of labelled people and the pairs among them; a pair shares one alignment.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CropPairs(CropSet):
+    """Crops of labelled people and the pairs that a generator learns from; a pair shares one alignment.
 
     Attributes:
-        crops: (N, 3, S, S) uint8 RGB.
-        persons: who each crop shows, N names.
-        labels: (N,) int64, index into ``expressions.LABELS``.
-        pairs: (P, 2) int64, crop indices of source and target.
         odds: (P,) float32, how often a pair is drawn, relative to the others.
         trust: (P,) float32 in (0, 1]: 1 for pairs that differ in nothing but the expression, less where the
             head moved or the light changed.
         mask: (S, S) float32 in [0, 1], where a pair with trust below 1 is compared.
-        template: the alignment of the crops.
-        held_out: the people who are not trained on.
+        held_out: names of the people who are not trained on.
     """
 
-    crops: Tensor
-    persons: tuple[str, ...]
-    labels: Tensor
-    pairs: Tensor
-    odds: Tensor
-    trust: Tensor
-    mask: Tensor
-    template: Template
-    held_out: tuple[str, ...] = ()
+    odds: npt.NDArray[np.float32] = column(np.float32, of=LINKS)
+    trust: npt.NDArray[np.float32] = column(np.float32, of=LINKS)
+    mask: npt.NDArray[np.float32] = column(np.float32, (-1,), of=TABLE)
+    held_out: npt.NDArray[np.str_] = column(np.str_, of=TABLE)
 
     def __post_init__(self) -> None:
-        count, size = len(self.persons), self.template.size
+        super().__post_init__()
+        size = self.template.size
         expected = {
-            "crops": (self.crops, (count, 3, size, size), torch.uint8),
-            "labels": (self.labels, (count,), torch.int64),
-            "pairs": (self.pairs, (len(self.pairs), 2), torch.int64),
-            "odds": (self.odds, (len(self.pairs),), torch.float32),
-            "trust": (self.trust, (len(self.pairs),), torch.float32),
-            "mask": (self.mask, (size, size), torch.float32),
+            "images": (self.images, (len(self.persons), 3, size, size)),
+            "labels": (self.labels, (len(self.persons),)),
+            "odds": (self.odds, (len(self.pairs),)),
+            "trust": (self.trust, (len(self.pairs),)),
+            "mask": (self.mask, (size, size)),
         }
-        for name, (tensor, shape, dtype) in expected.items():
-            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
-                raise DataError(
-                    f"training data: {name} is {tuple(tensor.shape)} {tensor.dtype}, expected {shape} {dtype}"
-                )
-        if len(self.pairs) and not 0 <= int(self.pairs.min()) <= int(self.pairs.max()) < count:
-            wrong = [number for number in self.pairs.flatten().tolist() if not 0 <= number < count]
-            raise DataError(f"training data: a pair names crop {wrong[0]}, there are {count}")
-        if count and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(LABELS):
-            raise DataError(f"training data: a label is none of the {len(LABELS)} expressions")
-        for name, tensor in (("odds", self.odds), ("trust", self.trust), ("mask", self.mask)):
-            if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
+        for name, (value, shape) in expected.items():
+            if value.shape != shape:
+                raise DataError(f"training data: {name} is {value.shape}, expected {shape}")
+        for name in ("odds", "trust", "mask"):
+            value = getattr(self, name)
+            if not bool((np.isfinite(value) & (value >= 0)).all()):
                 raise DataError(f"training data: {name} holds numbers below 0 or none at all")
-
-    @property
-    def size(self) -> int:
-        """Side of the crops in pixels."""
-        return self.template.size
-
-    def select(self, persons: frozenset[str]) -> CropPairs:
-        """Return the crops and pairs of ``persons`` only."""
-        kept = [index for index, person in enumerate(self.persons) if person in persons]
-        place = torch.full((len(self.persons),), -1, dtype=torch.int64)
-        place[kept] = torch.arange(len(kept))
-        pairs = place[self.pairs]
-        whole = (pairs >= 0).all(1)
-        return CropPairs(
-            self.crops[kept],
-            tuple(self.persons[index] for index in kept),
-            self.labels[kept],
-            pairs[whole],
-            self.odds[whole],
-            self.trust[whole],
-            self.mask,
-            self.template,
-            self.held_out,
-        )
-
-    def only(self, rows: Sequence[int]) -> CropPairs:
-        """Return the pairs ``rows`` alone, in this order, with their crops."""
-        chosen = self.pairs[list(rows)]
-        kept, pairs = torch.unique(chosen, return_inverse=True)
-        return CropPairs(
-            self.crops[kept],
-            tuple(self.persons[index] for index in kept.tolist()),
-            self.labels[kept],
-            pairs,
-            self.odds[list(rows)],
-            self.trust[list(rows)],
-            self.mask,
-            self.template,
-            self.held_out,
-        )
 
     def training(self) -> CropPairs:
         """Return the part to train on."""
-        return self.select(frozenset(self.persons) - frozenset(self.held_out))
+        return self.select(~np.isin(self.persons, self.held_out))
 
     def test(self) -> CropPairs:
         """Return the part of the people held out."""
-        return self.select(frozenset(self.held_out))
+        return self.select(np.isin(self.persons, self.held_out))
 
     def draw(self, count: int, random: torch.Generator, device: torch.device) -> Batch:
         """Return ``count`` pairs drawn with replacement, on ``device``; ``random`` is a CPU generator."""
-        chosen = torch.multinomial(self.odds, count, replacement=True, generator=random)
-        source, target = self.pairs[chosen].unbind(1)
+        odds = torch.from_numpy(self.odds)
+        chosen = torch.multinomial(odds, count, replacement=True, generator=random).numpy()
+        source, target = self.pairs[chosen].T
         return Batch(
-            self.crops[source].to(device).float() / 255,
-            self.crops[target].to(device).float() / 255,
-            self.labels[source].to(device),
-            self.labels[target].to(device),
-            self.trust[chosen].to(device),
+            self.pictures(source).to(device),
+            self.pictures(target).to(device),
+            torch.from_numpy(self.labels[source]).to(device),
+            torch.from_numpy(self.labels[target]).to(device),
+            torch.from_numpy(self.trust[chosen]).to(device),
         )
 
     def draw_single(self, count: int, random: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return ``count`` crops (B, 3, S, S) float32 in [0, 1] and their labels, drawn uniformly."""
-        chosen = torch.randint(len(self.persons), (count,), generator=random)
-        return self.crops[chosen].to(device).float() / 255, self.labels[chosen].to(device)
-
-    def save(self, path: Path, *, overwrite: bool = True) -> None:
-        """Write everything as one file; raises what ``write_pack`` raises."""
-        names = ("crops", "labels", "pairs", "odds", "trust", "mask")
-        described = {
-            "persons": self.persons,
-            "held_out": self.held_out,
-            "template": self.template.to_json(),
-        }
-        write_pack(path, {name: getattr(self, name) for name in names}, described, overwrite=overwrite)
-
-    @classmethod
-    def load(cls, path: Path) -> CropPairs:
-        """Read what ``save`` wrote.
-
-        Raises:
-            DataError: the file cannot be read or holds something else.
-        """
-        try:
-            tensors, described = read_pack(path)
-            return cls(
-                persons=tuple(described["persons"]),
-                template=Template.from_json(described["template"]),
-                held_out=tuple(described["held_out"]),
-                **tensors,
-            )
-        except UNREADABLE as error:
-            raise DataError(f"{path}: not a packed training set ({error})") from error
+        chosen = torch.randint(len(self), (count,), generator=random).numpy()
+        return self.pictures(chosen).to(device), torch.from_numpy(self.labels[chosen]).to(device)
 
 
 # Eyes and mouth as fractions of the side: room above for raised brows and below for a dropped jaw.
@@ -264,7 +180,7 @@ def prepare(photos: Photos, template: Template) -> tuple[CropPairs, tuple[Skippe
     check_pairs(chosen, split.train, photos.folders[0])
     cropper = Cropper(template, landmarks=photos.landmarks, cache=photos.cache, max_pixels=photos.max_pixels)
     crops, missed = make_crop_set(sources.samples, chosen, cropper, photos.progress)
-    data = replace(crop_pairs(crops), held_out=split.test)
+    data = replace(crop_pairs(crops), held_out=np.array(split.test, np.str_))
     check_crops(data, photos.folders[0], missed)
     return data, (*sources.skipped, *missed)
 
@@ -273,8 +189,8 @@ def check_packed(data: CropPairs, template: Template, file: Path) -> None:
     """Raise DataError for a packed file of crops that another training was to see, or of no use to any."""
     if data.template != template:
         raise DataError(
-            f"{file}: packed with crops of {data.size} px in its own alignment; "
-            f"use --size {data.size} or pack again"
+            f"{file}: packed with crops of {data.template.size} px in its own alignment; "
+            f"use --size {data.template.size} or pack again"
         )
     check_crops(data, file)
 
@@ -296,7 +212,7 @@ def check_pairs(chosen: Sequence[Pair], train: Sequence[str], folder: Path) -> N
 def check_crops(data: CropPairs, folder: Path, missed: Sequence[Skipped] = ()) -> None:
     """Raise DataError if of the crops to train on no two are a pair of different expressions."""
     pairs = data.training().pairs
-    if not bool((pairs[:, 0] != pairs[:, 1]).any()):
+    if not (pairs[:, 0] != pairs[:, 1]).any():
         why = f" ({len(missed)} photos left out, mostly: {missed[0].reason})" if missed else ""
         raise DataError(
             f"{folder}: no pair to train on of two photos of one person with different expressions{why}"
@@ -305,7 +221,6 @@ def check_crops(data: CropPairs, folder: Path, missed: Sequence[Skipped] = ()) -
 
 def crop_pairs(crops: CropSet) -> CropPairs:
     """Return a crop set with the odds and trust of its pairs, and every own crop paired with itself."""
-    labels = torch.from_numpy(crops.labels)
     own = np.flatnonzero(crops.own)
     table = np.concatenate([crops.pairs, np.stack([own, own], 1)])
     neutral = crops.labels[table] == Expression.NEUTRAL.label
@@ -317,14 +232,14 @@ def crop_pairs(crops: CropSet) -> CropPairs:
     odds = pair_odds(kinds, totals, crops.persons[table[:, 0]], crops.sources[table[:, 0]] == SYNTH)
     still = np.isin(crops.sources[table], list(STILL)).any(1) | same
     return CropPairs(
-        crops=torch.from_numpy(crops.images),
-        persons=tuple(str(person) for person in crops.persons),
-        labels=labels,
-        pairs=torch.from_numpy(table),
-        odds=torch.from_numpy(odds).float(),
-        trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
-        mask=face_mask(crops.template.size),
         template=crops.template,
+        images=crops.images,
+        persons=crops.persons,
+        labels=crops.labels,
+        pairs=table,
+        odds=odds.astype(np.float32),
+        trust=np.where(still, 1.0, LOOSE_TRUST).astype(np.float32),
+        mask=face_mask(crops.template.size),
     )
 
 
@@ -348,11 +263,11 @@ def pair_odds(
     return odds * np.where(rendered, SYNTH_SHARE, 1.0)
 
 
-def face_mask(size: int) -> torch.Tensor:
+def face_mask(size: int) -> npt.NDArray[np.float32]:
     """Return where loosely aligned pairs are compared: 1 on the face, 0 on hair and background, (S, S)."""
     ticks = (torch.arange(size) + 0.5) / size
     distance = (((ticks[None] - 0.5) / 0.4) ** 2 + ((ticks[:, None] - 0.55) / 0.47) ** 2).sqrt()
-    return ((1 - distance) / 0.15).clamp(0, 1)
+    return np.asarray(((1 - distance) / 0.15).clamp(0, 1).numpy())
 
 
 def sheet_samples(data: CropPairs, count: int) -> CropPairs:
@@ -361,23 +276,13 @@ def sheet_samples(data: CropPairs, count: int) -> CropPairs:
     for label, share in ((Expression.NEUTRAL.label, count - 2), (Expression.HAPPY.label, 2)):
         first = {
             person: index
-            for index, person in reversed(list(enumerate(data.persons)))
-            if int(data.labels[index]) == label
+            for index, person in reversed(list(enumerate(data.persons.tolist())))
+            if data.labels[index] == label
         }
         people = sorted(first)
         step = max(1, len(people) // max(1, share))
         chosen += [first[person] for person in people[::step][:share]]
-    empty = torch.zeros(0)
-    return CropPairs(
-        data.crops[chosen],
-        tuple(data.persons[index] for index in chosen),
-        data.labels[chosen],
-        torch.zeros(0, 2, dtype=torch.int64),
-        empty,
-        empty,
-        data.mask,
-        data.template,
-    )
+    return data.select(chosen)
 
 
 def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:

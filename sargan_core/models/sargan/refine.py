@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crop_table import CropSet, make_crop_set
 from sargan_core.data.crops import Cropper, face_from_landmarks
 from sargan_core.data.samples import STILL, SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
@@ -110,8 +110,8 @@ class RefineTask(SarganTask):
     @torch.no_grad()
     def sheet(self) -> Tensor:
         """Return three rows a person: the base's edits, the refined ones, the truth; a column a sample pair of hers."""
-        source, target = self.samples.crops[self.samples.pairs].float().div(255).unbind(1)
-        wanted = self.samples.labels[self.samples.pairs[:, 1]].to(self.fabric.device)
+        source, target = self.samples.pictures(self.samples.pairs).unbind(1)
+        wanted = torch.from_numpy(self.samples.labels[self.samples.pairs[:, 1]]).to(self.fabric.device)
         source, target = self._to_network(source), self._to_network(target)
         face = self.face[wanted]
         made = source + face * (self.average(source, self._one_hot(wanted)) - source)
@@ -147,12 +147,12 @@ def sheet_pairs(data: CropPairs, people: int) -> CropPairs:
     labels = data.labels[data.pairs[:, 1]].tolist()
     first: dict[str, dict[int, int]] = {}
     for row, label in enumerate(labels):
-        person = data.persons[int(data.pairs[row, 0])]
+        person = str(data.persons[data.pairs[row, 0]])
         first.setdefault(person, {}).setdefault(label, row)
     whole = [person for person in sorted(first) if len(first[person]) == len(LABELS)] or sorted(first)
     chosen = whole[:: max(1, len(whole) // people)][:people]
     rows = [first[person][label] for person in chosen for label in sorted(first[person])]
-    return data.only(rows)
+    return data.select_links(rows)
 
 
 # How often each direction is drawn for one person: from neutral, to neutral, between two others.
@@ -217,7 +217,7 @@ def prepare_refinement(photos: Photos, base: PixelModel, size: int) -> tuple[Cro
     chosen = refined_pairs(sources.samples)
     check_pairs(chosen, split.train, photos.folders[0])
     crops, missed = make_crop_set((), chosen, cropper, photos.progress)
-    data = replace(edited_pairs(crops, base, window), held_out=split.test)
+    data = replace(edited_pairs(crops, base, window), held_out=np.array(split.test, np.str_))
     check_crops(data, photos.folders[0], missed)
     return data, (*sources.skipped, *missed)
 
@@ -226,7 +226,7 @@ def check_packed_refinement(data: CropPairs, template: Template, file: Path) -> 
     """Raise DataError for a packed file that was made for another model, or is of no use to any."""
     if data.template != template:
         raise DataError(
-            f"{file}: packed with crops of {data.size} px for another model; pack again with --refine"
+            f"{file}: packed with crops of {data.template.size} px for another model; pack again with --refine"
         )
     check_crops(data, file)
 
@@ -356,12 +356,12 @@ def _as_crop_pairs(
     odds = pair_odds(kinds, TOTALS, crops.persons[rows[:, 0]], rendered)
     still = np.isin(crops.sources[rows], list(STILL)).any(1)
     return CropPairs(
-        crops=pictures,
-        persons=tuple(str(person) for person in crops.persons[rows].reshape(-1)),
-        labels=torch.from_numpy(labels.reshape(-1)),
-        pairs=torch.arange(2 * len(rows)).view(-1, 2),
-        odds=torch.from_numpy(odds).float(),
-        trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
-        mask=face_masks(base, window).amax((0, 1)),
         template=window.template(base.template),
+        images=pictures.numpy(),
+        persons=crops.persons[rows].reshape(-1),
+        labels=labels.reshape(-1),
+        pairs=np.arange(2 * len(rows)).reshape(-1, 2),
+        odds=odds.astype(np.float32),
+        trust=np.where(still, 1.0, LOOSE_TRUST).astype(np.float32),
+        mask=face_masks(base, window).amax((0, 1)).cpu().numpy(),
     )

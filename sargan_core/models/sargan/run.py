@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-import torch
+import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -100,11 +100,11 @@ class SarganRun(TrainingRun):
         """Crop the photos, or read a pack; see ``TrainingRun.prepare``."""
         base, start = load_base(self), load_start(self)
         data, skipped = self.crops(base, cache, progress)
-        people = frozenset(data.persons)
-        test = tuple(sorted(people & frozenset(data.held_out)))
+        people = frozenset(data.persons.tolist())
+        test = tuple(sorted(people & frozenset(data.held_out.tolist())))
         split = Split(tuple(sorted(people - frozenset(test))), test, self.test_fraction)
         training = data.training()
-        held_out = data.test() if data.held_out else training
+        held_out = data.test() if len(data.held_out) else training
         samples = sheet_samples(held_out, SHEET_ROWS) if base is None else sheet_pairs(held_out, SHEET_PEOPLE)
         return Prepared(skipped, split, self._task(self.training, training, samples, fabric, base, start))
 
@@ -167,8 +167,8 @@ class SarganRun(TrainingRun):
             (check_packed if base is None else check_packed_refinement)(data, template, folders[0])
             training = data.training()
             return Survey(
-                people=len(set(training.persons)),
-                held_out=len(set(data.held_out)),
+                people=len(set(training.persons.tolist())),
+                held_out=len(set(data.held_out.tolist())),
                 pictures=count_labels(training.labels.tolist()),
                 pairs=count_pairs(training.labels[training.pairs].tolist()),
             )
@@ -233,8 +233,15 @@ def pack(
 def random_pairs(template: Template) -> CropPairs:
     """Return noise to measure a step on: one person with every expression and all pairs among them."""
     count = len(LABELS)
-    labels = torch.arange(count)
-    pairs = torch.cartesian_prod(labels, labels)
-    ones = torch.ones(len(pairs))
-    crops, mask = random_crops(template.size), face_mask(template.size)
-    return CropPairs(crops, ("random",) * count, labels, pairs, ones, ones, mask, template)
+    pairs = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), 2).reshape(-1, 2)
+    ones = np.ones(len(pairs), np.float32)
+    return CropPairs(
+        template=template,
+        images=random_crops(template.size),
+        persons=np.array(["random"] * count),
+        labels=np.arange(count),
+        pairs=pairs,
+        odds=ones,
+        trust=ones,
+        mask=face_mask(template.size),
+    )

@@ -124,7 +124,7 @@ class SarganTask:
         """A generator step on pairs; once adversarial, a discriminator step too."""
         settings = self.settings
         batch = self.data.draw(settings.batch, random, self.fabric.device)
-        mask = self.data.mask.to(self.fabric.device).expand(len(batch.trust), 3, -1, -1)
+        mask = torch.from_numpy(self.data.mask).to(self.fabric.device).expand(len(batch.trust), 3, -1, -1)
         crops, truth, mask = self._augment_pair(batch.source, batch.target, mask, random)
         source, target = self._to_network(crops), self._to_network(truth)
         wanted, trust = batch.target_label, batch.trust
@@ -249,8 +249,8 @@ class SarganTask:
         """Return one row per sample crop: the crop, then every label in label order."""
         rows = []
         labels = self._one_hot(torch.arange(self.settings.generator.labels))
-        for crop in self.samples.crops:
-            image = self._to_network(crop[None].float() / 255)
+        for row in range(len(self.samples)):
+            image = self._to_network(self.samples.pictures([row]))
             owner = torch.zeros(len(labels), dtype=torch.int64, device=image.device)
             made = self.average(image, labels, owner)
             rows.append(torch.cat(list(torch.cat([image, made])), dim=2))

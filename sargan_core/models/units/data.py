@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sargan_core.data.crop_table import CropTable, column
 from sargan_core.data.samples import SYNTH, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import Split, split_by_person
@@ -64,45 +65,21 @@ SCULPTED_WHOLE = {
 }
 
 
-@dataclass(frozen=True)
-class CodedFaces:
-    """Crops with codes; arrays share their first index.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CodedFaces(CropTable):
+    """Luminance crops (N, 144, 144) of faces with their codes.
 
     Attributes:
-        crops: (N, C, C) uint8 luminance, C = 144.
-        landmarks: (N, 68, 2) float32 pixels of the crops.
         code: (N, U) float32.
         trust: (N,) float32, how much the code counts.
         angles: (N, 3) float32 yaw, pitch, roll in degrees in the crop; NaN where they are not known.
         number: (N,) int64; rows with the same number >= 0 have one code on two people.
-        persons: (N,) str.
-        kinds: (N,) str, the data set.
     """
 
-    crops: npt.NDArray[np.uint8]
-    landmarks: npt.NDArray[np.float32]
-    code: npt.NDArray[np.float32]
-    trust: npt.NDArray[np.float32]
-    angles: npt.NDArray[np.float32]
-    number: npt.NDArray[np.int64]
-    persons: npt.NDArray[np.str_]
-    kinds: npt.NDArray[np.str_]
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def select(self, chosen: npt.NDArray[np.bool_]) -> CodedFaces:
-        """Return the rows of a mask (N,)."""
-        return CodedFaces(
-            self.crops[chosen],
-            self.landmarks[chosen],
-            self.code[chosen],
-            self.trust[chosen],
-            self.angles[chosen],
-            self.number[chosen],
-            self.persons[chosen],
-            self.kinds[chosen],
-        )
+    code: npt.NDArray[np.float32] = column(np.float32, (len(CODE_NAMES),))
+    trust: npt.NDArray[np.float32] = column(np.float32)
+    angles: npt.NDArray[np.float32] = column(np.float32, (3,))
+    number: npt.NDArray[np.int64] = column(np.int64)
 
 
 @dataclass
@@ -323,13 +300,14 @@ def _cut(rows: Sequence[_Row], max_pixels: int, progress: Progress) -> tuple[Cod
         progress(done, len(rows))
     if not kept:
         raise DataError(f"{rows[0].path}: none of the pictures can be read")
-    return CodedFaces(
-        np.stack(crops),
-        np.stack(points).astype(np.float32),
-        np.stack([row.code for row in kept]).astype(np.float32),
-        np.array([row.trust for row in kept], np.float32),
-        np.stack([row.angles for row in kept]).astype(np.float32),
-        np.array([row.number for row in kept]),
-        np.array([row.person for row in kept]),
-        np.array([row.kind for row in kept]),
-    ), skipped
+    faces = CodedFaces(
+        images=np.stack(crops),
+        landmarks=np.stack(points).astype(np.float32),
+        code=np.stack([row.code for row in kept]).astype(np.float32),
+        trust=np.array([row.trust for row in kept], np.float32),
+        angles=np.stack([row.angles for row in kept]).astype(np.float32),
+        number=np.array([row.number for row in kept]),
+        persons=np.array([row.person for row in kept]),
+        sources=np.array([row.kind for row in kept]),
+    )
+    return faces, skipped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -36,10 +37,8 @@ from sargan_core.models.units.habits import landmark_habits
 from sargan_core.models.units.model import Knowledge
 from sargan_core.models.units.network import SIZE, UnitEncoder
 from sargan_core.models.units.task import (
-    EncoderBank,
     UnitsOptions,
     UnitsTask,
-    chances_of,
     mislaid,
     movement_gram,
 )
@@ -97,12 +96,12 @@ class UnitsRun(TrainingRun):
             self.folders, self.test_fraction, self.max_pixels, progress
         )
         held = np.isin(faces.persons, split.test)
-        known, unseen = faces.select(~held), faces.select(held & (faces.kinds == RENDERED))
+        known, unseen = faces.select(~held), faces.select(held & (faces.sources == RENDERED))
         if not len(unseen):
             raise DataError(
                 f"{self.data[0]}: nobody of the rendered people is held out; ask for a larger --test"
             )
-        kinds = ", ".join(sorted(set(known.kinds.tolist())))
+        kinds = ", ".join(sorted(set(known.sources.tolist())))
         described = f"{len(split.train)} people of {kinds}"
 
         model = replace(model, habits=self._habits(split))
@@ -114,7 +113,7 @@ class UnitsRun(TrainingRun):
             save_units(whole, path, name="units", data=described)
 
         training = replace(self.training, steps=self.loop.steps)
-        task = UnitsTask(bank_of(known).to(fabric.device), gram_of(model), training, export, start)
+        task = UnitsTask(known, gram_of(model), training, export, start, fabric.device)
 
         def finish(folder: Path, progress: Progress) -> None:
             record = open_weights(folder / self.weights)[0]
@@ -149,8 +148,7 @@ class UnitsRun(TrainingRun):
             self.folders, self.test_fraction, self.max_pixels, least=True
         )
         training = replace(self.training, steps=self.loop.steps)
-        bank = bank_of(faces).to(fabric.device)
-        task = UnitsTask(bank, gram_of(model), training, lambda encoder, path: None, start)
+        task = UnitsTask(faces, gram_of(model), training, lambda encoder, path: None, start, fabric.device)
         return TrainingPlan(
             _survey(faces, split, tuple(skipped)),
             size=SIZE,
@@ -163,14 +161,8 @@ class UnitsRun(TrainingRun):
 
 
 def _survey(faces: CodedFaces, split: Split, skipped: tuple[Any, ...]) -> Survey:
-    kinds = faces.kinds.tolist()
-    return Survey(
-        len(split.train),
-        len(split.test),
-        {kind: kinds.count(kind) for kind in sorted(set(kinds))},
-        {},
-        skipped,
-    )
+    pictures = dict(sorted(Counter(faces.sources.tolist()).items()))
+    return Survey(len(split.train), len(split.test), pictures, {}, skipped)
 
 
 def load_start(run: UnitsRun) -> dict[str, Tensor] | None:
@@ -212,18 +204,6 @@ def gram_of(model: FaceModel) -> Tensor:
     return movement_gram(torch.from_numpy(model.offsets[:, seen]).float())
 
 
-def bank_of(faces: CodedFaces) -> EncoderBank:
-    """Return crops with codes as tensors."""
-    return EncoderBank(
-        torch.from_numpy(faces.crops),
-        torch.from_numpy(faces.landmarks),
-        torch.from_numpy(faces.code),
-        torch.from_numpy(faces.trust),
-        torch.from_numpy(faces.angles),
-        chances_of(faces.kinds.tolist()),
-    )
-
-
 def measured(found: Array, true: Array, posed: Array) -> Knowledge:
     """Return what codes (N, U) that were read say beside the true ones of people never trained on."""
     spread = np.sqrt(((found - true) ** 2).mean(0))
@@ -235,7 +215,7 @@ def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
     """Return the codes (N, U) that an encoder reads, with landmarks as a finder gives them."""
     device = next(encoder.parameters()).device
     window = slice(MARGIN, SIDE - MARGIN)
-    crops = torch.from_numpy(faces.crops[:, window, window].copy())
+    crops = torch.from_numpy(faces.images[:, window, window].copy())
     points = mislaid(torch.from_numpy(faces.landmarks - MARGIN), step_random(0, 0))
     encoder.eval()
     with torch.inference_mode():

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.units.data import CodedFaces
 from sargan_core.models.units.network import DEGREES, SIZE, UnitEncoder
 from sargan_core.training.loop import step_random, update_average
 from sargan_core.units import LARGEST, MIRRORED_CODE, MIRRORED_SIGN
@@ -62,29 +66,6 @@ class UnitsOptions:
     precision: str = "fp32"
 
 
-@dataclass(frozen=True)
-class EncoderBank:
-    """What is trained on, as tensors; see ``data.CodedFaces``."""
-
-    crops: Tensor
-    landmarks: Tensor
-    code: Tensor
-    trust: Tensor
-    angles: Tensor
-    chances: Tensor
-
-    def to(self, device: torch.device | str) -> EncoderBank:
-        """Return the bank on a device; the chances stay where draws are made, on the CPU."""
-        return EncoderBank(
-            self.crops.to(device),
-            self.landmarks.to(device),
-            self.code.to(device),
-            self.trust.to(device),
-            self.angles.to(device),
-            self.chances,
-        )
-
-
 def movement_gram(offsets: Tensor) -> Tensor:
     """Return what makes of errors of a code (shares of the largest weights) how far skin is misplaced, (U, U).
 
@@ -95,9 +76,9 @@ def movement_gram(offsets: Tensor) -> Tensor:
     return moved @ moved.T
 
 
-def chances_of(kinds: list[str]) -> Tensor:
+def chances_of(kinds: Sequence[str]) -> Tensor:
     """Return how often each crop is drawn (N,), by the names of their data sets."""
-    total = {kind: kinds.count(kind) for kind in set(kinds)}
+    total = Counter(kinds)
     return torch.tensor([SHARES.get(kind, 0.1) / total[kind] for kind in kinds], dtype=torch.float64)
 
 
@@ -105,25 +86,28 @@ class UnitsTask:
     """A ``TrainingTask`` for the encoder.
 
     Args:
-        bank: the crops to train on, on the device of the training.
+        faces: the crops to train on.
         gram: (U, U), see ``movement_gram``.
         options: settings.
         export: writes the averaged encoder as a weights file.
         start: weights to start from; None = random ones.
+        device: where the encoder learns.
     """
 
     def __init__(
         self,
-        bank: EncoderBank,
+        faces: CodedFaces,
         gram: Tensor,
         options: UnitsOptions,
         export: Callable[[UnitEncoder, Path], None],
         start: dict[str, Tensor] | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         torch.manual_seed(options.seed)
-        self.bank = bank
+        self.faces = faces
+        self.chances = chances_of(faces.sources.tolist())
         self.options = options
-        self.device = bank.crops.device
+        self.device = torch.device(device)
         self.encoder = UnitEncoder(options.width).to(self.device)
         if start is not None:
             self.encoder.load_state_dict(start)
@@ -150,16 +134,11 @@ class UnitsTask:
         done = step / self.options.steps if done is None else done
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate_of(done)
-        drawn = torch.multinomial(self.bank.chances, self.options.batch, True, generator=random)
-        drawn = drawn.to(self.device)
-        mirror = torch.rand(len(drawn), generator=random).to(self.device) < 0.5
-        crops, points = view(
-            self.bank.crops[drawn].float()[:, None] / 255, self.bank.landmarks[drawn], mirror, random
-        )
+        drawn, mirror, crops, points = self._draw(self.options.batch, random)
         crops, points = degraded(crops, random), mislaid(points, random)
-        code = self.bank.code[drawn]
+        code = self._column(self.faces.code, drawn)
         code = torch.where(mirror[:, None], code[:, self._order] * self._sign, code)
-        angles = self.bank.angles[drawn]
+        angles = self._column(self.faces.angles, drawn)
         angles = torch.where(mirror[:, None], angles * angles.new_tensor([-1.0, 1.0, -1.0]), angles)
         self.encoder.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
@@ -172,7 +151,7 @@ class UnitsTask:
         missed = functional.smooth_l1_loss(
             turned.float() / DEGREES, torch.nan_to_num(angles) / DEGREES, reduction="none", beta=0.2
         ).mean(1)
-        trust = self.bank.trust[drawn]
+        trust = self._column(self.faces.trust, drawn)
         coded = (error * trust).sum() / trust.sum()
         rotated = (missed * known).sum() / known.sum().clamp_min(1)
         self.optimiser.zero_grad(set_to_none=True)
@@ -183,6 +162,18 @@ class UnitsTask:
         for mean, value in zip(self.average.buffers(), self.encoder.buffers(), strict=True):
             mean.copy_(value)
         return {"code": coded.detach(), "rotation": rotated.detach()}
+
+    def _draw(
+        self, count: int, random: torch.Generator
+    ) -> tuple[npt.NDArray[np.int64], Tensor, Tensor, Tensor]:
+        """Return row numbers of drawn crops, which of them are mirrored, and their views and landmarks."""
+        drawn = torch.multinomial(self.chances, count, True, generator=random).numpy()
+        mirror = torch.rand(count, generator=random).to(self.device) < 0.5
+        crops = self.faces.pictures(drawn).to(self.device)[:, None]
+        return drawn, mirror, *view(crops, self._column(self.faces.landmarks, drawn), mirror, random)
+
+    def _column(self, values: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(values[rows]).to(self.device)
 
     def state(self) -> dict[str, Any]:
         """Return everything that changes."""
@@ -201,10 +192,7 @@ class UnitsTask:
     def sheet(self) -> Tensor:
         """Return what the encoder is shown: two rows of eight crops, (3, H, W) uint8."""
         random = step_random(self.options.seed, 0)
-        drawn = torch.multinomial(self.bank.chances, 16, True, generator=random).to(self.device)
-        mirror = torch.rand(16, generator=random).to(self.device) < 0.5
-        crops = self.bank.crops[drawn].float()[:, None] / 255
-        seen = degraded(view(crops, self.bank.landmarks[drawn], mirror, random)[0], random)
+        seen = degraded(self._draw(16, random)[2], random)
         rows = (seen.clamp(0, 1) * 255).byte().cpu().view(2, 8, SIZE, SIZE).permute(0, 2, 1, 3)
         return rows.reshape(1, 2 * SIZE, 8 * SIZE).expand(3, -1, -1).contiguous()
 
