@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sargan_core.data.crop_table import CropSet, CropTable, column
+from sargan_core.data.rendered import UNITS, read_with_units
 from sargan_core.data.samples import SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
-from sargan_core.data.units import UNITS, read_with_units
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
 from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows

@@ -12,8 +12,8 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
+from sargan_core.data.rendered import UNITS
 from sargan_core.data.samples import SYNTH, TRANSFER
-from sargan_core.data.units import UNITS
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge.data import JudgeCrops
 from sargan_core.models.judge.network import Judge

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.landmarks.data import HAND, LandmarkPictures
 from sargan_core.models.landmarks.network import (
     CROP_POINTS,
     EYE_POINTS,
@@ -24,46 +24,34 @@ from sargan_core.training.views import sample, spoil
 
 # Points that face each other across the opening of eye or mouth: their distance says whether it is shut.
 OPPOSITE = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
-# Kinds of points: set by hand, of a mesh that was found, of the mesh that was rendered.
-HAND, FOUND, RENDERED = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures with known points, on the device where the network learns.
-
-    Attributes:
-        images: (N, 1, S, S) uint8 luminance.
-        points: (N, 68, 2) float32 pixels.
-        trust: (N, 68) how much each point counts.
-        kind: (N,) int64, who set the points.
-        chances: (N,) how often each picture is drawn.
-    """
-
-    images: Tensor
-    points: Tensor
-    trust: Tensor
-    kind: Tensor
-    chances: Tensor
 
 
 class Lesson(nn.Module):
     """The networks in training, with what the kinds of points differ in.
 
-    The networks answer with points as a person sets them; a rendered face's points lie elsewhere on the same face, by a
-    shift per point that is learned along and is the same for all faces of a kind.
+    The networks predict points where a person would set them. The points of a mesh lie elsewhere on the same face; one
+    shift per point, the same for all faces of a kind, is learned for each kind of mesh.
 
     Args:
         pictures: what is learned from.
-        batch: pictures a step.
+        batch: pictures per step.
+        device: where the networks learn.
     """
 
-    def __init__(self, pictures: Pictures, batch: int = 96) -> None:
+    def __init__(
+        self, pictures: LandmarkPictures, batch: int = 96, device: torch.device | str = "cpu"
+    ) -> None:
         super().__init__()
         self.networks = LandmarkNetworks()
         self.shift = nn.Parameter(torch.zeros(2, POINTS, 2))
-        self.pictures = pictures
         self.batch = batch
+        # On the device, as all of them fit there and steps are short.
+        self.images = torch.from_numpy(pictures.images)[:, None].to(device)
+        self.points = torch.from_numpy(pictures.landmarks).to(device)
+        self.trust = torch.from_numpy(pictures.trust).to(device)
+        self.kind = torch.from_numpy(pictures.kind).to(device)
+        self.chances = torch.from_numpy(pictures.chances).to(device)
+        self.to(device)
 
     def shifts(self, kind: Tensor) -> Tensor:
         """Return (B, 68, 2), in eye distances, mirror images of themselves."""
@@ -73,14 +61,9 @@ class Lesson(nn.Module):
 
     def loss(self) -> Tensor:
         """Draw a batch and return its loss, in pixels of the first network's crop."""
-        data = self.pictures
-        drawn = torch.multinomial(data.chances, self.batch, replacement=True)
-        images, points, trust, kind = (
-            data.images[drawn].float() / 255,
-            data.points[drawn],
-            data.trust[drawn],
-            data.kind[drawn],
-        )
+        drawn = torch.multinomial(self.chances, self.batch, replacement=True)
+        images, points = self.images[drawn].float() / 255, self.points[drawn]
+        trust, kind = self.trust[drawn], self.kind[drawn]
         flip = torch.rand(self.batch, device=images.device) < 0.5
         mirror = points[:, list(MIRRORED)]
         mirror = torch.stack([images.shape[-1] - 1 - mirror[..., 0], mirror[..., 1]], -1)
@@ -118,7 +101,7 @@ class Lesson(nn.Module):
         return loss
 
 
-def random_pictures(device: torch.device, count: int = 8, side: int = 2 * SIZE) -> Pictures:
+def random_pictures(count: int = 8, side: int = 2 * SIZE) -> LandmarkPictures:
     """Return noise to measure a step on, with points spread as those of a face are."""
     random = torch.Generator().manual_seed(0)
     points = torch.rand(count, POINTS, 2, generator=random) * side / 8 + 3 * side / 8
@@ -128,12 +111,12 @@ def random_pictures(device: torch.device, count: int = 8, side: int = 2 * SIZE) 
         (range(48, 68), (0.5, 0.6)),
     ):
         points[:, list(listed)] += side * (torch.tensor([x, y]) - 0.5)
-    return Pictures(
-        torch.randint(0, 256, (count, 1, side, side), generator=random, dtype=torch.uint8).to(device),
-        points.to(device),
-        torch.ones(count, POINTS, device=device),
-        torch.zeros(count, dtype=torch.int64, device=device),
-        torch.ones(count, device=device),
+    return LandmarkPictures(
+        images=torch.randint(0, 256, (count, side, side), generator=random, dtype=torch.uint8).numpy(),
+        landmarks=points.numpy(),
+        trust=np.ones((count, POINTS), np.float32),
+        kind=np.full(count, HAND),
+        chances=np.ones(count),
     )
 
 

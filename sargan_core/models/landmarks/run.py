@@ -18,9 +18,9 @@ from lightning_fabric import Fabric
 
 from sargan_core.data.crops import face_from_landmarks
 from sargan_core.errors import PhotoError
-from sargan_core.models.landmarks.data import KnownFace, known_faces, read_pictures
+from sargan_core.models.landmarks.data import HAND, KnownFace, known_faces, read_pictures
 from sargan_core.models.landmarks.finder import BuiltinLandmarks
-from sargan_core.models.landmarks.lesson import HAND, Lesson, random_pictures
+from sargan_core.models.landmarks.lesson import Lesson, random_pictures
 from sargan_core.models.landmarks.network import PATCH, SIZE, LandmarkNetworks
 from sargan_core.models.state import halved, without
 from sargan_core.photo.files import write_text
@@ -83,12 +83,12 @@ class LandmarksRun(TrainingRun):
         faces, split, skipped = known_faces(self.folders, self.test_fraction)
         train = [face for face in faces if face.person in set(split.train)]
         unseen = [face for face in faces if face.person in set(split.test)]
-        pictures = read_pictures(train, fabric.device, skipped, progress, self.max_pixels)
+        pictures = read_pictures(train, skipped, progress, self.max_pixels)
         names = ", ".join(sorted({face.person.split("-", 1)[0] for face in train}))
 
         def finish(folder: Path, progress: Progress) -> None:
             torch.manual_seed(self.seed)
-            lesson = Lesson(pictures, self.batch).to(fabric.device)
+            lesson = Lesson(pictures, self.batch, fabric.device)
 
             def said(step: int, _: float) -> None:
                 progress(min(step, self.steps), self.steps)
@@ -108,7 +108,7 @@ class LandmarksRun(TrainingRun):
         faces, split, skipped = known_faces(self.folders, self.test_fraction)
         train = [face for face in faces if face.person in set(split.train)]
         titles = [face.title for face in train]
-        lesson = Lesson(random_pictures(fabric.device), FEW).to(fabric.device)
+        lesson = Lesson(random_pictures(), FEW, fabric.device)
         times: list[float] = []
         for _ in range(MEASURED + 1):
             lesson.loss().backward()

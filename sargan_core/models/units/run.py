@@ -13,27 +13,23 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.samples import SYNTH
-from sargan_core.data.sources import read_sources
+from sargan_core.data.rendered import UNITS as UNIT_SET
 from sargan_core.data.split import Split
 from sargan_core.errors import DataError, UsageError, WeightsError
-from sargan_core.expressions import Expression
 from sargan_core.models.aipgan.model import AipganModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.assemble import assembled, posed_codes
 from sargan_core.models.units.data import (
-    ARRAYS,
     MARGIN,
     SIDE,
     CodedFaces,
     coded_faces,
-    codes_by_expression,
-    read_basis,
+    landmark_habits,
+    read_unit_photos,
 )
 from sargan_core.models.units.displacement import skin_triangles
 from sargan_core.models.units.face_model import Array, FaceModel
 from sargan_core.models.units.file import KIND, build_units, save_units
-from sargan_core.models.units.habits import landmark_habits
 from sargan_core.models.units.model import Knowledge
 from sargan_core.models.units.network import SIZE, UnitEncoder
 from sargan_core.models.units.task import (
@@ -52,12 +48,11 @@ from sargan_core.units import CODE_NAMES, UNITS
 from sargan_core.weights import WeightsRecord, open_weights
 
 CARD = "units.md"
-RENDERED = "units"
-# Skin that is further back, in decimetres from the tip of the nose, is no face.
+# Skin whose z is smaller (decimetres, larger = nearer to the viewer) does not belong to the face.
 FRONT = -0.9
-# Units that are hardly read are not made much of.
+# Upper bound of a unit's gain, so that noise in a unit that is read badly is not amplified.
 LARGEST_GAIN = 1.4
-# Neutral photos from which on habits of landmarks can be told.
+# Fewest neutral photos from which offsets of the landmarks are estimated.
 LEAST_FACES = 20
 
 
@@ -91,12 +86,11 @@ class UnitsRun(TrainingRun):
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the pictures; see ``TrainingRun.prepare``."""
         start = load_start(self)
-        posed = posed_codes(codes_by_expression(self.folders))
-        faces, split, model, skipped = coded_faces(
-            self.folders, self.test_fraction, self.max_pixels, progress
-        )
+        photos = read_unit_photos(self.folders)
+        posed = posed_codes(dict(photos.posed))
+        faces, split, skipped = coded_faces(photos, self.test_fraction, self.max_pixels, progress)
         held = np.isin(faces.persons, split.test)
-        known, unseen = faces.select(~held), faces.select(held & (faces.sources == RENDERED))
+        known, unseen = faces.select(~held), faces.select(held & (faces.sources == UNIT_SET))
         if not len(unseen):
             raise DataError(
                 f"{self.data[0]}: nobody of the rendered people is held out; ask for a larger --test"
@@ -104,7 +98,10 @@ class UnitsRun(TrainingRun):
         kinds = ", ".join(sorted(set(known.sources.tolist())))
         described = f"{len(split.train)} people of {kinds}"
 
-        model = replace(model, habits=self._habits(split))
+        neutral = photos.neutral_landmarks(split.train)
+        model = photos.model
+        if len(neutral) >= LEAST_FACES:
+            model = replace(model, habits=landmark_habits(model, neutral))
 
         def export(encoder: UnitEncoder, path: Path) -> None:
             whole = built(
@@ -122,33 +119,15 @@ class UnitsRun(TrainingRun):
 
         return Prepared(tuple(skipped), split, task, finish)
 
-    def _habits(self, split: Split) -> Array:
-        """Return the habits of the landmarks of neutral photos of the people to train on; none without such photos."""
-        photos = [folder for folder in self.folders if not (folder / ARRAYS).is_file()]
-        samples = read_sources(photos).samples if photos else ()
-        train = set(split.train)
-        faces = [
-            sample.landmarks.astype(np.float64)
-            for sample in samples
-            if sample.source != SYNTH
-            and sample.expression is Expression.NEUTRAL
-            and sample.person in train
-            and sample.landmarks is not None
-        ]
-        return landmark_habits(self._basis(), faces) if len(faces) >= LEAST_FACES else np.zeros((0, 68, 3))
-
-    def _basis(self) -> FaceModel:
-        return read_basis(next(folder for folder in self.folders if (folder / ARRAYS).is_file()))
-
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
         start = load_start(self)
-        codes_by_expression(self.folders)
-        faces, split, model, skipped = coded_faces(
-            self.folders, self.test_fraction, self.max_pixels, least=True
-        )
+        photos = read_unit_photos(self.folders)
+        faces, split, skipped = coded_faces(photos, self.test_fraction, self.max_pixels, least=True)
         training = replace(self.training, steps=self.loop.steps)
-        task = UnitsTask(faces, gram_of(model), training, lambda encoder, path: None, start, fabric.device)
+        task = UnitsTask(
+            faces, gram_of(photos.model), training, lambda encoder, path: None, start, fabric.device
+        )
         return TrainingPlan(
             _survey(faces, split, tuple(skipped)),
             size=SIZE,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sargan_core.data.crop_table import CropSet
-from sargan_core.data.units import UNITS, read_units, read_with_units, unit_folders
+from sargan_core.data.rendered import UNITS, read_units, read_with_units, unit_folders
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.models.judge.data import MARGIN, judge_crops, judge_photos, wide_template

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from sargan_core.data.rendered import sculpted_code
 from sargan_core.errors import DataError
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.units.data import MARGIN, SIDE, CodedFaces, codes_by_expression, sculpted_code
+from sargan_core.models.units.data import MARGIN, SIDE, CodedFaces, read_unit_photos
 from sargan_core.models.units.network import SIZE, UnitEncoder
 from sargan_core.models.units.run import told_apart
 from sargan_core.models.units.task import (
@@ -93,7 +94,7 @@ def test_records_of_sculpted_units_become_codes():
 def test_without_people_who_pose_by_name_the_data_are_refused_at_once(tmp_path):
     (tmp_path / "units.npz").touch()
     with pytest.raises(DataError, match="no rendered people who pose"):
-        codes_by_expression([tmp_path])
+        read_unit_photos([tmp_path])
 
 
 def test_there_is_room_to_move_in_the_crops():
