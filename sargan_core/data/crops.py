@@ -1,4 +1,4 @@
-"""Aligned crops of training photos, found and cut once and kept in a cache.
+"""Aligned crops of training photos, found and cut once and kept in a cache; the alignments that trainings share.
 
 In training a pair shares the *input's* alignment: the target is cut with the same template fit, so that what
 the expression moved (a dropped jaw, raised corners of the mouth) lies elsewhere in the target's crop. Pairs
@@ -24,6 +24,8 @@ from sargan_core.data.samples import Pair, Sample
 from sargan_core.errors import NoFaceError, PhotoError, WeightsError
 from sargan_core.faces.align import Alignment, align, extract, similarity, to_square
 from sargan_core.faces.face import Face, RestShape, Template
+from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.mouth import closed
 from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.content import largest_file, read_file, reason_of
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
@@ -31,26 +33,16 @@ from sargan_core.weights import find_record
 
 # Part of every cache key: raise it when a change below changes what a crop looks like.
 VERSION = 1
-
-
 # Eye corners and the upper nose bridge: what expressions move least.
 STABLE = (36, 39, 42, 45, 27, 28, 29)
-
-
 EYE_CENTRES = (0, 1)
-
-
 # A photo whose brightest value (of 255) is below this shows nothing.
 BLACK = 16
 
-
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
-
 Crop = npt.NDArray[np.uint8]
-
-
 Points = npt.NDArray[np.float32]
+Shape = npt.NDArray[np.float64]
 
 
 class Finder(Protocol):
@@ -338,3 +330,27 @@ def register(
     if not np.linalg.norm(moved - eyes, axis=1).max() < FARTHEST * distance:
         return still
     return motion
+
+
+# Places of eyes and mouth in the shared alignments, as fractions of the crop's side; there is room for a dropped jaw.
+EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))
+
+
+def affine_template(size: int) -> Template:
+    """Return the alignment by eyes and mouth, for crops of ``size`` pixels."""
+    return Template(size, "affine", *EYES_AND_MOUTH)
+
+
+def spline_template(shape: Shape, size: int) -> Template:
+    """Return the alignment of all landmarks with ``shape``, (68, 2) pixels of crops of ``size``."""
+    fractions = (shape + 0.5) / size
+    return Template(size, "spline", *EYES_AND_MOUTH, tuple((float(x), float(y)) for x, y in fractions))
+
+
+def symmetric(shape: Shape, size: int) -> Shape:
+    """Return the mean of a face's landmarks and their mirror image, (68, 2) pixels of a crop of ``size``.
+
+    Where the lips cross, they are brought together.
+    """
+    mirrored = shape[list(MIRRORED)] * [-1, 1] + [size - 1, 0]
+    return closed((shape + mirrored) / 2)

@@ -12,26 +12,28 @@ import numpy.typing as npt
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.crops import Cropper
+from sargan_core.data.crops import Cropper, affine_template
 from sargan_core.data.samples import Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
 from sargan_core.errors import DataError, NoFaceError, PhotoError, UsageError, WeightsError
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.models.aipgan.bank import TransferBank, make_bank
-from sargan_core.models.aipgan.data import draw_triples, expression_crops, shape_template
+from sargan_core.models.aipgan.data import (
+    TransferBank,
+    draw_triples,
+    expression_crops,
+    make_bank,
+    shape_template,
+)
 from sargan_core.models.aipgan.model import KIND, AipganModel, TransferSettings, build_aipgan, save_aipgan
 from sargan_core.models.aipgan.network import AipganNetwork
+from sargan_core.models.aipgan.neutral import NeutralOptions, neutral_crops, start_neutral, train_neutral
 from sargan_core.models.aipgan.recipe import AipganTraining, check_aipgan
 from sargan_core.models.aipgan.task import AipganTask
 from sargan_core.models.aipgan.train_parts import (
-    NeutralOptions,
     fit_shading,
     lid_patches,
-    neutral_crops,
-    start_neutral,
     train_lids,
-    train_neutral,
 )
 from sargan_core.progress import Progress
 from sargan_core.training.loop import LoopSettings, make_fabric
@@ -44,7 +46,6 @@ from sargan_core.training.plan import (
     survey,
 )
 from sargan_core.training.session import Prepared, TrainingRun
-from sargan_core.training.shape import affine_template
 from sargan_core.weights import open_weights
 
 # What is prepared once for a run and read again when it is resumed: neutral network and shading, and the triples of
@@ -140,7 +141,7 @@ class AipganRun(TrainingRun):
             recipe=f"{self.triples:,} triples, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
             parameters={
                 "in use": sum(value.numel() for value in task.network.inference_parameters()),
-                "in training": count_parameters(task.network) + count_parameters(task.bare_judges),
+                "in training": count_parameters(task.network) + count_parameters(task.bare_discriminators),
             },
             steps=self.loop.steps,
             step_seconds=seconds_per_step(task, self.loop.steps, training.batch / small.batch),
@@ -173,7 +174,10 @@ class AipganRun(TrainingRun):
 
         known, missed = neutral_crops(train_samples, find, self.max_pixels)
         neutral = train_neutral(
-            known, self.neutral, start_neutral(), lambda step, _: progress(step, self.neutral.steps)
+            known,
+            self.neutral,
+            start_neutral(self.neutral.seed),
+            lambda step, _: progress(step, self.neutral.steps),
         )
         lids = train_lids(*lid_patches(crops, self.training.seed, progress), self.training.seed)
         shading = fit_shading(crops, progress)

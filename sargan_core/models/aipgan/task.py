@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sargan_core.models.aipgan.bank import TransferBank, TransferBatch
+from sargan_core.models.aipgan.data import TransferBank, TransferBatch
 from sargan_core.models.aipgan.network import AipganNetwork
 from sargan_core.models.aipgan.recipe import AipganTraining
 from sargan_core.models.layers import lay_out, memory_format
@@ -48,18 +48,18 @@ class PersonHead(nn.Module):
         return logits
 
 
-class Judges(nn.Module):
-    """The discriminator with its three heads: real or made, expression, person."""
+class Discriminators(nn.Module):
+    """The discriminator with three heads: real or generated, expression, person."""
 
     def __init__(self, training: AipganTraining, people: int) -> None:
         super().__init__()
         settings = training.discriminator
-        self.judge = Discriminator(settings)
+        self.base = Discriminator(settings)
         self.person = PersonHead(settings.width * 2 ** (settings.layers - 1), people)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return realness (B, 1, s, s), expression logits (B, labels) and person logits (B, people)."""
-        realness, kind, features = self.judge(images)
+        realness, kind, features = self.base(images)
         return realness, kind, self.person(features)
 
 
@@ -91,7 +91,8 @@ class AipganTask:
         self._write = write
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
-            network, judges = AipganNetwork(training.network), Judges(training, bank.people)
+            network = AipganNetwork(training.network)
+            discriminators = Discriminators(training, bank.people)
         if training.network.residual:
             with torch.no_grad():
                 # Nothing is painted at first: what was moved is nearer the truth than any noise.
@@ -105,9 +106,10 @@ class AipganTask:
         self.wrapped, self.optimiser = fabric.setup(
             _Everything(network), torch.optim.Adam(network.parameters(), training.rate, betas)
         )
-        self.bare_judges = judges
-        self.judges, self.judge_optimiser = fabric.setup(
-            judges, torch.optim.Adam(judges.parameters(), training.rate, betas)
+        # As it is, for passes after which its weights are not updated; the wrapped one would wait for other processes.
+        self.bare_discriminators = discriminators
+        self.discriminators, self.discriminator_optimiser = fabric.setup(
+            discriminators, torch.optim.Adam(discriminators.parameters(), training.rate, betas)
         )
 
     def step(self, step: int) -> dict[str, Tensor]:
@@ -117,7 +119,7 @@ class AipganTask:
         metrics: dict[str, Tensor] = {}
         if adversarial:
             for number in range(self.training.critic_steps):
-                metrics |= self._judge_step(step, number, random)
+                metrics |= self._discriminator_step(step, number, random)
         metrics |= self._network_step(step, random, adversarial)
         return {name: value.detach() for name, value in metrics.items()}
 
@@ -148,9 +150,9 @@ class AipganTask:
             metrics["consistency"] = self._consistency(made, codes)
             loss = loss + settings.consistency * metrics["consistency"]
         if adversarial:
-            self.bare_judges.requires_grad_(False)
-            realness, kind, person = self.bare_judges(made)
-            self.bare_judges.requires_grad_(True)
+            self.bare_discriminators.requires_grad_(False)
+            realness, kind, person = self.bare_discriminators(made)
+            self.bare_discriminators.requires_grad_(True)
             metrics["g_real"] = -realness.mean()
             metrics["g_class"] = functional.cross_entropy(kind, batch.label)
             metrics["g_person"] = functional.cross_entropy(person, batch.person)
@@ -160,12 +162,12 @@ class AipganTask:
         update_average(self.average.state_dict(), self.network, step, settings.average)
         return metrics
 
-    def _judge_step(self, step: int, number: int, random: torch.Generator) -> dict[str, Tensor]:
+    def _discriminator_step(self, step: int, number: int, random: torch.Generator) -> dict[str, Tensor]:
         batch = self._draw(random)
         truth = _to_network(batch.truth)
         with torch.no_grad():
             made = self.network(_to_network(batch.reference), _to_network(batch.target))
-        realness, kind, person = self.judges(torch.cat([truth, made]))
+        realness, kind, person = self.discriminators(torch.cat([truth, made]))
         real, fake = realness.chunk(2)
         count = len(truth)
         metrics = {
@@ -173,22 +175,25 @@ class AipganTask:
             "d_person": functional.cross_entropy(person[:count], batch.person),
         }
 
-        def judge(images: Tensor) -> Tensor:
-            judged: Tensor = self.bare_judges(images)[0]
-            return judged
+        def realness_of(images: Tensor) -> Tensor:
+            result: Tensor = self.bare_discriminators(images)[0]
+            return result
 
         if self.training.wasserstein:
             metrics["d_real"] = fake.mean() - real.mean()
-            penalty = losses.gradient_penalty(judge, truth, made, random)
+            penalty = losses.gradient_penalty(realness_of, truth, made, random)
             loss = metrics["d_real"] + self.training.penalty * penalty
         else:
             metrics["d_real"] = losses.hinge_discriminator(real, fake)
             loss = metrics["d_real"]
             if step % PENALTY_EVERY == 0 and number == 0:
                 loss = (
-                    loss + self.training.penalty * losses.zero_centred_penalty(judge, truth) / real[0].numel()
+                    loss
+                    + self.training.penalty
+                    * losses.zero_centred_penalty(realness_of, truth)
+                    / real[0].numel()
                 )
-        descend(self.fabric, self.judge_optimiser, loss + metrics["d_class"] + metrics["d_person"])
+        descend(self.fabric, self.discriminator_optimiser, loss + metrics["d_class"] + metrics["d_person"])
         return metrics
 
     def _draw(self, random: torch.Generator) -> TransferBatch:
@@ -220,19 +225,19 @@ class AipganTask:
         """Return networks, average and optimisers; see ``TrainingTask``."""
         return {
             "network": self.network.state_dict(),
-            "judges": self.bare_judges.state_dict(),
+            "discriminators": self.bare_discriminators.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "judge_optimiser": self.judge_optimiser.state_dict(),
+            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take back what ``state`` returned; see ``TrainingTask``."""
         self.network.load_state_dict(state["network"])
-        self.bare_judges.load_state_dict(state["judges"])
+        self.bare_discriminators.load_state_dict(state["discriminators"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.judge_optimiser.load_state_dict(state["judge_optimiser"])
+        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
 
     @torch.no_grad()
     def sheet(self) -> Tensor:

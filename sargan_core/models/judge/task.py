@@ -16,9 +16,9 @@ from torch.nn import functional
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge.data import JudgeCrops
 from sargan_core.models.judge.network import EMBEDDING, Judge, save_judge
+from sargan_core.training.augment import degrade, sample_views
 from sargan_core.training.checks import check_counts, check_rate, check_seed
 from sargan_core.training.loop import MEMORY, update_average
-from sargan_core.training.views import sample, spoil
 
 SHEET_COLUMNS = 16
 
@@ -137,7 +137,7 @@ def judge_views(crops: Tensor, size: int) -> Tensor:
     )
     middle = torch.full((2, 1), (size - 1) / 2, device=device)
     goal = (crops.shape[-1] - 1) / 2 + 0.03 * size * draws[3:].T[:, :, None]
-    return spoil(sample(crops, torch.cat([linear, goal - linear @ middle], 2), size), 0.7)
+    return degrade(sample_views(crops, torch.cat([linear, goal - linear @ middle], 2), size), 0.7)
 
 
 class JudgeTask:

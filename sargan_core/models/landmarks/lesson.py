@@ -20,7 +20,7 @@ from sargan_core.models.landmarks.network import (
     eye_frame,
     mouth_frame,
 )
-from sargan_core.training.views import sample, spoil
+from sargan_core.training.augment import degrade, sample_views
 
 # Points that face each other across the opening of eye or mouth: their distance says whether it is shut.
 OPPOSITE = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
@@ -74,7 +74,7 @@ class Lesson(nn.Module):
 
     def _face(self, images: Tensor, points: Tensor, trust: Tensor, kind: Tensor) -> Tensor:
         matrix = jittered(upright(points, SIZE), SIZE, shift=4.5, turn=0.16, zoom=0.13)
-        views = spoil(sample(images, matrix, SIZE), 0.7)
+        views = degrade(sample_views(images, matrix, SIZE), 0.7)
         found = self.networks.face(views) + 0.28 * SIZE * self.shifts(kind)
         return point_loss(found, inverse(matrix, points), trust, tuple(range(POINTS)))
 
@@ -94,7 +94,7 @@ class Lesson(nn.Module):
             inner[:, 0, 0] = inner[:, 1, 1] = scale
             inner[:, :, 2] = centre - (PATCH - 1) / 2 * scale[:, None]
             matrix = jittered(compose(base, inner), PATCH, shift=2.5, turn=0.09, zoom=0.08)
-            views = spoil(sample(images, matrix, PATCH), 0.6)
+            views = degrade(sample_views(images, matrix, PATCH), 0.6)
             found = network(views) + (0.28 * SIZE / scale)[:, None, None] * self.shifts(kind)[:, list(listed)]
             truth = inverse(matrix, points)[:, list(listed)]
             loss = loss + point_loss(found, truth, trust[:, list(listed)], listed) / 2

@@ -8,8 +8,7 @@ from lightning_fabric import Fabric
 from sargan_core.data.crop_table import CropSet
 from sargan_core.faces.face import Template
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.aipgan.bank import TransferBank, make_bank
-from sargan_core.models.aipgan.data import draw_triples
+from sargan_core.models.aipgan.data import TransferBank, draw_triples, make_bank
 from sargan_core.models.aipgan.network import AipganSettings
 from sargan_core.models.aipgan.parts import shut_lids
 from sargan_core.models.aipgan.recipe import AipganTraining, paired_recipe, paper_recipe

@@ -16,8 +16,8 @@ from sargan_core.models.landmarks.network import (
     eye_frame,
     mouth_frame,
 )
+from sargan_core.training.augment import degrade, sample_views
 from sargan_core.training.loop import Schedule, fit
-from sargan_core.training.views import sample, spoil
 
 
 def test_mirroring_twice_is_nothing():
@@ -77,7 +77,7 @@ def test_views_show_points_where_the_matrix_says():
     data = faces(4)
     images, points = data.pictures(range(4))[:, None], torch.from_numpy(data.landmarks)
     matrix = jittered(upright(points, SIZE), SIZE, shift=4.5, turn=0.16, zoom=0.13)
-    views, moved = sample(images, matrix, SIZE), inverse(matrix, points)
+    views, moved = sample_views(images, matrix, SIZE), inverse(matrix, points)
     x, y = moved[:, 36:].round().long().clamp(0, SIZE - 1).unbind(2)
     at_points = torch.stack([view[0][y[row], x[row]] for row, view in enumerate(views)])
     assert at_points.mean() > views.mean() + 0.2
@@ -87,7 +87,7 @@ def test_spoilt_views_stay_pictures_and_differ():
     torch.manual_seed(3)
     for channels in (1, 3):
         picture = torch.rand(1, channels, PATCH, PATCH).expand(12, -1, -1, -1)
-        spoilt = spoil(picture)
+        spoilt = degrade(picture)
         assert spoilt.shape == picture.shape
         assert spoilt.min() >= 0
         assert spoilt.max() <= 1
