@@ -6,7 +6,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from sargan_core.errors import UsageError
 from sargan_core.weights import LARGEST_SETTING
@@ -16,6 +16,8 @@ LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 10**9
 # Smallest side of the published discriminator, which halves it six times; smaller faces show no expression anyhow.
 LEAST_SIZE = 64
+
+Settings = TypeVar("Settings")
 
 
 def check_rate(rate: float) -> None:
@@ -43,6 +45,23 @@ def check_seed(seed: int) -> None:
     """Raise UsageError for a seed that the generators of random numbers do not take."""
     if not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"--seed {seed}: must be from 0 to {LARGEST_SEED}")
+
+
+def settings_from_json(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Build a settings dataclass, and those inside it, from ``dataclasses.asdict`` of one.
+
+    Raises:
+        TypeError, AttributeError: the values are not those of such settings.
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _built(hints.get(name), value) for name, value in values.items()})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    for kind in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        if isinstance(value, dict) and is_dataclass(kind):
+            return settings_from_json(cast(Any, kind), value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_types(settings: Any) -> None:

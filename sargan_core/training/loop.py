@@ -26,7 +26,10 @@ MEMORY = 0.998
 
 
 class TrainingTask(Protocol):
-    """What the loop trains: networks, their optimisers, and how one step is made."""
+    """What the loop trains: networks, their optimisers, and how one step is made; subclasses name their ``parts``."""
+
+    def parts(self) -> Mapping[str, Any]:
+        """Return everything that changes (networks, averages, optimisers) by its name in the checkpoint."""
 
     def step(self, step: int) -> dict[str, Tensor]:
         """Make step number ``step`` (from 1) and return its losses, detached scalars.
@@ -35,10 +38,13 @@ class TrainingTask(Protocol):
         """
 
     def state(self) -> dict[str, Any]:
-        """Return everything that changes: networks, averages, optimisers."""
+        """Return the state of all parts."""
+        return {name: part.state_dict() for name, part in self.parts().items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
 
     def sheet(self) -> Tensor:
         """Return a sample sheet, (3, H, W) uint8 on the CPU."""

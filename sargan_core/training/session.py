@@ -6,18 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import ClassVar, TypeVar
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from sargan_core.data.samples import Skipped
 from sargan_core.data.split import SPLIT, Split, write_split
+from sargan_core.errors import WeightsError
 from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.progress import Progress
-from sargan_core.training.checks import check_test_fraction
+from sargan_core.training.checks import check_test_fraction, settings_from_json
 from sargan_core.training.loop import LoopSettings, TrainingTask, make_fabric, train
 from sargan_core.training.plan import TrainingPlan
 from sargan_core.training.run_folder import WEIGHTS, RunFolder, finished_steps, read_run_options
+from sargan_core.weights import WeightsRecord, open_weights
 
 
 def no_progress(done: int, total: int) -> None:
@@ -55,6 +58,8 @@ class TrainingRun(ABC):
         test_fraction: part of the people held out.
         landmarks: what finds landmarks where the data bring none.
         max_pixels: photos of more pixels are left out.
+        device: where the networks learn: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        start: a weights file to start from; empty = none.
     """
 
     data: tuple[str, ...]
@@ -62,21 +67,11 @@ class TrainingRun(ABC):
     test_fraction: float = 0.2
     landmarks: str = "auto"
     max_pixels: int = MAX_PIXELS
+    device: str = "cpu"
+    start: str = ""
 
     # Name of the weights file in the run folder.
     weights: ClassVar[str] = WEIGHTS
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one; subclasses build the settings inside first."""
-        loop = values["loop"]
-        return cls(
-            **{
-                **values,
-                "data": tuple(values["data"]),
-                "loop": None if loop is None else LoopSettings(**loop),
-            }
-        )
 
     @property
     def folders(self) -> list[Path]:
@@ -93,8 +88,25 @@ class TrainingRun(ABC):
         check_test_fraction(self.test_fraction)
 
     def fabric(self) -> Fabric:
-        """Return where the run trains; UsageError if that is not on this machine."""
-        return make_fabric("cpu", "fp32")
+        """Return where the run trains, under ``torchrun`` one of many processes; UsageError if that is not here."""
+        return make_fabric(self.device, "fp32")
+
+    def open_start(self, what: str, *kinds: str) -> tuple[WeightsRecord, dict[str, Tensor]] | None:
+        """Return record and tensors of ``start``; None where the weights are random or those of a checkpoint.
+
+        Args:
+            what: the network, for the message.
+            kinds: of records that hold it.
+
+        Raises:
+            WeightsError: the file cannot be read, or holds something else.
+        """
+        if not self.start or self.resume:
+            return None
+        record, tensors = open_weights(Path(self.start))
+        if record.kind not in kinds:
+            raise WeightsError(f"{self.start}: holds a {record.kind}, not {what}; see sargan models list")
+        return record, tensors
 
     @abstractmethod
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
@@ -126,7 +138,7 @@ def read_run(kind: type[Run], folder: Path) -> Run:
     Raises:
         TrainingError: there is none, or its options are not readable.
     """
-    return read_run_options(folder, kind.from_json)
+    return read_run_options(folder, lambda values: settings_from_json(kind, values))
 
 
 def plan_training(run: TrainingRun, out: Path) -> TrainingPlan:

@@ -33,7 +33,7 @@ from sargan_core.models.aipgan.parts import (
     with_shut_lids,
 )
 from sargan_core.models.base import ExpressionModel, Reference, Target
-from sargan_core.models.state import check_size, halved, misfits, without
+from sargan_core.models.state import check_fit, check_size, halved, without
 from sargan_core.weights import WeightsRecord, save_weights
 
 FORMS = ("displaced", "painted")
@@ -253,12 +253,7 @@ def build_aipgan(record: WeightsRecord, tensors: dict[str, Tensor]) -> AipganMod
     # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
     with torch.device("meta"):
         empty = _parts(settings, template, tensors)
-    found = misfits(empty, tensors, LEFT_OUT)
-    wrong = [*sorted(found["missing"] + found["unexpected"]), *found["of another shape"]]
-    if wrong:
-        raise WeightsError(
-            f"{record.file}: tensors missing, unexpected or of another shape: {', '.join(wrong[:6])}"
-        )
+    check_fit(empty, tensors, record.file, KIND, LEFT_OUT)
     if settings.network and empty.network is not None:
         network = settings.network
         try:

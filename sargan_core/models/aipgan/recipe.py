@@ -92,16 +92,6 @@ class AipganTraining:
         check_seed(self.seed)
         check_counts({"--batch": self.batch, "--adversarial-from": self.adversarial_from})
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> AipganTraining:
-        """Build settings from ``dataclasses.asdict`` of settings."""
-        nested = {
-            "network": AipganSettings(**values["network"]),
-            "discriminator": DiscriminatorSettings(**values["discriminator"]),
-            "augment": AugmentSettings(**values["augment"]),
-        }
-        return cls(**{**values, **nested})
-
 
 def check_aipgan(settings: AipganSettings) -> None:
     """Raise UsageError for a transfer network whose crops its halvings do not divide."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from sargan_core.data.crops import Cropper, affine_template
 from sargan_core.data.samples import Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
-from sargan_core.errors import DataError, NoFaceError, PhotoError, UsageError, WeightsError
+from sargan_core.errors import DataError, NoFaceError, PhotoError, UsageError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.models.aipgan.data import (
     TransferBank,
@@ -36,7 +36,7 @@ from sargan_core.models.aipgan.train_parts import (
     train_lids,
 )
 from sargan_core.progress import Progress
-from sargan_core.training.loop import LoopSettings, make_fabric
+from sargan_core.training.loop import LoopSettings
 from sargan_core.training.plan import (
     TrainingPlan,
     count_parameters,
@@ -71,34 +71,17 @@ class AipganRun(TrainingRun):
         training: recipe and networks.
         triples: how many triples are drawn and prepared.
         neutral: training of the neutral network.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        start: a weights file whose network to start from, of any crop size; empty = none.
     """
 
     loop: LoopSettings
     training: AipganTraining
     triples: int = 4000
     neutral: NeutralOptions = field(default_factory=NeutralOptions)
-    device: str = "auto"
-    start: str = ""
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        nested = {
-            "training": AipganTraining.from_json(values["training"]),
-            "neutral": NeutralOptions(**values["neutral"]),
-        }
-        return super().from_json({**values, **nested})
 
     def check(self) -> None:
         """Raise UsageError for options that cannot be trained with."""
         check_aipgan(self.training.network)
         super().check()
-
-    def fabric(self) -> Fabric:
-        """Return where the run trains; under ``torchrun`` one of many processes."""
-        return make_fabric(self.device, "fp32")
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Prepare parts and triples where the folder holds none; see ``TrainingRun.prepare``."""
@@ -206,13 +189,10 @@ def load_start(run: AipganRun) -> dict[str, Tensor] | None:
         WeightsError: they cannot be read, or are no transfer network's.
         UsageError: they are of another network.
     """
-    if not run.start or run.resume:
+    opened = run.open_start("a transfer network", KIND)
+    if opened is None:
         return None
-    record, tensors = open_weights(Path(run.start))
-    if record.kind != KIND:
-        raise WeightsError(
-            f"{run.start}: holds a {record.kind}, not a transfer network; see sargan models list"
-        )
+    record, tensors = opened
     build_aipgan(record, tensors)
     other, own = TransferSettings.from_json(record.settings).network, run.training.network
     if other is None or replace(other, size=own.size) != own:

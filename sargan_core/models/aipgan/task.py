@@ -19,7 +19,7 @@ from sargan_core.models.layers import lay_out, memory_format
 from sargan_core.models.sargan import recipes as losses
 from sargan_core.models.sargan.generator import Discriminator
 from sargan_core.training.augment import augment
-from sargan_core.training.loop import descend, step_random, to_picture, update_average
+from sargan_core.training.loop import TrainingTask, descend, step_random, to_picture, update_average
 
 PENALTY_EVERY = 8
 
@@ -63,7 +63,7 @@ class Discriminators(nn.Module):
         return realness, kind, self.person(features)
 
 
-class AipganTask:
+class AipganTask(TrainingTask):
     """A ``TrainingTask`` for the network.
 
     Args:
@@ -221,23 +221,15 @@ class AipganTask:
         again = self.network.expression(made).features[3], self.network.identity(made).features[3]
         return (again[0] - codes[0].detach()).abs().mean() + (again[1] - codes[1].detach()).abs().mean()
 
-    def state(self) -> dict[str, Any]:
-        """Return networks, average and optimisers; see ``TrainingTask``."""
+    def parts(self) -> dict[str, Any]:
+        """See ``TrainingTask``."""
         return {
-            "network": self.network.state_dict(),
-            "discriminators": self.bare_discriminators.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
+            "network": self.network,
+            "discriminators": self.bare_discriminators,
+            "average": self.average,
+            "optimiser": self.optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
         }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` returned; see ``TrainingTask``."""
-        self.network.load_state_dict(state["network"])
-        self.bare_discriminators.load_state_dict(state["discriminators"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
 
     @torch.no_grad()
     def sheet(self) -> Tensor:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 from lightning_fabric import Fabric
 
@@ -30,7 +30,7 @@ from sargan_core.models.judge.network import TEMPLATE, save_judge
 from sargan_core.models.judge.task import JudgeTask, JudgeTraining
 from sargan_core.photo.files import write_text
 from sargan_core.progress import Progress
-from sargan_core.training.loop import LoopSettings, make_fabric
+from sargan_core.training.loop import LoopSettings
 from sargan_core.training.plan import (
     TrainingPlan,
     count_parameters,
@@ -69,23 +69,12 @@ class JudgeRun(TrainingRun):
     Attributes:
         loop: length and what is written how often; its number of steps counts, not that of ``training``.
         training: how.
-        device: where the judge learns.
     """
 
     loop: LoopSettings
     training: JudgeTraining
-    device: str = "cpu"
 
     weights: ClassVar[str] = "judge.safetensors"
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        return super().from_json({**values, "training": JudgeTraining(**values["training"])})
-
-    def fabric(self) -> Fabric:
-        """See ``TrainingRun.fabric``."""
-        return make_fabric(self.device, "fp32")
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the photos; see ``TrainingRun.prepare``."""

@@ -18,7 +18,7 @@ from sargan_core.models.judge.data import JudgeCrops
 from sargan_core.models.judge.network import EMBEDDING, Judge, save_judge
 from sargan_core.training.augment import degrade, sample_views
 from sargan_core.training.checks import check_counts, check_rate, check_seed
-from sargan_core.training.loop import MEMORY, update_average
+from sargan_core.training.loop import MEMORY, TrainingTask, update_average
 
 SHEET_COLUMNS = 16
 
@@ -140,7 +140,7 @@ def judge_views(crops: Tensor, size: int) -> Tensor:
     return degrade(sample_views(crops, torch.cat([linear, goal - linear @ middle], 2), size), 0.7)
 
 
-class JudgeTask:
+class JudgeTask(TrainingTask):
     """A ``TrainingTask`` for the judge.
 
     Args:
@@ -186,19 +186,13 @@ class JudgeTask:
         update_average(self.mean.state_dict(), self.lesson.judge, step, MEMORY)
         return {"expression": expression.detach(), "identity": identity.detach()}
 
-    def state(self) -> dict[str, Any]:
-        """Return everything that changes."""
+    def parts(self) -> dict[str, Any]:
+        """See ``TrainingTask``."""
         return {
-            "lesson": self.lesson.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "lesson": self.lesson,
+            "mean": self.mean,
+            "optimiser": self.optimiser,
         }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` returned."""
-        self.lesson.load_state_dict(state["lesson"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimiser.load_state_dict(state["optimiser"])
 
     def sheet(self) -> Tensor:
         """Return held-out crops, a row an expression, with a green line below where the judge is right, else red."""

@@ -27,7 +27,7 @@ from sargan_core.photo.files import write_text
 from sargan_core.photo.photo import read_photo
 from sargan_core.progress import Progress
 from sargan_core.training.checks import check_counts
-from sargan_core.training.loop import Schedule, fit, make_fabric
+from sargan_core.training.loop import Schedule, fit
 from sargan_core.training.plan import Survey, TrainingPlan, count_parameters
 from sargan_core.training.run_folder import card_head
 from sargan_core.training.session import Prepared, TrainingRun
@@ -57,7 +57,6 @@ class LandmarksRun(TrainingRun):
         batch: pictures a step.
         rate: the highest rate.
         seed: of weights, draws and augmentation.
-        device: where the networks learn.
     """
 
     steps: int = 20_000
@@ -65,7 +64,6 @@ class LandmarksRun(TrainingRun):
     batch: int = 128
     rate: float = 2e-3
     seed: int = 0
-    device: str = "cpu"
 
     weights: ClassVar[str] = "landmarks.safetensors"
 
@@ -73,10 +71,6 @@ class LandmarksRun(TrainingRun):
         """See ``TrainingRun.check``."""
         super().check()
         check_counts({"--steps": self.steps, "--batch": self.batch})
-
-    def fabric(self) -> Fabric:
-        """See ``TrainingRun.fabric``."""
-        return make_fabric(self.device, "fp32")
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Read the photos; see ``TrainingRun.prepare``."""

@@ -13,7 +13,7 @@ from sargan_core.expressions import LABELS
 from sargan_core.faces.face import Template
 from sargan_core.models.sargan.checkpoint_file import read_state
 from sargan_core.models.sargan.generator import Generator, GeneratorSettings, preset
-from sargan_core.models.state import check_size, halved, misfits
+from sargan_core.models.state import check_fit, check_size, halved
 from sargan_core.photo.files import some_names
 from sargan_core.weights import WeightsRecord, save_weights
 
@@ -81,7 +81,7 @@ def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Genera
     # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
     with torch.device("meta"):
         empty = Generator(settings)
-    _check_fit(empty, tensors, record.file)
+    check_fit(empty, tensors, record.file, settings.arch)
     _check_sizes(record, empty)
     generator = Generator(settings)
     load_strictly(generator, {name: tensor.float() for name, tensor in tensors.items()}, record.file)
@@ -117,16 +117,8 @@ def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -
     Raises:
         WeightsError: missing, unexpected or differently shaped tensors; the message names source and keys.
     """
-    _check_fit(generator, state, source)
+    check_fit(generator, state, source, generator.settings.arch)
     generator.load_state_dict(state)
-
-
-def _check_fit(generator: Generator, state: dict[str, Tensor], source: str) -> None:
-    found = misfits(generator, state)
-    listed = [f"{kind}: {some_names(names)}" for kind, names in found.items() if names]
-    if listed:
-        arch = generator.settings.arch
-        raise WeightsError(f"{source}: the weights do not fit {arch} ({'; '.join(listed)})")
 
 
 # The crops that the authors' samples show: eyes and mouth as fractions of the side (docs/papers.md 2.4).

@@ -78,16 +78,6 @@ class SarganTraining:
         check_seed(self.seed)
         check_counts({"--batch": self.batch, "--adversarial-from": self.adversarial_from})
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> SarganTraining:
-        """Build settings from ``dataclasses.asdict`` of settings."""
-        nested = {
-            "generator": GeneratorSettings(**values["generator"]),
-            "discriminator": DiscriminatorSettings(**values["discriminator"]),
-            "augment": AugmentSettings(**values["augment"]),
-        }
-        return cls(**{**values, **nested})
-
 
 def check_generator(settings: GeneratorSettings) -> None:
     """Raise UsageError for a generator that cannot be built or whose crops its halvings do not divide."""

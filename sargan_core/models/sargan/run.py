@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -30,7 +29,7 @@ from sargan_core.models.sargan.data import (
     sargan_template,
     sheet_samples,
 )
-from sargan_core.models.sargan.file import build_generator
+from sargan_core.models.sargan.file import KIND, REFINER, build_generator
 from sargan_core.models.sargan.model import mouth_window
 from sargan_core.models.sargan.recipes import SarganTraining, check_generator
 from sargan_core.models.sargan.refine import (
@@ -56,7 +55,6 @@ from sargan_core.training.plan import (
     survey,
 )
 from sargan_core.training.session import Prepared, TrainingRun
-from sargan_core.weights import open_weights
 
 SHEET_ROWS = 8
 SHEET_PEOPLE = 4
@@ -69,23 +67,14 @@ class SarganRun(TrainingRun):
     Attributes:
         loop: length and what is written how often.
         training: recipe and networks.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``fp32`` or ``bf16``.
-        start: a generator file to start from, of the same architecture and any crop size; empty = none.
         refine: name of the shipped model whose picture is refined; empty = photos are edited directly.
     """
 
     loop: LoopSettings
     training: SarganTraining
-    device: str = "auto"
     precision: str = "fp32"
-    start: str = ""
     refine: str = ""
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        return super().from_json({**values, "training": SarganTraining.from_json(values["training"])})
 
     def check(self) -> None:
         """Raise UsageError for options that cannot be trained with."""
@@ -186,11 +175,10 @@ def load_start(run: SarganRun) -> dict[str, Tensor] | None:
         WeightsError: they cannot be read, or are no generator's.
         UsageError: they are of another architecture.
     """
-    if not run.start or run.resume:
+    opened = run.open_start("a generator", KIND, REFINER)
+    if opened is None:
         return None
-    record, tensors = open_weights(Path(run.start))
-    own = run.training.generator
-    start = build_generator(record, tensors)
+    own, start = run.training.generator, build_generator(*opened)
     if replace(start.settings, size=own.size) != own:
         raise UsageError(f"--start {run.start}: holds {start.settings}, asked for is {own}")
     return start.state_dict()

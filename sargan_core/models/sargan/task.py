@@ -19,7 +19,7 @@ from sargan_core.models.sargan.file import save_generator
 from sargan_core.models.sargan.generator import Discriminator, Generator, one_hot
 from sargan_core.models.sargan.recipes import SarganTraining
 from sargan_core.training.augment import augment
-from sargan_core.training.loop import descend, step_random, to_picture, update_average
+from sargan_core.training.loop import TrainingTask, descend, step_random, to_picture, update_average
 
 CRITIC_STEPS = 5
 
@@ -27,7 +27,7 @@ CRITIC_STEPS = 5
 PENALTY_EVERY = 8
 
 
-class SarganTask:
+class SarganTask(TrainingTask):
     """A ``TrainingTask`` for both recipes.
 
     Args:
@@ -226,23 +226,15 @@ class SarganTask:
             for group in optimiser.param_groups:
                 group["lr"] = rate
 
-    def state(self) -> dict[str, Any]:
-        """Return networks, average and optimisers; see ``TrainingTask``."""
+    def parts(self) -> dict[str, Any]:
+        """See ``TrainingTask``."""
         return {
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "average": self.average.state_dict(),
-            "generator_optimiser": self.generator_optimiser.state_dict(),
-            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "generator_optimiser": self.generator_optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
         }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` returned; see ``TrainingTask``."""
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.average.load_state_dict(state["average"])
-        self.generator_optimiser.load_state_dict(state["generator_optimiser"])
-        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
 
     @torch.no_grad()
     def sheet(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sargan_core.data.rendered import UNITS as UNIT_SET
 from sargan_core.data.split import Split
-from sargan_core.errors import DataError, UsageError, WeightsError
+from sargan_core.errors import DataError, UsageError
 from sargan_core.models.aipgan.model import AipganModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.assemble import assembled, posed_codes
@@ -40,7 +40,7 @@ from sargan_core.models.units.task import (
 )
 from sargan_core.photo.files import write_text
 from sargan_core.progress import Progress
-from sargan_core.training.loop import LoopSettings, make_fabric, step_random
+from sargan_core.training.loop import LoopSettings, step_random
 from sargan_core.training.plan import Survey, TrainingPlan, count_parameters, seconds_per_step
 from sargan_core.training.run_folder import card_head
 from sargan_core.training.session import Prepared, TrainingRun
@@ -63,25 +63,12 @@ class UnitsRun(TrainingRun):
     Attributes:
         loop: length and what is written how often; its number of steps counts, not that of ``training``.
         training: how.
-        device: ``cpu``, ``cuda`` or ``mps``.
-        start: a units file whose encoder to start from; empty = none.
     """
 
     loop: LoopSettings
     training: UnitsOptions = field(default_factory=UnitsOptions)
-    device: str = "cpu"
-    start: str = ""
 
     weights: ClassVar[str] = "units.safetensors"
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        return super().from_json({**values, "training": UnitsOptions(**values["training"])})
-
-    def fabric(self) -> Fabric:
-        """Return where the run trains; UsageError if that is not on this machine."""
-        return make_fabric(self.device, "fp32")
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the pictures; see ``TrainingRun.prepare``."""
@@ -151,14 +138,10 @@ def load_start(run: UnitsRun) -> dict[str, Tensor] | None:
         WeightsError: they cannot be read, or are no encoder's.
         UsageError: they are of another width.
     """
-    if not run.start or run.resume:
+    opened = run.open_start("an encoder of face units", KIND)
+    if opened is None:
         return None
-    record, tensors = open_weights(Path(run.start))
-    if record.kind != KIND:
-        raise WeightsError(
-            f"{run.start}: holds a {record.kind}, not an encoder of face units; see sargan models list"
-        )
-    encoder = build_units(record, tensors).encoder
+    encoder = build_units(*opened).encoder
     if encoder.width != run.training.width:
         raise UsageError(
             f"--start {run.start}: is of width {encoder.width}, asked for is {run.training.width}"
@@ -177,21 +160,21 @@ def built(encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge) -> Any:
 
 
 def gram_of(model: FaceModel) -> Tensor:
-    """Return ``movement_gram`` of the face model's skin; the back of the head and the mouth's inside do not count."""
+    """Return ``movement_gram`` of the face model's skin, without the back of the head and the inside of the mouth."""
     seen = np.unique(model.triangles[skin_triangles(model)])
     seen = seen[model.mean[seen, 2] > FRONT]
     return movement_gram(torch.from_numpy(model.offsets[:, seen]).float())
 
 
 def measured(found: Array, true: Array, posed: Array) -> Knowledge:
-    """Return what codes (N, U) that were read say beside the true ones of people never trained on."""
+    """Return error and gain of predicted codes (N, U) against the true ones of people never trained on."""
     spread = np.sqrt(((found - true) ** 2).mean(0))
     gain = true.std(0) / np.maximum(found.std(0), 1e-6)
     return Knowledge(spread, gain.clip(1.0, LARGEST_GAIN), posed)
 
 
 def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
-    """Return the codes (N, U) that an encoder reads, with landmarks as a finder gives them."""
+    """Return the codes (N, U) that an encoder predicts, with noisy landmarks as in use."""
     device = next(encoder.parameters()).device
     window = slice(MARGIN, SIDE - MARGIN)
     crops = torch.from_numpy(faces.images[:, window, window].copy())
@@ -206,7 +189,7 @@ def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
 
 
 def correlation(found: Array, true: Array) -> Array:
-    """Return the correlation of each entry of codes (N, U); NaN for one that never varies."""
+    """Return the correlation (U,) of predicted and true codes (N, U); NaN for a unit that never varies."""
     centred = [values - values.mean(0) for values in (found, true)]
     spread = [np.sqrt((values**2).mean(0)) for values in centred]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -214,9 +197,8 @@ def correlation(found: Array, true: Array) -> Array:
 
 
 def told_apart(codes: Array, persons: npt.NDArray[np.str_]) -> float:
-    """Return how well codes (N, U) tell who it is: how likely two of one person are nearer than two of different ones.
-
-    0.5 = not at all: nothing of the person is in the code.
+    """Return how well codes (N, U) reveal the person: the probability that two codes of one person are nearer to each
+    other than two of different people (area under the ROC curve); 0.5 = nothing of the person is in the code.
     """
     one, other = np.triu_indices(len(codes), 1)
     distance = np.linalg.norm(codes[one] - codes[other], axis=1)
@@ -229,13 +211,13 @@ def told_apart(codes: Array, persons: npt.NDArray[np.str_]) -> float:
 
 @dataclass(frozen=True)
 class UnitsFigures:
-    """What an encoder reaches on rendered people never trained on.
+    """Results of an encoder on rendered people never trained on.
 
     Attributes:
-        pictures: how many.
-        correlations: (U,) of read and true values.
-        told_apart: of the read codes, see there.
-        told_apart_exactly: of the true codes.
+        pictures: number of pictures.
+        correlations: (U,) of predicted and true values.
+        told_apart: ``told_apart`` of the predicted codes.
+        told_apart_exactly: ``told_apart`` of the true codes.
     """
 
     pictures: int
@@ -245,7 +227,7 @@ class UnitsFigures:
 
 
 def held_out_figures(found: Array, faces: CodedFaces) -> UnitsFigures:
-    """Return the figures of codes (N, U) that were read off faces."""
+    """Return the figures of the codes (N, U) predicted for ``faces``."""
     return UnitsFigures(
         len(faces),
         correlation(found, faces.code.astype(np.float64)),
@@ -261,11 +243,11 @@ def card(record: WeightsRecord, training: UnitsOptions, figures: UnitsFigures) -
             record, f"{training.steps} steps of {training.batch}, peak rate {training.learning_rate:g}"
         ),
         "",
-        f"Who it is can be told from the code with {figures.told_apart:.3f} (area under the ROC curve of one person's "
-        f"codes against different people's; 0.5 = not at all; the true codes have {figures.told_apart_exactly:.3f}).",
+        f"How well a code reveals the person: {figures.told_apart:.3f} (area under the ROC curve of one person's codes "
+        f"against different people's; 0.5 = not at all; the true codes have {figures.told_apart_exactly:.3f}).",
         "",
-        f"Correlation of read and true codes on {figures.pictures} pictures of rendered people never trained on, mean "
-        f"{np.nanmean(figures.correlations):.2f}:",
+        f"Correlation of predicted and true codes on {figures.pictures} pictures of rendered people never trained on, "
+        f"mean {np.nanmean(figures.correlations):.2f}:",
         "",
         "| unit | FACS | r |",
         "|---|---|---|",

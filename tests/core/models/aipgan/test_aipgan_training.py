@@ -15,6 +15,7 @@ from sargan_core.models.aipgan.recipe import AipganTraining, paired_recipe, pape
 from sargan_core.models.aipgan.task import AipganTask, attention_error, blobs
 from sargan_core.models.aipgan.train_parts import fit_shading, lid_patches, train_lids
 from sargan_core.models.sargan.generator import DiscriminatorSettings
+from sargan_core.training.checks import settings_from_json
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.weights import find_record
@@ -199,7 +200,7 @@ def test_settings_survive_json():
     from dataclasses import asdict
 
     training = small(rate=3e-4)
-    assert AipganTraining.from_json(asdict(training)) == training
+    assert settings_from_json(AipganTraining, asdict(training)) == training
 
 
 def test_shut_eyes_are_told_from_open_ones(crops, monkeypatch):
