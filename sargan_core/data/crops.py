@@ -280,12 +280,8 @@ def _unpack(arrays: Arrays) -> list[Face]:
 # The part of the face that is compared, from the middle of the eyes, in eye distances: eyes and nose bridge,
 # which stay where they are in every expression; brows and mouth do not.
 ABOVE, BELOW, ASIDE = 0.3, 0.7, 0.95
-
-
 # A result that moves the eyes further than this (in eye distances) has locked on to something else.
 FARTHEST = 0.12
-
-
 ITERATIONS, ENOUGH, BLUR = 50, 1e-4, 5
 
 

@@ -13,11 +13,7 @@ from sargan_core.photo.archive import open_arrays
 from sargan_core.photo.content import reason_of
 
 NAMED_SETS = ("kdef", "rafd", "jaffe")
-
-
 STRAIGHT = "S"
-
-
 KDEF_VIEWS = ("S", "HL", "HR", "FL", "FR")
 
 
@@ -46,24 +42,12 @@ class Unwanted:
 
 
 _KDEF_CODES = {record.kdef: record.expression for record in TABLE}
-
-
 _JAFFE_CODES = {record.jaffe: record.expression for record in TABLE}
-
-
 _RAFD_NAMES = {record.rafd: record.expression for record in TABLE}
-
-
 _KDEF = re.compile(rf"([AB])([FM])(\d\d)({'|'.join(_KDEF_CODES)})({'|'.join(KDEF_VIEWS)})", re.IGNORECASE)
-
-
 # Known errors of the distributed set: two truncated names. Its all-black photos are seen in their pixels.
 _KDEF_TRUNCATED = frozenset({"AF31V", "AM31H"})
-
-
 _RAFD = re.compile(r"Rafd(\d{3})_(\d\d)_([a-z]+)_([a-z]+)_([a-z]+)_(frontal|left|right)", re.IGNORECASE)
-
-
 _JAFFE = re.compile(rf"([A-Z]{{2}})\.({'|'.join(_JAFFE_CODES)})(\d+)\.\d+", re.IGNORECASE)
 
 
@@ -95,14 +79,8 @@ def parse_file_name(stem: str) -> NamedPhoto | Unwanted | None:
 
 
 LANDMARKS = "landmarks.npz"
-
-
 LONDON = "london"
-
-
 NEUTRAL_EXTRA = "neutral_extra"
-
-
 SET_NAMES = (LONDON, TRANSFER, NEUTRAL_EXTRA, SYNTH)
 
 

@@ -18,18 +18,12 @@ from sargan_core.expressions import NAMES, Expression, parse_expression
 from sargan_core.photo.content import TooLargeError, open_file, read_file, reason_of
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".avif", ".gif"})
-
-
 LAYOUTS = (
     "KDEF names (AF01ANS.JPG), RaFD names (Rafd090_28_Caucasian_male_angry_frontal.jpg), "
     "JAFFE names (KA.AN1.39.tiff), one folder an expression (happy/anna.jpg, neutral/anna.jpg), "
     "or a CSV file with the columns path,person,expression"
 )
-
-
 _VARIANT = re.compile(r"(.+)_k(\d+)", re.IGNORECASE)
-
-
 _LAST_WORD = re.compile(r"(.+)[-_. ]+([A-Za-z]+)")
 
 
@@ -239,12 +233,8 @@ def _why_nothing(found: Iterable[Sample | Skipped]) -> str:
 
 
 COLUMNS = ("path", "person", "expression")
-
-
 # Far more than a list of photos has; whatever is longer is something else.
 LONGEST_LINE = 2**16
-
-
 LARGEST_FILE = 2**26
 
 

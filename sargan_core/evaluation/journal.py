@@ -18,15 +18,9 @@ from sargan_core.photo.lines import check_ours
 
 # Part of every key: raise it when a change of the code changes a figure.
 VERSION = 1
-
-
 # The pseudo-models: doing nothing, and the true pictures themselves.
 NOTHING = "none"
-
-
 TRUTH = "truth"
-
-
 # Bytes of a line of the journal; what is longer counts as several that cannot be read.
 LONGEST_LINE = 2**24
 

@@ -25,19 +25,11 @@ from sargan_core.faces.face import Pixels, Template
 from sargan_core.faces.warp import positions
 
 TEMPLATE = Template(192, "similarity", (0.35, 0.35), (0.65, 0.35), (0.5, 0.68))
-
-
 # Pictures that agree to the last bit have no PSNR; more than this means the same.
 HIGHEST_PSNR = 100.0
-
-
 OUTER_EYE_CORNERS = (36, 45)
-
-
 # Detail is what a Gaussian of this many pixels of a 192 px crop takes away.
 DETAIL_SCALE = 1.2
-
-
 SSIM_WINDOW = 11
 
 
@@ -130,8 +122,6 @@ METRICS: tuple[Metric, ...] = (
         "reference only.",
     ),
 )
-
-
 BY_KEY: dict[str, Metric] = {metric.key: metric for metric in METRICS}
 
 
@@ -233,21 +223,11 @@ def similarity_of(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) 
 
 # Below this many pictures the distance is mostly noise and is not given.
 FEWEST = 20
-
-
 SUBSETS = 100
-
-
 LARGEST_SUBSET = 50
-
-
 # The estimate of 2048 x 2048 covariances has full rank only from here on.
 FEWEST_FOR_FID = 2048
-
-
 SEED = 20
-
-
 NEEDS = (
     "--inception needs torch-fidelity and torchvision; install them with pip install 'sargan[fidelity]', "
     "or leave the option out"

@@ -110,13 +110,9 @@ def parse_models(text: str) -> tuple[ModelChoice, ...]:
 
 # The part of the evaluation that a photo belongs to: ``in`` = labelled test people, ``ood`` = unlabelled photos.
 Part = Literal["in", "ood"]
-
-
 TARGETS: tuple[Expression, ...] = tuple(
     expression for expression in LABELS if expression is not Expression.NEUTRAL
 )
-
-
 TEST_FRACTION = 0.2
 
 

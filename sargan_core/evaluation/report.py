@@ -30,8 +30,6 @@ from sargan_core.page import page_templates
 from sargan_core.photo.files import shown, write_atomically
 
 PAGE, JSON, CSV, MARKDOWN = "report.html", "results.json", "results.csv", "results.md"
-
-
 # Figure -> title, range and ticks of the strength curves.
 CURVES: dict[str, tuple[str, tuple[float, float], tuple[float, ...]]] = {
     "reached": ("probability of the wanted expression", (0, 1), (0, 0.25, 0.5, 0.75, 1)),
@@ -152,8 +150,6 @@ def _shown(value: Any) -> str:
 
 
 WIDTH, HEIGHT = 340, 210
-
-
 LEFT, RIGHT, TOP, BOTTOM = 42, 12, 14, 34
 
 

@@ -22,11 +22,7 @@ from sargan_core.photo.content import read_settings, reason_of
 from sargan_core.photo.plain_values import record_of
 
 RESAMPLES = 2000
-
-
 CONFIDENCE = 0.95
-
-
 SEED = 20
 
 
@@ -97,17 +93,9 @@ def _resampled(
 
 
 FORMAT = "sargan-evaluation"
-
-
 VERSION = 1
-
-
 ALL = "all"
-
-
 LOST = "lost"
-
-
 # Figures of single people: a thousand people and twenty models have half of it.
 MOST_FIGURES = 1_000_000
 

@@ -33,8 +33,6 @@ from sargan_core.photo.photo import read_photo
 from sargan_core.progress import Progress
 
 FORMAT = "sargan-series"
-
-
 # A probability that falls by less than this from one step to the next counts as level.
 TOLERANCE = 0.02
 

@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 # A face is looked for again in a window of this many times its box, on a copy of at most so many pixels: that is
 # finer than what the landmark network sees, and four times faster than the whole photo.
 WINDOW = 2.0
-
-
 WINDOW_SIDE = 320
-
-
 SAME_FACE = 0.3
 
 

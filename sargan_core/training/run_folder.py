@@ -36,8 +36,6 @@ WEIGHTS = "generator.safetensors"
 EVENT_FORMAT = "brain.Event:2"
 
 Options = TypeVar("Options")
-
-
 # What building settings of a damaged file raises.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 

@@ -31,12 +31,8 @@ from sargan_core.models.aipgan.train_parts import seen
 from sargan_core.progress import Progress
 
 Points = npt.NDArray[np.float64]
-
-
 # Landmarks that the choice of a reference compares: all but the outline.
 INNER = slice(17, 68)
-
-
 # A reference is drawn among this many of other people's photos with the most similar expression.
 NEIGHBOURS = 6
 

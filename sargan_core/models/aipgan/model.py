@@ -37,17 +37,11 @@ from sargan_core.models.state import check_fit, check_size, halved, without
 from sargan_core.weights import WeightsRecord, save_weights
 
 FORMS = ("displaced", "painted")
-
-
 # Root mean square motion, as a fraction of the crop's side, from which what the network paints counts in full:
 # where the expressions of both faces are the same, nothing is painted.
 MOVED = 0.012
-
-
 # Opening of an eye, as a share of that of the neutral face, below which it counts as shut.
 SHUT_BELOW = 0.3
-
-
 Points = npt.NDArray[np.float64]
 
 
@@ -206,12 +200,8 @@ def _rest(crops: FaceCrops, index: int) -> Points | None:
 
 
 KIND = "aipgan"
-
-
 # Of its encoders, and doublings of its decoder.
 HALVINGS = 4
-
-
 # Counters of batch normalisation that serve training only, and heads that only training reads.
 LEFT_OUT = ("num_batches_tracked", "network.landmarks.", "network.intrinsic.")
 

@@ -18,23 +18,13 @@ from torch.nn import functional
 from sargan_core.models.layers import InstanceNorm
 
 POINTS = 68
-
-
 SLOPE = 0.2
-
-
 # Channel gates squeeze to this share of the channels.
 SQUEEZE = 8
-
-
 # Keeps the slope of the signed square root finite at 0.
 ROOT_EPSILON = 1e-3
-
-
 # Heat maps reach 1; the soft-argmax reads them multiplied by this, so that the far cells add up to nothing.
 SHARPNESS = 12.0
-
-
 POOLINGS = ("bilinear", "concatenation")
 
 

@@ -29,12 +29,8 @@ Points = npt.NDArray[np.float64]
 
 # Room around the network's crop for rotation, shift and scale in training.
 MARGIN = 28
-
-
 # A photo -> (68, 2) photo pixels, None where nothing is found.
 Find = Callable[[Sample], npt.NDArray[np.float32] | None]
-
-
 # Standard deviation of the noise on the landmarks in training, in crop pixels: of all together, of each.
 JITTER = (0.5, 0.8)
 

@@ -23,8 +23,6 @@ from sargan_core.models.landmarks.network import CROP_POINTS, POINTS, SIZE
 from sargan_core.models.layers import convolution, standardised
 
 FEATURES = 128
-
-
 # The head answers in units of about this many crop pixels, so that its numbers are of the order of 1.
 UNIT = 4.0
 
@@ -87,16 +85,10 @@ def neutral_landmarks(network: NeutralNetwork, pixels: Pixels, face: Face) -> np
 
 
 HEIGHT, WIDTH = 24, 32
-
-
 # Where the outer and the inner corner of the eye lie in the patch.
 CORNERS = np.array([[6.0, 12.0], [25.0, 12.0]])
-
-
 # Below the first answer an eye is open, from the second on shut.
 SHUT = (0.6, 0.85)
-
-
 # The lids of a shut eye meet at this share of the way from the upper to the lower one.
 MEETING = 0.85
 
@@ -183,8 +175,6 @@ def _standard(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 Points = npt.NDArray[np.float64]
-
-
 # No fold is darker and no highlight brighter than this, as natural logarithms.
 LIMITS = (-0.6, 0.4)
 

@@ -22,16 +22,10 @@ from sargan_core.training.augment import augment
 from sargan_core.training.loop import TrainingTask, descend, step_random, to_picture, update_average
 
 PENALTY_EVERY = 8
-
-
 # Spread of the blobs that heat maps and attention are taught, in cells of the map.
 BLOB = 1.5
-
-
 # Width of a face as a fraction of the crop's side: the unit of the landmark error.
 FACE_WIDTH = 0.6
-
-
 SHEET_ROWS = 8
 
 

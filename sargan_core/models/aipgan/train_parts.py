@@ -25,19 +25,11 @@ from sargan_core.models.aipgan.parts import (
 from sargan_core.progress import Progress
 
 Points = npt.NDArray[np.float64]
-
-
 STEPS, BATCH, RATE = 500, 64, 2e-3
-
-
 # Standard deviation of the noise on the landmarks, in pixels of a 128 px crop.
 LIDS_JITTER = 0.8
-
-
 # How many faces get their eyes closed artificially, and how many more are used as they are.
 SHUT, OPEN = 500, 1500
-
-
 # Fraction of the way to closed from which an eye counts as closed.
 CLOSED = 0.8
 
@@ -96,20 +88,12 @@ def train_lids(patches: Tensor, answers: Tensor, seed: int = 0) -> LidsNetwork:
 
 # Principal components of the motion of the landmarks.
 WAYS = 20
-
-
 # Added to the luminance before its logarithm, so that noise in dark hair has little weight.
 FLOOR = 0.04
-
-
 # Standard deviation of the blur of the change, in pixels of a 128 px crop: narrower folds are left to the skin's grain.
 BLUR = 1.0
-
-
 # Weight of the lips, which have a colour of their own.
 LIPS_SHARE = 0.35
-
-
 # Ridge penalty as a fraction of the mean variance of a component.
 PENALTY = 0.02
 

@@ -19,8 +19,6 @@ from sargan_core.models.judge.data import JudgeCrops
 from sargan_core.models.judge.network import Judge
 
 Logits = npt.NDArray[np.float64]
-
-
 BINS = 10
 PHOTO = "real photos (neutral, happy)"
 TRANSFERRED = "real people, transferred expressions"

@@ -16,19 +16,11 @@ from sargan_core.models.state import halved
 from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_weights
 
 KIND = "judge"
-
-
 NAME = "judge"
-
-
 # Eyes and mouth as fractions of the side: a similarity transform on them leaves the mouth's change visible, and
 # there is room below for a dropped jaw.
 TEMPLATE = Template(64, "similarity", (0.315, 0.29), (0.685, 0.29), (0.5, 0.70))
-
-
 REDUCTION = 16
-
-
 EMBEDDING = 96
 
 

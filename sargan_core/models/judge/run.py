@@ -46,8 +46,6 @@ CARD = "judge.md"
 FIGURES = "figures.json"
 # Crops of a measured step at least: two people are mixed in some.
 FEW = 10
-
-
 LIMITS = (
     "Limits. It says what a stranger would probably call a face: its labels are spread after what is generally found",
     "when people name posed faces, and codes of face units are weighed after FACS (`models/judge/labels.py`). Nobody",

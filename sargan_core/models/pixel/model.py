@@ -41,33 +41,17 @@ from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
 
 FORMS = ("plain", "kernel", "displaced")
-
-
 CHANNELS = ("shared", "separate")
-
-
 SCALINGS = ("product", "fidelity")
-
-
 CURVE = 256
-
-
 # Below this strength what lies between the lips fades in, above it the opening alone decides how much is seen.
 FADE_IN = 0.25
-
-
 # How much darker or brighter than in training the inside of a mouth may be lit.
 LIGHT_RANGE = (0.35, 1.25)
-
-
 # Distance between own and neutral landmarks, as a fraction of the crop's side, from which a face is not neutral.
 MOVED = 0.004
-
-
 # Gap between the lips, as a fraction of the crop's side, from which a mouth is taken for open.
 OPEN_FROM = 0.012
-
-
 # Fixed-point iterations that find where an edit of strength s takes its coefficients from.
 PULL_STEPS = 24
 

@@ -36,8 +36,6 @@ from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import WeightsRecord
 
 Rgb8 = npt.NDArray[np.uint8]
-
-
 FIGURES = "figures.json"
 CARD = "pixel.md"
 SHEET = "sheet.png"

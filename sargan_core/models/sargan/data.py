@@ -107,20 +107,12 @@ class CropPairs(CropSet):
 
 # Eyes and mouth as fractions of the side: room above for raised brows and below for a dropped jaw.
 EYES_AND_MOUTH = ((0.335, 0.345), (0.665, 0.345), (0.5, 0.712))
-
-
 # Of the many pairs between two expressions that are not neutral, one in this many is used.
 CROSS_SHARE = 8
-
-
 # How much a pair of real photos counts, whose head and light are not quite still.
 LOOSE_TRUST = 0.25
-
-
 # How often each direction is drawn for one person, all its pairs together; and one face as input and truth.
 FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME = 6.0, 2.4, 0.9, 0.45
-
-
 # Rendered people are many and look alike: each is drawn less often than a real one.
 SYNTH_SHARE = 0.22
 

@@ -18,8 +18,6 @@ from sargan_core.photo.files import some_names
 from sargan_core.weights import WeightsRecord, save_weights
 
 KIND = "generator"
-
-
 # A generator that works on another model's picture; its settings name that model as ``base``.
 REFINER = "refiner"
 
@@ -123,15 +121,9 @@ def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -
 
 # The crops that the authors' samples show: eyes and mouth as fractions of the side (docs/papers.md 2.4).
 OFFICIAL_TEMPLATE = Template(128, "affine", (0.263, 0.353), (0.732, 0.354), (0.496, 0.71))
-
-
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
-
 # Layers of one attention unit, and the input channels of the one that is never called.
 UNIT_LAYERS = 8
-
-
 UNUSED_INPUTS = 3
 
 

@@ -16,8 +16,6 @@ from sargan_core.errors import UsageError
 from sargan_core.models.layers import FewOutputsConvolution, InstanceNorm
 
 STEM_KERNEL = 7
-
-
 # Of a label plane's constant, instance norm leaves only what the border makes of it, about a tenth; so label
 # weights start larger than the others, or the targets look alike to the network for a long time.
 LABEL_START = 3.0

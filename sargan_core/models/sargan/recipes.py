@@ -126,8 +126,6 @@ def refine_recipe(
 
 # Extra weight of pixels that the expression changes.
 CHANGE_GAIN = 6.0
-
-
 # A difference of this size (of the range [-1, 1]) counts as a full change.
 FULL_CHANGE = 0.25
 

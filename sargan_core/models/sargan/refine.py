@@ -45,8 +45,6 @@ from sargan_core.training.loop import step_random, to_picture
 # How much the pixels of the eyes count, whose irises lie elsewhere in the truth, and those between the lips, where
 # the truth shows one of many possible sets of teeth.
 EYES_COUNT = 0.3
-
-
 INSIDE_COUNT = 0.8
 
 
@@ -157,29 +155,17 @@ def sheet_pairs(data: CropPairs, people: int) -> CropPairs:
 
 # How often each direction is drawn for one person: from neutral, to neutral, between two others.
 TOTALS = np.array([6.0, 1.5, 1.2])
-
-
 # One in this many pairs is used, by data set and direction; those of photographs from neutral all.
 SHARES = {(SYNTH, 0): 2, (SYNTH, 1): 4, (SYNTH, 2): 48, (TRANSFER, 1): 6, (TRANSFER, 2): 32}
-
-
 # Smoothing of the spline that brings the truth to the edit's geometry, as in the fit of the pixel model.
 SMOOTHING = 0.5
-
-
 # Openings of the mouth as fractions of the crop's side: from which the edit's is open, and what a truth may have
 # where the edit's is closed; and the least share of the edit's opening where it is open.
 OPEN, CLOSED, LEAST_OPEN = 0.02, 0.02, 0.6
-
-
 # How far the truth's landmarks inside the outline may lie from the edit's, as fractions of the crop's side: in the mean
 # and at most. A truth that is posed otherwise (or whose landmarks follow another convention) would be distorted.
 REACH_MEAN, REACH_MOST = 0.014, 0.04
-
-
 OUTLINE = 17
-
-
 # Half of the pairs are shown in another light or style before the base edits them, because it adds the same
 # shading to every face: what it does wrong on dark, grey or painted ones is to be seen.
 APPEARANCE = replace(NONE, colour=1.6, grey_odds=0.15, posterise_odds=0.1, sketch_odds=0.06)

@@ -22,8 +22,6 @@ from sargan_core.training.augment import augment
 from sargan_core.training.loop import TrainingTask, descend, step_random, to_picture, update_average
 
 CRITIC_STEPS = 5
-
-
 PENALTY_EVERY = 8
 
 
