@@ -1,4 +1,4 @@
-"""A network's tensors on the way into a weights file and out of it: in half precision, and compared one by one."""
+"""Tensors of a network in a weights file: conversion to half precision, and checks before they are loaded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sargan_core.errors import WeightsError
 from sargan_core.photo.files import some_names
 
-# What a network may take for one face: numbers in the answer of a layer (128 MB; the published networks have 1 to
-# 16 million), and parameters times pixels, which bounds its multiply-adds (a thousand times those of the shipped ones).
+# Limits for one face: numbers in the output of a layer (128 MB; the published networks have 1 to 16 million), and
+# parameters times pixels, which bounds the multiply-adds (a thousand times those of the shipped networks).
 LARGEST_ANSWER = 2**25
 MOST_WORK = 2**43
 

@@ -31,19 +31,19 @@ from sargan_core.models.aipgan.train_parts import seen
 from sargan_core.progress import Progress
 
 Points = npt.NDArray[np.float64]
-# Landmarks that the choice of a reference compares: all but the outline.
+# Landmarks that are compared when a reference is chosen: all but the outline.
 INNER = slice(17, 68)
 # A reference is drawn among this many of other people's photos with the most similar expression.
 NEIGHBOURS = 6
 
 
 def shape_template(size: int, samples: Sequence[Sample], cropper: Callable[[Template], Cropper]) -> Template:
-    """Return a spline template on the mean, symmetric, neutral shape of people.
+    """Return a spline template with the mean neutral shape of people, made symmetric.
 
     Args:
         size: side of the crops.
         samples: training people.
-        cropper: makes what finds landmarks where the data set brings none.
+        cropper: builds the cropper that finds landmarks where the data set has none.
 
     Raises:
         DataError: no neutral photo with landmarks.
@@ -93,8 +93,9 @@ def expression_crops(
 
 
 def _compare_like_with_like(crops: CropSet, points: Points, chosen: Sequence[Pair], cropper: Cropper) -> None:
-    """Give photos whose landmarks were found in another way than their neutral photo's those of the neutral photo,
-    moved as the points that were found in one way for both; in place.
+    """Replace landmarks that were not found in the same way as those of the neutral photo; in place.
+
+    They become the neutral photo's landmarks plus the motion of points that were found in the same way in both photos.
     """
     by_paths = {(str(pair.source.path), str(pair.target.path)): pair for pair in chosen}
     for source, target in crops.pairs:
@@ -151,16 +152,16 @@ def draw_triples(crops: CropSet, count: int, seed: int = 0) -> npt.NDArray[np.in
 
 @dataclass(frozen=True)
 class TransferBatch:
-    """Triples; pictures are (B, 3, S, S) float32 RGB in [0, 1].
+    """A batch of triples; pictures are (B, 3, S, S) float32 RGB in [0, 1].
 
     Attributes:
         reference: person a with expression p.
-        target: person b with another expression, for a residual network already moved to the wanted landmarks.
+        target: person b with another expression; for a residual network already moved to the truth's landmarks.
         truth: person b with expression p.
         neutral: person b's neutral face.
         landmarks: (B, 68, 2) of the reference, fractions of S.
         label: (B,) int64, expression p.
-        person: (B,) int64, who b is.
+        person: (B,) int64, number of person b.
     """
 
     reference: Tensor
@@ -174,13 +175,13 @@ class TransferBatch:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TransferBank(CropTable):
-    """All crops and triples of a training.
+    """Crops and triples to train on.
 
     Attributes:
         template: the alignment of the crops.
         neutral: (N,) int64, row of the person's neutral crop.
         triples: (T, 3) int64 rows: reference, target, truth.
-        moved: (T, 3, S, S) uint8, the targets with their landmarks on the truths', shaded; empty = none.
+        moved: (T, 3, S, S) uint8, targets moved to the truths' landmarks and shaded; empty = none.
     """
 
     template: Template
@@ -190,12 +191,12 @@ class TransferBank(CropTable):
 
     @cached_property
     def numbers(self) -> npt.NDArray[np.int64]:
-        """(N,) number of the person whom each crop shows."""
+        """(N,) number of the person in each crop."""
         return np.unique(self.persons, return_inverse=True)[1]
 
     @property
     def people(self) -> int:
-        """How many people there are."""
+        """Number of people."""
         return int(self.numbers.max()) + 1
 
     def draw(
@@ -208,7 +209,7 @@ class TransferBank(CropTable):
             size: side of the pictures.
             random: CPU generator.
             moved: targets with their landmarks moved.
-            self_share: how often a face is its own reference and truth.
+            self_share: probability that reference, target and truth are one crop.
         """
         chosen = torch.randint(len(self.triples), (count,), generator=random)
         alone = torch.rand(count, generator=random) < self_share
@@ -243,7 +244,7 @@ def make_bank(
     shading: Shading | None,
     progress: Progress = lambda done, total: None,
 ) -> TransferBank:
-    """Return crops and triples as tensors; with a shading, the targets are moved and shaded too.
+    """Return crops and triples as a bank; with a shading, the targets are also moved and shaded.
 
     Args:
         crops: people of one side of the split.

@@ -20,7 +20,7 @@ from sargan_core.training.checks import (
 # Halvings of the transfer network.
 HALVINGS = 4
 
-# What a reference and a target go through, each by its own draw; where they lie in the crop must stay.
+# Augmentation of reference and target, drawn independently; without geometric changes.
 COLOURS = AugmentSettings(
     flip_odds=0.0,
     rotation=0.0,

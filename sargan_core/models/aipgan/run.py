@@ -48,8 +48,8 @@ from sargan_core.training.plan import (
 from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import open_weights
 
-# What is prepared once for a run and read again when it is resumed: neutral network and shading, and the triples of
-# the people to train on and of those held out.
+# Files that are prepared once for a run and read again when it is resumed: neutral network and shading, triples of the
+# people to train on, and of those held out.
 PARTS, BANK, HELD_OUT = "parts.safetensors", "bank.safetensors", "held-out.safetensors"
 # Side of the crops in use; the network sees them reduced to its own size.
 CROP = 256
@@ -67,7 +67,7 @@ class AipganRun(TrainingRun):
     again.
 
     Attributes:
-        loop: length and what is written how often.
+        loop: length, and how often what is written.
         training: recipe and networks.
         triples: how many triples are drawn and prepared.
         neutral: training of the neutral network.
@@ -197,7 +197,7 @@ def load_start(run: AipganRun) -> dict[str, Tensor] | None:
     other, own = TransferSettings.from_json(record.settings).network, run.training.network
     if other is None or replace(other, size=own.size) != own:
         raise UsageError(f"--start {run.start}: holds {other}, asked for is {own}")
-    # What only training reads is not in the file and starts anew.
+    # Heads that only training needs are not in the file and start from random weights.
     state = AipganNetwork(own).state_dict()
     for name, tensor in tensors.items():
         if name.startswith("network."):
@@ -206,7 +206,7 @@ def load_start(run: AipganRun) -> dict[str, Tensor] | None:
 
 
 def random_bank(size: int) -> TransferBank:
-    """Return noise to measure a step on: triples of two people, crops of ``size`` pixels."""
+    """Return random pictures to time a step with: triples of two people, crops of ``size`` pixels."""
     count = len(LABELS)
     order = np.arange(count)
     crops = random_crops(size)

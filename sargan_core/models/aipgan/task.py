@@ -1,4 +1,4 @@
-"""How the AIP-GAN-style network is trained: all loss terms of docs/papers.md 3.4, and which of them when."""
+"""Training of the AIP-GAN-style network, with all loss terms of docs/papers.md 3.4."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sargan_core.training.augment import augment
 from sargan_core.training.loop import TrainingTask, descend, step_random, to_picture, update_average
 
 PENALTY_EVERY = 8
-# Spread of the blobs that heat maps and attention are taught, in cells of the map.
+# Standard deviation of the Gaussians in the targets of heat maps and attention, in cells of the map.
 BLOB = 1.5
 # Width of a face as a fraction of the crop's side: the unit of the landmark error.
 FACE_WIDTH = 0.6
@@ -30,7 +30,7 @@ SHEET_ROWS = 8
 
 
 class PersonHead(nn.Module):
-    """Tells people apart from the discriminator's last features; a training set's own people only."""
+    """Classifies the people of the training set from the discriminator's last features."""
 
     def __init__(self, channels: int, people: int) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class AipganTask(TrainingTask):
             discriminators = Discriminators(training, bank.people)
         if training.network.residual:
             with torch.no_grad():
-                # Nothing is painted at first: what was moved is nearer the truth than any noise.
+                # Almost no change at first: the moved target is nearer to the truth than random output.
                 network.decoder.out.weight.mul_(0.1)
         if start is not None:
             network.load_state_dict(start)
@@ -100,7 +100,7 @@ class AipganTask(TrainingTask):
         self.wrapped, self.optimiser = fabric.setup(
             _Everything(network), torch.optim.Adam(network.parameters(), training.rate, betas)
         )
-        # As it is, for passes after which its weights are not updated; the wrapped one would wait for other processes.
+        # The unwrapped module, for passes that do not update it; the wrapped one would wait for the other processes.
         self.bare_discriminators = discriminators
         self.discriminators, self.discriminator_optimiser = fabric.setup(
             discriminators, torch.optim.Adam(discriminators.parameters(), training.rate, betas)
@@ -191,7 +191,7 @@ class AipganTask(TrainingTask):
         return metrics
 
     def _draw(self, random: torch.Generator) -> TransferBatch:
-        """Draw triples; reference and target get colours of their own, truth and neutral those of the target."""
+        """Draw triples; the reference gets colour changes of its own, target, truth and neutral the same ones."""
         settings = self.training
         batch = self.bank.draw(
             settings.batch,
@@ -211,7 +211,7 @@ class AipganTask(TrainingTask):
         return (maps - wanted).square().mean() + (points - landmarks).abs().mean() / FACE_WIDTH
 
     def _consistency(self, made: Tensor, codes: tuple[Tensor, Tensor]) -> Tensor:
-        """Return how far the deepest features of the result are from the source's and the target's, ``codes``."""
+        """Return the distance of the result's deepest features from ``codes``, those of the source and the target."""
         again = self.network.expression(made).features[3], self.network.identity(made).features[3]
         return (again[0] - codes[0].detach()).abs().mean() + (again[1] - codes[1].detach()).abs().mean()
 
@@ -227,7 +227,7 @@ class AipganTask(TrainingTask):
 
     @torch.no_grad()
     def sheet(self) -> Tensor:
-        """Return one row a triple of people left out: reference, target, result, truth, (intrinsic image)."""
+        """Return one row per held-out triple: reference, target, result, truth, (intrinsic image)."""
         network = self.training.network
         count = min(SHEET_ROWS, len(self.samples.triples))
         batch = self.samples.batch(torch.arange(count), network.size, moved=network.residual)
@@ -240,7 +240,7 @@ class AipganTask(TrainingTask):
         return to_picture(rows)
 
     def export(self, path: Path) -> None:
-        """Write the averaged network with what else an edit needs."""
+        """Write the averaged network and the other parts that an edit needs."""
         if self.fabric.is_global_zero:
             self._write(self.average, path)
 

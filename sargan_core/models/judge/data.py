@@ -1,4 +1,4 @@
-"""The crops that the judge learns from, and what a stranger would say of each."""
+"""Training data of the judge: crops, and how likely a stranger would name each expression."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sargan_core.training.plan import random_crops
 
 # Room around the judge's crop for rotations and shifts in training, in pixels.
 MARGIN = 8
-# Part of the draws that each kind of picture has, within it every expression as much as every other.
+# Fraction of the draws for each kind of picture; within a kind every expression gets the same.
 SHARES: Mapping[str, float] = {UNITS: 0.36, SYNTH: 0.20, TRANSFER: 0.24, "photo": 0.20}
 
 
@@ -32,7 +32,7 @@ class JudgePhotos:
     """What was found in the folders.
 
     Attributes:
-        samples: all photos; those of face units count as neutral and are told by their code.
+        samples: all photos; those of face units count as neutral, their expression is in ``codes``.
         codes: by path, the probabilities (7,) of pictures that come with a code of face units.
         skipped: what was left out, and why.
     """
@@ -68,7 +68,7 @@ def judge_photos(folders: Sequence[Path]) -> JudgePhotos:
 def moved_pairs(samples: Sequence[Sample]) -> list[Pair]:
     """Return the pairs whose targets are also cut with their neutral photo's alignment.
 
-    An edit is judged in the alignment of the photo before it, which the new expression no longer fits exactly.
+    An edit is judged in the alignment of the photo before it, which does not fit the new expression exactly.
     """
     posed = [sample for sample in samples if sample.source != UNITS]
     return [pair for pair in pairs(posed) if pair.still and pair.source.expression is Expression.NEUTRAL]
@@ -123,7 +123,7 @@ def _shown(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> npt
 
 
 def random_judge_crops(people: int) -> JudgeCrops:
-    """Return noise to measure a step on: crops of ``people`` people, of whom one is shown more than once."""
+    """Return random pictures of at least ``people`` crops and as many people, to time a step with."""
     count = max(len(LABELS), people)
     return JudgeCrops(
         images=random_crops(TEMPLATE.size + 2 * MARGIN, count),

@@ -1,4 +1,4 @@
-"""What a judge reaches on people it was not trained on, and the temperature that makes its probabilities honest."""
+"""Results of a judge on people it was not trained on, and the calibration of its probabilities."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SINGLE = "rendered people, face units"
 
 @dataclass(frozen=True)
 class JudgeFigures:
-    """What a judge reaches on held-out people.
+    """Results of a judge on held-out people.
 
     Attributes:
-        kind: which pictures.
-        crops: how many.
-        people: of how many people.
-        accuracy: part whose likeliest expression is the true one.
-        recall: per true expression (``expressions.LABELS``), the part judged right; None where there is none.
+        kind: of the pictures.
+        crops: number of crops.
+        people: number of people.
+        accuracy: fraction of crops whose likeliest expression is the true one.
+        recall: the same per true expression, in label order; None where there is none.
         calibration_error: expected difference of confidence and accuracy (ten bins), with a temperature that was
             fitted on other people.
         confusion: (7, 7) counts, row = true, column = judged.
         same_person: mean cosine of two pictures of one person with different expressions; None = no such two.
         other_person: mean cosine of two pictures of different people; None = no such two.
-        verification: how likely the first is above the second (area under the ROC curve); None = cannot be told.
+        verification: probability that the first is above the second (area under the ROC curve); None = unknown.
     """
 
     kind: str
@@ -66,7 +66,7 @@ def judged(judge: Judge, crops: Tensor) -> tuple[Logits, npt.NDArray[np.float64]
 
 
 def calibrate(judge: Judge, crops: JudgeCrops) -> float:
-    """Scale the last layer so that probabilities are right on ``crops``; return the temperature it was divided by."""
+    """Calibrate the last layer on ``crops``; return the temperature that it was divided by."""
     temperature = best_temperature(judged(judge, crops.inner)[0], crops.shown)
     last = judge.classes[-1]
     assert isinstance(last, nn.Linear)
@@ -158,8 +158,8 @@ def calibration_error(probabilities: Logits, labels: npt.NDArray[np.float64]) ->
     """Return the expected calibration error of (N, 7) probabilities over ten equal bins of confidence.
 
     Args:
-        probabilities: what the judge says.
-        labels: (N, 7) what strangers would say; 1 for one expression where the truth is known.
+        probabilities: of the judge.
+        labels: (N, 7) probability that strangers would name each expression; one-hot where the truth is known.
     """
     confidence = probabilities.max(1)
     right = labels[np.arange(len(labels)), probabilities.argmax(1)]

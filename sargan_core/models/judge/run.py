@@ -44,7 +44,7 @@ from sargan_core.weights import WeightsRecord, open_weights
 
 CARD = "judge.md"
 FIGURES = "figures.json"
-# Crops of a measured step at least: two people are mixed in some.
+# Least batch to time a step with, so that some crops are mixed.
 FEW = 10
 LIMITS = (
     "Limits. It says what a stranger would probably call a face: its labels are spread after what is generally found",
@@ -65,8 +65,8 @@ class JudgeRun(TrainingRun):
     calibration error on the other half of them each. A resumed run keeps its own split.
 
     Attributes:
-        loop: length and what is written how often; its number of steps counts, not that of ``training``.
-        training: how.
+        loop: length, and how often what is written; its number of steps counts, not that of ``training``.
+        training: settings.
     """
 
     loop: LoopSettings

@@ -1,4 +1,4 @@
-"""Training of the judge in the shared loop: steps, running mean, sheets."""
+"""Training of the judge: batches with degraded and mixed crops, losses, and the task of the shared loop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class JudgeTraining:
 
     Attributes:
         steps: steps over which the rate rises and falls to nothing.
-        batch: crops a step, a fifth of which show two people at once and train the embedding only.
+        batch: crops per step; a fifth of them show a mix of two people and train the embedding only.
         rate: peak rate of AdamW.
         seed: of weights, draws and augmentation.
     """
@@ -52,7 +52,7 @@ class JudgeLesson(nn.Module):
         crops: the training set.
         batch: crops per step.
         device: where the judge learns.
-        mixed: part of them that shows two people at once and teaches the embedding only.
+        mixed: fraction of them that show a mix of two people and train the embedding only.
         scale: factor on the cosines between embeddings and people (normalised softmax; Wang et al. 2017, NormFace).
         margin: how much nearer a crop must be to its own person (CosFace; Wang et al. 2018).
         weight: of the identity loss.
@@ -102,9 +102,9 @@ class JudgeLesson(nn.Module):
         return expression, identity
 
     def _mix(self, views: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """Put a second face into the first ``mixed`` crops: all over alike, or on one side of a soft straight line.
+        """Blend a second face into the first ``mixed`` crops: uniformly, or on one side of a soft line.
 
-        Edits that put another person into a face do one or the other; the embedding is to tell how much.
+        Edits that change the person do one or the other; the embedding should tell how much.
         """
         count, size = self.mixed, views.shape[-1]
         draws = torch.rand(4, count, 1, 1, 1, device=views.device)
@@ -122,7 +122,7 @@ class JudgeLesson(nn.Module):
 
 
 def judge_views(crops: Tensor, size: int) -> Tensor:
-    """Return (B, 3, S, S) views of crops with a margin: mirrored or not, turned, moved, and spoilt."""
+    """Return (B, 3, S, S) views of crops with a margin: randomly mirrored, rotated, shifted, and degraded."""
     count, device = len(crops), crops.device
     draws = torch.randn(5, count, device=device).clamp(-2.5, 2.5)
     angle, zoom, stretch = 0.09 * draws[0], torch.exp(0.07 * draws[1]), torch.exp(0.05 * draws[2])
@@ -146,8 +146,8 @@ class JudgeTask(TrainingTask):
     Args:
         settings: how.
         crops: crops of the training people.
-        samples: crops of people left out, for the sample sheets.
-        name_data: what the weights' record says about the data.
+        samples: crops of held-out people, for the sample sheets.
+        name_data: description of the data for the weights' record.
         device: where the judge learns.
     """
 
@@ -174,7 +174,7 @@ class JudgeTask(TrainingTask):
     def step(self, step: int) -> dict[str, Tensor]:
         """Make one step; see ``TrainingTask``."""
         self._set_rate(step)
-        # Of the CPU and of every GPU: draws, views and dropout.
+        # Seeds CPU and GPUs, for draws, views and dropout.
         torch.manual_seed((self.settings.seed * 1_000_003 + step) * 1_009)
         self.lesson.train()
         expression, identity = self.lesson.losses()
@@ -195,7 +195,7 @@ class JudgeTask(TrainingTask):
         }
 
     def sheet(self) -> Tensor:
-        """Return held-out crops, a row an expression, with a green line below where the judge is right, else red."""
+        """Return held-out crops, one row per expression; a green line below means that the judge is right, else red."""
         rows = []
         shown = self.samples.shown.argmax(1)
         size = self.lesson.judge.template.size

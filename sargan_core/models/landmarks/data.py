@@ -55,10 +55,10 @@ class KnownFace:
         path: the picture.
         person: who it shows, unique over all sources.
         points: (68, 2) float32 pixels, pixel centres at integers.
-        trust: (68,) float32.
+        trust: (68,) float32, weight of each point in the loss.
         kind: ``HAND``, ``FOUND`` or ``RENDERED``.
         chance: how often it is drawn, relative.
-        title: its kind, for the card.
+        title: its kind, as the card names it.
     """
 
     path: Path
@@ -73,10 +73,10 @@ class KnownFace:
 def known_faces(
     folders: Sequence[Path], test_fraction: float
 ) -> tuple[list[KnownFace], Split, list[Skipped]]:
-    """Return all pictures that come with points, who is held out, and what was left out.
+    """Return all pictures with known points, the split, and what was left out.
 
     Raises:
-        DataError: nothing that comes with points.
+        DataError: no picture with known points.
     """
     sources, sets = read_with_units(folders)
     samples = [sample for sample in sources.samples if sample.known is not None]
@@ -97,13 +97,13 @@ def _of_sample(sample: Sample) -> KnownFace:
     trust = np.ones(68, np.float32)
     kind, chance, title = HAND, 4.0, "real, neutral (hand-set points)"
     if sample.source == SYNTH:
-        # Their jaw line does not slide along the outline, and their brow points lie on the skin.
+        # Their jaw points stay on the mesh instead of the visible outline, and their brow points are on the skin.
         trust[JAW], trust[BROWS] = 0.2, 0.5
         kind, chance, title = RENDERED, 0.45, "rendered, seven expressions"
     elif sample.source == TRANSFER:
         chance, title = 2.0 / TAKES, "real, transferred expression"
     elif sample.expression is not Expression.NEUTRAL:
-        # These points come from a face mesh, whose jaw and brows lie elsewhere than the hand-set ones.
+        # These points come from a face mesh, whose jaw and brows differ from the hand-set ones.
         trust[:] = 0.6
         trust[JAW] = trust[BROWS] = 0.05
         kind, title = FOUND, "real, smiling (mesh points)"

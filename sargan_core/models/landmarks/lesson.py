@@ -1,4 +1,4 @@
-"""What the landmark networks learn: pictures with known points, views of them, and the losses."""
+"""Training of the landmark networks: random views of pictures with known points, and the losses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sargan_core.models.landmarks.network import (
 )
 from sargan_core.training.augment import degrade, sample_views
 
-# Points that face each other across the opening of eye or mouth: their distance says whether it is shut.
+# Pairs of points across the opening of an eye or of the mouth; their distance is the opening.
 OPPOSITE = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
 
 
@@ -54,7 +54,7 @@ class Lesson(nn.Module):
         self.to(device)
 
     def shifts(self, kind: Tensor) -> Tensor:
-        """Return (B, 68, 2), in eye distances, mirror images of themselves."""
+        """Return the shift (B, 68, 2) of each kind in eye distances; it is symmetric."""
         flipped = self.shift[:, list(MIRRORED)] * self.shift.new_tensor([-1.0, 1.0])
         every = torch.cat([torch.zeros_like(self.shift[:1]), (self.shift + flipped) / 2])
         return every[kind]
@@ -79,7 +79,7 @@ class Lesson(nn.Module):
         return point_loss(found, inverse(matrix, points), trust, tuple(range(POINTS)))
 
     def _patches(self, images: Tensor, points: Tensor, trust: Tensor, kind: Tensor) -> Tensor:
-        # Patches are cut from upright pictures by points that the first network will miss a little.
+        # Patches are cut around points with the error of the first network.
         base = upright(points, SIZE)
         level = inverse(base, points)
         near = level + 0.7 * torch.randn_like(level[:, :1]) + 0.5 * torch.randn_like(level)
@@ -102,7 +102,7 @@ class Lesson(nn.Module):
 
 
 def random_pictures(count: int = 8, side: int = 2 * SIZE) -> LandmarkPictures:
-    """Return noise to measure a step on, with points spread as those of a face are."""
+    """Return random pictures to time a step with; their points are spread like those of a face."""
     random = torch.Generator().manual_seed(0)
     points = torch.rand(count, POINTS, 2, generator=random) * side / 8 + 3 * side / 8
     for listed, (x, y) in (
@@ -121,7 +121,7 @@ def random_pictures(count: int = 8, side: int = 2 * SIZE) -> LandmarkPictures:
 
 
 def point_loss(found: Tensor, truth: Tensor, trust: Tensor, listed: tuple[int, ...]) -> Tensor:
-    """Return the smooth distance of points, and of the openings of eyes and mouth as far as they are ``listed``."""
+    """Return the smooth L1 loss of the ``listed`` points, and of the openings of eyes and mouth among them."""
     error = functional.smooth_l1_loss(found, truth, reduction="none", beta=0.5).sum(2)
     loss = (error * trust).sum() / trust.sum()
     pairs = [
@@ -138,7 +138,7 @@ def point_loss(found: Tensor, truth: Tensor, trust: Tensor, listed: tuple[int, .
 
 
 def upright(points: Tensor, size: int) -> Tensor:
-    """Return (B, 2, 3) from crop to picture: the similarity that brings eyes and mouth to ``CROP_POINTS``."""
+    """Return the similarity (B, 2, 3) from crop to picture that puts eyes and mouth on ``CROP_POINTS``."""
     targets = torch.stack(
         [points[:, 36:42].mean(1), points[:, 42:48].mean(1), points[:, [48, 54]].mean(1)], 1
     )
@@ -153,7 +153,7 @@ def upright(points: Tensor, size: int) -> Tensor:
 
 
 def jittered(matrix: Tensor, size: int, *, shift: float, turn: float, zoom: float) -> Tensor:
-    """Return ``matrix`` (B, 2, 3) after a random turn, scale and shift of the view about its middle."""
+    """Return ``matrix`` (B, 2, 3) with a random rotation, scale and shift of the view about its centre."""
     count, device = len(matrix), matrix.device
     angle, log_scale, log_stretch = torch.randn(3, count, device=device).clamp(-2.5, 2.5)
     scale, stretch = torch.exp(log_scale * zoom), torch.exp(log_stretch * 0.05)
@@ -167,14 +167,14 @@ def jittered(matrix: Tensor, size: int, *, shift: float, turn: float, zoom: floa
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """Return (B, 2, 3): ``inner`` first, then ``outer``."""
+    """Return the (B, 2, 3) transform that applies ``inner``, then ``outer``."""
     linear = outer[:, :, :2] @ inner
     linear[:, :, 2] += outer[:, :, 2]
     return linear
 
 
 def inverse(matrix: Tensor, points: Tensor) -> Tensor:
-    """Return picture points (B, K, 2) in the pixels of the views."""
+    """Return picture points (B, K, 2) in pixels of the views."""
     (a, b), (c, d) = matrix[:, 0, :2].unbind(1), matrix[:, 1, :2].unbind(1)
     # Written out: a library's inverse of many small matrices is slow on GPUs.
     turned = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1)

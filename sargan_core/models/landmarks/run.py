@@ -35,9 +35,9 @@ from sargan_core.weights import WeightsRecord, save_weights
 
 CARD = "landmarks.md"
 DESCRIPTION = f"68 landmarks: a look at the face in {SIZE} px, closer ones at mouth and eyes in {PATCH} px"
-# Steps that are measured for a plan, of so many pictures.
+# Number of steps, and their batch, that a plan times.
 MEASURED, FEW = 3, 8
-# Parts of the face that the card tells of.
+# Parts of the face that the card lists.
 PARTS = {
     "all points": range(68),
     "brows": range(17, 27),
@@ -53,9 +53,9 @@ class LandmarksRun(TrainingRun):
 
     Attributes:
         steps: number of the last step.
-        minutes: end after this time; None = when the steps are made.
-        batch: pictures a step.
-        rate: the highest rate.
+        minutes: stop after this time; None = after ``steps``.
+        batch: pictures per step.
+        rate: peak learning rate.
         seed: of weights, draws and augmentation.
     """
 
@@ -140,8 +140,8 @@ def save_landmarks(networks: LandmarkNetworks, path: Path, *, data: str) -> Weig
 def errors(networks: LandmarkNetworks, faces: Sequence[KnownFace]) -> dict[str, tuple[int, dict[str, float]]]:
     """Return per kind of picture the number and the mean error of each part, as shares of the outer eye distance.
 
-    The points are found as in use, from eyes and corners of the mouth as a detector would give them. Where they were
-    not set by hand, what the mean of each point differs in is left out: they mark other places on the same face.
+    The points are found as in use, from eyes and corners of the mouth as a detector would give them. For points that
+    were not set by hand, the mean difference of each point is subtracted, because they mark other places on the face.
     """
     finder = BuiltinLandmarks(networks=networks.eval())
     rows: dict[str, list[npt.NDArray[np.float64]]] = {}

@@ -1,4 +1,4 @@
-"""Training data as arrays: aligned crops, who and what they show, and which of them form pairs."""
+"""Training data of the generators: aligned crops of labelled people, and the pairs that are drawn from them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from sargan_core.progress import Progress
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees.
+    """One training batch.
 
     Attributes:
         source: (B, 3, S, S) float32 RGB in [0, 1].
         target: (B, 3, S, S) float32 RGB in [0, 1]: the same person with the wanted expression.
         source_label: (B,) int64.
         target_label: (B,) int64.
-        trust: (B,) float32 in (0, 1], how much the pair's pixels count.
+        trust: (B,) float32 in (0, 1], weight of the pair's pixels in the loss.
     """
 
     source: Tensor
@@ -107,13 +107,13 @@ class CropPairs(CropSet):
 
 # Eyes and mouth as fractions of the side: room above for raised brows and below for a dropped jaw.
 EYES_AND_MOUTH = ((0.335, 0.345), (0.665, 0.345), (0.5, 0.712))
-# Of the many pairs between two expressions that are not neutral, one in this many is used.
+# Of the pairs between two expressions that are not neutral, one in this many is used.
 CROSS_SHARE = 8
-# How much a pair of real photos counts, whose head and light are not quite still.
+# Weight of a pair of real photos, between which the head or the light moved a little.
 LOOSE_TRUST = 0.25
-# How often each direction is drawn for one person, all its pairs together; and one face as input and truth.
+# How often the pairs of one person are drawn, in total per direction; the last: one crop as both input and truth.
 FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME = 6.0, 2.4, 0.9, 0.45
-# Rendered people are many and look alike: each is drawn less often than a real one.
+# Factor for rendered people, who are many and look alike.
 SYNTH_SHARE = 0.22
 
 
@@ -124,7 +124,7 @@ def sargan_template(size: int) -> Template:
 
 @dataclass(frozen=True)
 class Photos:
-    """The photos of a training, and how they become crops.
+    """The photos to train on, and how they are cropped.
 
     Attributes:
         folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
@@ -178,7 +178,7 @@ def prepare(photos: Photos, template: Template) -> tuple[CropPairs, tuple[Skippe
 
 
 def check_packed(data: CropPairs, template: Template, file: Path) -> None:
-    """Raise DataError for a packed file of crops that another training was to see, or of no use to any."""
+    """Raise DataError for a packed file with crops in another alignment, or without a pair to train on."""
     if data.template != template:
         raise DataError(
             f"{file}: packed with crops of {data.template.size} px in its own alignment; "
@@ -202,7 +202,7 @@ def check_pairs(chosen: Sequence[Pair], train: Sequence[str], folder: Path) -> N
 
 
 def check_crops(data: CropPairs, folder: Path, missed: Sequence[Skipped] = ()) -> None:
-    """Raise DataError if of the crops to train on no two are a pair of different expressions."""
+    """Raise DataError if there is no pair of different expressions to train on."""
     pairs = data.training().pairs
     if not (pairs[:, 0] != pairs[:, 1]).any():
         why = f" ({len(missed)} photos left out, mostly: {missed[0].reason})" if missed else ""
@@ -212,7 +212,7 @@ def check_crops(data: CropPairs, folder: Path, missed: Sequence[Skipped] = ()) -
 
 
 def crop_pairs(crops: CropSet) -> CropPairs:
-    """Return a crop set with the odds and trust of its pairs, and every own crop paired with itself."""
+    """Return the crops and pairs of a crop set with odds and trust; every own crop is also paired with itself."""
     own = np.flatnonzero(crops.own)
     table = np.concatenate([crops.pairs, np.stack([own, own], 1)])
     neutral = crops.labels[table] == Expression.NEUTRAL.label
@@ -246,8 +246,8 @@ def pair_odds(
     Args:
         kinds: (P,) index into ``totals``.
         totals: how often each kind is drawn for one person.
-        persons: (P,) whose pair it is.
-        rendered: (P,) whether the person is a rendered one.
+        persons: (P,) who each pair shows.
+        rendered: (P,) whether that person is rendered.
     """
     _, numbers = np.unique(persons, return_inverse=True)
     groups = numbers * len(totals) + kinds
@@ -256,7 +256,7 @@ def pair_odds(
 
 
 def face_mask(size: int) -> npt.NDArray[np.float32]:
-    """Return where loosely aligned pairs are compared: 1 on the face, 0 on hair and background, (S, S)."""
+    """Return the weight (S, S) of each pixel of a loosely aligned pair: 1 on the face, 0 on hair and background."""
     ticks = (torch.arange(size) + 0.5) / size
     distance = (((ticks[None] - 0.5) / 0.4) ** 2 + ((ticks[:, None] - 0.55) / 0.47) ** 2).sqrt()
     return np.asarray(((1 - distance) / 0.15).clamp(0, 1).numpy())
@@ -278,7 +278,7 @@ def sheet_samples(data: CropPairs, count: int) -> CropPairs:
 
 
 def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
-    """Return the pairs to cut: all with a neutral face, a fixed share of the others."""
+    """Return the pairs to cut: all with a neutral photo, and a fixed subset of the others."""
     return [
         pair
         for pair in pairs(samples)
@@ -288,6 +288,6 @@ def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
 
 
 def pair_number(pair: Pair) -> int:
-    """Return a number of 0 to 2 ** 32 - 1 by content, not at random: the same photos give the same choice."""
+    """Return a hash of a pair from 0 to 2 ** 32 - 1, so that the same photos always give the same choice."""
     text = f"{pair.source.person}/{pair.source.path.name}/{pair.target.expression}/{pair.target.path.name}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

@@ -1,4 +1,4 @@
-"""Generators on disk: safetensors in half precision with their record, loaded strictly."""
+"""Generators on disk: half precision safetensors with a record; import of official checkpoints."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Genera
         raise WeightsError(f"{record.file}: settings not understood ({error}); export it again") from error
     if settings.blocks + settings.downs > len(tensors):
         raise WeightsError(f"{record.file}: its settings ask for more layers than it holds; export it again")
-    # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
+    # Compared on the meta device first: settings may ask for any size, while tensors are no larger than their file.
     with torch.device("meta"):
         empty = Generator(settings)
     check_fit(empty, tensors, record.file, settings.arch)
@@ -141,7 +141,7 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
 
     Args:
         path: a file written by ``torch.save``; only tensors are read from it, no code is run.
-        arch: ``sargan``, ``usgan`` or ``stargan``; None = told from the layers.
+        arch: ``sargan``, ``usgan`` or ``stargan``; None = guessed from the layers.
 
     Returns:
         The generator, 128 px, with the file's weights in float32.
@@ -159,7 +159,7 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
             f"{path}: holds numbers that are not finite, or not as float16, which weights are written in: "
             f"{some_names(odd)}"
         )
-    # Compared without memory first: a small file may name any width.
+    # Compared on the meta device first: a small file may ask for any width.
     with torch.device("meta"):
         state = _renamed(Generator(settings), layers, path)
     generator = Generator(settings)
@@ -202,7 +202,7 @@ def _guess(layers: list[_Layer]) -> str:
 
 
 def _renamed(generator: Generator, layers: list[_Layer], path: Path) -> dict[str, Tensor]:
-    """Give the layers our names: each of ours takes the file's next unused one of its shape."""
+    """Return the file's tensors under our names: each of our layers takes the next unused one of its shape."""
     left = list(layers)
     state: dict[str, Tensor] = {}
     for layer in _layers(generator.state_dict(), path):

@@ -62,10 +62,10 @@ SHEET_PEOPLE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class SarganRun(TrainingRun):
-    """A training run of a generator, directly or as a refiner.
+    """A training run of a generator that edits photos directly, or that refines another model's edits.
 
     Attributes:
-        loop: length and what is written how often.
+        loop: length, and how often what is written.
         training: recipe and networks.
         precision: ``fp32`` or ``bf16``.
         refine: name of the shipped model whose picture is refined; empty = photos are edited directly.
@@ -219,7 +219,7 @@ def pack(
 
 
 def random_pairs(template: Template) -> CropPairs:
-    """Return noise to measure a step on: one person with every expression and all pairs among them."""
+    """Return random pictures to time a step with: one person with every expression, and all pairs among them."""
     count = len(LABELS)
     pairs = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), 2).reshape(-1, 2)
     ones = np.ones(len(pairs), np.float32)

@@ -1,4 +1,4 @@
-"""How SARGAN, US-GAN and StarGAN are trained: the papers' recipe, and ours for pairs."""
+"""Training of SARGAN, US-GAN and StarGAN: the published recipe, and ours for pairs."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class SarganTask(TrainingTask):
         self.generator, self.generator_optimiser = fabric.setup(
             generator, torch.optim.Adam(generator.parameters(), settings.rate, betas)
         )
-        # The discriminator itself, for passes after which its own weights are not updated: between several
-        # processes the wrapped one would wait for their gradients.
+        # The unwrapped discriminator, for passes that do not update it: with several processes the wrapped one would
+        # wait for gradients of the others.
         self.bare_discriminator = discriminator
         self.discriminator, self.discriminator_optimiser = fabric.setup(
             discriminator, torch.optim.Adam(discriminator.parameters(), settings.rate, betas)
@@ -78,7 +78,7 @@ class SarganTask(TrainingTask):
         return self._paired_step(step, random)
 
     def _paper_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
-        """A discriminator step; every fifth time a generator step too."""
+        """Make a discriminator step, and every fifth time a generator step."""
         crops, origin = self.data.draw_single(self.settings.batch, random, self.fabric.device)
         (crops,) = augment((crops,), self.settings.augment, random)
         real = self._to_network(crops)
@@ -88,14 +88,14 @@ class SarganTask(TrainingTask):
         target, source = self._one_hot(wanted), self._one_hot(origin)
         with torch.no_grad():
             made = self.generator(real, target)
-        realness, judged, kind = self._compare(real, made)
+        realness, made_realness, kind = self._compare(real, made)
         with torch.autocast(real.device.type, enabled=False):
             penalty = losses.gradient_penalty(
                 lambda x: self.bare_discriminator(x)[0], real, made.float(), random
             )
         metrics = {
             "d_real": realness.mean(),
-            "d_made": judged.mean(),
+            "d_made": made_realness.mean(),
             "d_penalty": penalty,
             "d_class": functional.cross_entropy(kind, origin),
         }
@@ -119,7 +119,7 @@ class SarganTask(TrainingTask):
         return {name: value.detach() for name, value in metrics.items()}
 
     def _paired_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
-        """A generator step on pairs; once adversarial, a discriminator step too."""
+        """Make a generator step on pairs, and from ``adversarial_from`` on a discriminator step."""
         settings = self.settings
         batch = self.data.draw(settings.batch, random, self.fabric.device)
         mask = torch.from_numpy(self.data.mask).to(self.fabric.device).expand(len(batch.trust), 3, -1, -1)
@@ -150,7 +150,7 @@ class SarganTask(TrainingTask):
         wanted: Tensor,
         trust: Tensor,
     ) -> dict[str, Tensor]:
-        """Add the adversarial losses once it is time for them, and update the networks."""
+        """Add the adversarial losses from ``adversarial_from`` on, and update the networks."""
         settings = self.settings
         adversarial = step >= settings.adversarial_from
         if adversarial:
@@ -171,9 +171,9 @@ class SarganTask(TrainingTask):
     def _discriminate_pairs(
         self, step: int, target: Tensor, made: Tensor, wanted: Tensor
     ) -> dict[str, Tensor]:
-        realness, judged, kind = self._compare(target, made)
+        realness, made_realness, kind = self._compare(target, made)
         metrics = {
-            "d_hinge": losses.hinge_discriminator(realness, judged),
+            "d_hinge": losses.hinge_discriminator(realness, made_realness),
             "d_class": functional.cross_entropy(kind, wanted),
         }
         loss = metrics["d_hinge"] + metrics["d_class"]
@@ -188,7 +188,7 @@ class SarganTask(TrainingTask):
     def _augment_pair(
         self, source: Tensor, target: Tensor, mask: Tensor, random: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Augment a pair alike; of the changes the mask takes part only in the geometric ones."""
+        """Augment both pictures of a pair with the same draws; the mask gets the geometric changes only."""
         state = random.get_state()
         source, target = augment((source, target), self.settings.augment, random)
         twin = torch.Generator()
@@ -197,7 +197,7 @@ class SarganTask(TrainingTask):
         return source, target, mask
 
     def _frozen_discriminator(self, images: Tensor) -> Any:
-        """Judge without collecting gradients of the discriminator's own weights."""
+        """Return the discriminator's output without gradients of its own weights."""
         self.bare_discriminator.requires_grad_(False)
         with self.fabric.autocast():
             result = self.bare_discriminator(images)
@@ -205,7 +205,7 @@ class SarganTask(TrainingTask):
         return result
 
     def _compare(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Judge both in one pass: realness of the real ones, of the made ones, classes of the real ones."""
+        """Return realness of the real and of the generated pictures, and classes of the real ones, in one pass."""
         realness, kind, _ = self.discriminator(torch.cat([real, made.to(real)]))
         one, other = realness.float().chunk(2)
         return one, other, kind[: len(real)].float()

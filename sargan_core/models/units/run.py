@@ -61,8 +61,8 @@ class UnitsRun(TrainingRun):
     """A training run of the encoder.
 
     Attributes:
-        loop: length and what is written how often; its number of steps counts, not that of ``training``.
-        training: how.
+        loop: length, and how often what is written; its number of steps counts, not that of ``training``.
+        training: settings.
     """
 
     loop: LoopSettings
