@@ -233,7 +233,7 @@ def _why_nothing(found: Iterable[Sample | Skipped]) -> str:
 
 
 COLUMNS = ("path", "person", "expression")
-# Far more than a list of photos has; whatever is longer is something else.
+# Limits of a CSV file in bytes, far above those of a real list of photos.
 LONGEST_LINE = 2**16
 LARGEST_FILE = 2**26
 
@@ -294,7 +294,7 @@ def _item(file: Path, source: str, values: dict[str, str]) -> Sample | Skipped:
     path = file.parent / values["path"]
     if not values["path"] or not values["person"]:
         return Skipped(path, "CSV row without a path or a person")
-    # As it is written: a link in the folder may lead wherever its owner wants.
+    # Compared without resolving links: a link in the folder may lead anywhere its owner wants.
     if not Path(os.path.normpath(path.absolute())).is_relative_to(os.path.normpath(file.parent.absolute())):
         return Skipped(path, "lies outside the folder of the CSV file; put the file above its photos")
     try:

@@ -28,7 +28,7 @@ def standardised(crops: Tensor) -> Tensor:
 
 
 def memory_format(device: torch.device | str) -> torch.memory_format:
-    """Return how pictures and weights lie in memory: channels-last on a CPU, which its convolutions are fastest with.
+    """Return the memory format of pictures and weights: channels-last on a CPU, whose convolutions are fastest with it.
 
     On a GPU group normalisation takes contiguous tensors alone and would copy others: a step of the generator took 1.3
     times as long there (batch 64, H100, ``benchmarks/sargan_gpu.py``).

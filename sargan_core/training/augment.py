@@ -17,7 +17,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """How often and how strongly each kind is drawn; ``*_odds`` are probabilities per sample.
+    """Probability and strength of each change; ``*_odds`` are probabilities per sample.
 
     Attributes:
         flip_odds: mirror image.
@@ -48,7 +48,7 @@ class AugmentSettings:
     jpeg_odds: float = 0.1
 
     def geometric(self) -> AugmentSettings:
-        """Return the settings with the geometric changes only; the same generator draws the same geometry."""
+        """Return the settings with the geometric changes only; they draw the same random numbers as all changes."""
         return replace(
             NONE, flip_odds=self.flip_odds, rotation=self.rotation, zoom=self.zoom, shift=self.shift
         )
@@ -133,7 +133,7 @@ def _colour(x: Tensor, settings: AugmentSettings, random: torch.Generator) -> Te
         torch.exp(0.12 * draws[:, index]).view(-1, 1, 1, 1, 1) for index in (4, 5, 6)
     )
     x = (x * gain).clamp(0, 1)
-    # The pivot is fixed, not the picture's mean: that differs between input and truth.
+    # The pivot is fixed, because the picture's mean differs between input and truth.
     x = ((x - 0.5) * contrast + 0.5).clamp(1e-4, 1) ** gamma
     grey = _luminance(x)
     return grey + (x - grey) * saturation**2

@@ -12,7 +12,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +26,7 @@ from sargan_core.errors import DataError, TrainingError, UsageError
 from sargan_core.photo.content import read_settings
 from sargan_core.photo.files import explaining, replacing, shown, write_atomically
 from sargan_core.photo.lines import check_ours
-from sargan_core.training.checks import check_types
+from sargan_core.training.checks import check_types, settings_from_json
 from sargan_core.weights import WeightsRecord
 
 OPTIONS = "options.json"
@@ -36,12 +36,12 @@ WEIGHTS = "generator.safetensors"
 EVENT_FORMAT = "brain.Event:2"
 
 Options = TypeVar("Options")
-# What building settings of a damaged file raises.
+# Errors that building settings from a damaged file may raise.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -> Options:
-    """Return what ``build`` makes of the values that ``RunFolder.write_options`` wrote.
+def read_run_options(folder: Path, kind: type[Options]) -> Options:
+    """Return the settings that ``RunFolder.write_options`` wrote.
 
     Raises:
         TrainingError: there are none, or they are not readable.
@@ -50,7 +50,7 @@ def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -
     if not path.is_file():
         raise TrainingError(f"{path}: no options of a run to resume; check --out, or start without --resume")
     try:
-        options = build(json.loads(read_settings(path)))
+        options = settings_from_json(kind, json.loads(read_settings(path)))
         check_types(options)
     except (*_UNREADABLE, OSError, DataError, UsageError) as error:
         raise TrainingError(
@@ -60,11 +60,11 @@ def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -
 
 
 def finished_steps(folder: Path, steps: int) -> int:
-    """Return how many steps the run of a folder has made, before anything is prepared to go on with it.
+    """Return how many steps the run in a folder has made.
 
     Args:
         folder: the run folder.
-        steps: number of the last step that is wanted.
+        steps: number of the last step that is asked for.
 
     Raises:
         TrainingError: there is no checkpoint, or it is damaged.
@@ -79,11 +79,11 @@ def finished_steps(folder: Path, steps: int) -> int:
 
 
 class RunFolder:
-    """Everything a run leaves on disk.
+    """The files that a run writes.
 
     Args:
-        path: the folder; made when missing.
-        writes: False on all but the first of several processes: nothing is written.
+        path: the folder; created if missing.
+        writes: False = write nothing, for all but the first of several processes.
 
     Raises:
         UsageError: the folder holds another file under the name of the metrics; nothing was touched.
@@ -105,7 +105,7 @@ class RunFolder:
             write_atomically(self.path / OPTIONS, (text + "\n").encode(), overwrite=True)
 
     def cut_metrics(self, step: int) -> None:
-        """Drop the lines of ``metrics.jsonl`` after ``step``, and a torn one: a resumed run writes them again."""
+        """Drop the lines of ``metrics.jsonl`` after ``step``, and incomplete ones; a resumed run writes them again."""
         path = self.path / METRICS
         if self._writes and path.is_file():
             lines = path.read_bytes().splitlines()
@@ -135,7 +135,7 @@ class RunFolder:
         """Replace ``checkpoint.pt``; an interruption leaves the old one whole."""
         if self._writes:
             path = self.path / CHECKPOINT
-            # Through a stream, because for a name torch says of a full disk only that a position is unexpected.
+            # Through a stream, because with a file name torch's message for a full disk is not understandable.
             with replacing(path, overwrite=True) as temporary, temporary.open("wb") as stream:
                 torch.save(state, stream)
 
@@ -166,12 +166,12 @@ class RunFolder:
 class EventFile:
     """One file of TensorBoard events in a run folder.
 
-    TensorBoard's own writer works in a thread, which ends with a traceback when the disk is full. This one writes at
-    once, so that the failure is reported where it happens.
+    TensorBoard's own writer works in a thread, which ends with a traceback when the disk is full. This one writes
+    immediately, so that the failure is reported where it happens.
 
     Args:
         folder: the run folder.
-        first: the first step; what earlier files of the folder hold from there on is not shown any more.
+        first: the first step; TensorBoard ignores later steps in earlier files of the folder.
     """
 
     def __init__(self, folder: Path, first: int) -> None:
@@ -222,7 +222,7 @@ def _cause(error: Exception) -> str:
 
 
 def _step_of(line: bytes) -> float:
-    """Return the step of a line of metrics; a line that a full disk or a kill tore comes after all steps."""
+    """Return the step of a line of metrics; infinity for an incomplete line."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
@@ -230,11 +230,11 @@ def _step_of(line: bytes) -> float:
 
 
 def card_head(record: WeightsRecord, *training: str) -> list[str]:
-    """Return the first lines of a card as Markdown: what the weights are, from what, and how they were trained.
+    """Return the first lines of a model card as Markdown: description, data, licence and training.
 
     Args:
         record: of the weights.
-        training: how, a point each.
+        training: further list items, about the training.
     """
     points = [
         f"data: {record.data}",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.crops import Cropper, affine_template
+from sargan_core.data.crops import affine_template
 from sargan_core.data.samples import Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
@@ -136,22 +135,17 @@ class AipganRun(TrainingRun):
         split = split_by_person(sources.samples, self.test_fraction)
         train_samples, test_samples = split.apply(sources.samples)
 
-        def cropper_of(template: Any) -> Cropper:
-            return Cropper(
-                template,
-                landmarks=self.landmarks,
-                known_first=True,
-                cache=cache,
-                max_pixels=self.max_pixels,
-            )
-
-        template = shape_template(max(LEAST_SIZE, self.training.network.size), train_samples, cropper_of)
-        crops, skipped = expression_crops(train_samples, cropper_of(template), progress)
-        finder = cropper_of(template)
+        template = shape_template(
+            max(LEAST_SIZE, self.training.network.size),
+            train_samples,
+            lambda template: self.cropper(template, cache),
+        )
+        cropper = self.cropper(template, cache)
+        crops, skipped = expression_crops(train_samples, cropper, progress)
 
         def find(sample: Sample) -> npt.NDArray[np.float32] | None:
             try:
-                return finder.face(sample).landmarks
+                return cropper.face(sample).landmarks
             except (PhotoError, NoFaceError):
                 return None
 
@@ -169,7 +163,7 @@ class AipganRun(TrainingRun):
         bank = make_bank(crops, triples, shading if residual else None, progress)
         held_out = bank
         if len(split.test) > 1:
-            tested, more = expression_crops(test_samples, cropper_of(template), progress)
+            tested, more = expression_crops(test_samples, cropper, progress)
             chosen = draw_triples(tested, HELD_OUT_TRIPLES, self.training.seed)
             held_out = make_bank(tested, chosen, shading if residual else None)
             skipped += more

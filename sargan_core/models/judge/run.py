@@ -11,7 +11,6 @@ from typing import ClassVar
 from lightning_fabric import Fabric
 
 from sargan_core.data.crop_table import make_crop_set
-from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Sample
 from sargan_core.data.split import SPLIT, Split, read_split, split_by_person
 from sargan_core.errors import DataError
@@ -80,13 +79,7 @@ class JudgeRun(TrainingRun):
         skipped = list(photos.skipped)
 
         def cut(samples: Sequence[Sample], *, known_first: bool) -> JudgeCrops:
-            cropper = Cropper(
-                wide_template(),
-                landmarks=self.landmarks,
-                known_first=known_first,
-                cache=cache,
-                max_pixels=self.max_pixels,
-            )
+            cropper = self.cropper(wide_template(), cache, known_first=known_first)
             pairs = moved_pairs(samples) if known_first else []
             crops, missed = make_crop_set(samples, pairs, cropper, progress)
             skipped.extend(missed)

@@ -16,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 
 from sargan_core.data.crop_table import CropSet, make_crop_set
-from sargan_core.data.crops import Cropper, face_from_landmarks
+from sargan_core.data.crops import face_from_landmarks
 from sargan_core.data.samples import SYNTH, Pair, Sample, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
@@ -87,13 +87,7 @@ class PixelRun(TrainingRun):
         """Crop the photos; see ``TrainingRun.prepare``."""
         sources = read_sources(self.folders)
         split = split_by_person(sources.samples, self.test_fraction)
-        cropper = Cropper(
-            self.fit.template,
-            landmarks=self.landmarks,
-            known_first=True,
-            cache=cache,
-            max_pixels=self.max_pixels,
-        )
+        cropper = self.cropper(self.fit.template, cache)
         skipped = list(sources.skipped)
         sides = []
         for samples in split.apply(sources.samples):
