@@ -1,4 +1,4 @@
-"""What was measured on one picture, and the journal that keeps it, so that a run goes on where it stopped."""
+"""Measures of single pictures, and the journal of them, with which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sargan_core.errors import DataError
 from sargan_core.photo.content import open_file, reason_of
 from sargan_core.photo.lines import check_ours
 
-# Part of every key: raise it when a change of the code changes a figure.
+# Part of every key: raise it when a change of the code changes the figures.
 VERSION = 1
-# The pseudo-models: doing nothing, and the true pictures themselves.
+# Pseudo-models: the unchanged photo, and the true pictures.
 NOTHING = "none"
 TRUTH = "truth"
-# Bytes of a line of the journal; what is longer counts as several that cannot be read.
+# Longest line of the journal in bytes; longer ones cannot be read.
 LONGEST_LINE = 2**24
 
 
@@ -35,12 +35,12 @@ class Measure:
         person: who it is.
         photo: path of the input; of the true picture for the model ``truth``.
         model: name of the model, ``none`` or ``truth``.
-        expression: what was asked for.
-        strength: how much of it.
-        found: whether a face was found again; otherwise nothing that needs one was measured.
-        truth: ``exact`` or ``registered``: what the true pictures were; empty = none.
+        expression: the target.
+        strength: of the target.
+        found: whether a face was found; without one the figures that need it are missing.
+        truth: ``exact`` or ``registered``, the kind of the true pictures; empty = none.
         values: the figures by ``Metric.key``; those of further judges as ``recognised:NAME``.
-        predicted: the expression each judge sees, by the judge's name.
+        predicted: the likeliest expression by the judge's name.
         features: (D,) float32 embeddings by network, for distances between sets.
     """
 
@@ -88,11 +88,11 @@ class Entry:
     """All measures of one photo with one model.
 
     Attributes:
-        key: checksum of everything they depend on.
+        key: checksum of everything that the measures depend on.
         photo: path of the photo.
         model: name of the model.
-        measures: one an expression and strength.
-        error: why there are none; empty if there are.
+        measures: one per expression and strength.
+        error: why there are no measures; empty if there are.
     """
 
     key: str
@@ -103,9 +103,7 @@ class Entry:
 
 
 class Journal:
-    """A file of entries, one JSON object a line, appended to as photos are done.
-
-    Lines that cannot be read (a torn last one) are measured again.
+    """A file of entries, one JSON object per line; unreadable lines (an incomplete last one) are ignored.
 
     Args:
         path: the file; its folder must exist.
@@ -115,14 +113,14 @@ class Journal:
         self.path = path
 
     def check(self) -> None:
-        """Raise UsageError if there is a file of that name and it is no journal; nothing is touched."""
+        """Raise UsageError if the file exists and is not a journal; nothing is changed."""
         check_ours(self.path, ("key", "photo", "model"), "journal of an evaluation")
 
     def read(self) -> Iterator[Entry]:
         """Yield the readable entries.
 
         Raises:
-            DataError: the file is there but cannot be read, or is no file.
+            DataError: the file cannot be read.
         """
         try:
             stream = open_file(self.path)
@@ -162,7 +160,7 @@ class Journal:
                 if stream.tell() > 0:
                     stream.seek(-1, 2)
                     if stream.read(1) != b"\n":
-                        stream.write(b"\n")  # a torn line must not swallow this one
+                        stream.write(b"\n")  # ends an incomplete line
                 stream.write(line.encode() + b"\n")
         except OSError as error:
             reason = error.strerror or str(error)

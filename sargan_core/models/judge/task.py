@@ -82,13 +82,8 @@ class JudgeLesson(nn.Module):
         self.people = nn.Parameter(torch.randn(len(names), EMBEDDING) / math.sqrt(EMBEDDING))
         self.to(device)
 
-    def loss(self) -> Tensor:
-        """Draw a batch with torch's own generators and return its loss."""
-        expression, identity = self.losses()
-        return expression + self.weight * identity
-
     def losses(self) -> tuple[Tensor, Tensor]:
-        """Draw a batch and return the losses of expression and identity."""
+        """Draw a batch with torch's own generators and return the losses of expression and identity."""
         drawn = torch.multinomial(self.chances, self.batch, replacement=True)
         people, shown = self.person[drawn], self.shown[drawn]
         views = judge_views(self.crops[drawn].float() / 255, self.judge.template.size)

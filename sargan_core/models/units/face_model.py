@@ -107,12 +107,3 @@ def rotation_of(yaw: float, pitch: float, roll: float) -> Array:
     about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
     about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
     return np.asarray(about_z @ about_x @ about_y)
-
-
-def angles_of(rotation: Array) -> tuple[float, float, float]:
-    """Return yaw, pitch and roll in degrees; the inverse of ``rotation_of``."""
-    # R = Z(-roll) X(pitch) Y(-yaw): its second column is that of Z X, its third row that of X Y.
-    roll = np.arctan2(rotation[0, 1], rotation[1, 1])
-    pitch = np.arcsin(np.clip(rotation[2, 1], -1.0, 1.0))
-    yaw = np.arctan2(rotation[2, 0], rotation[2, 2])
-    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
