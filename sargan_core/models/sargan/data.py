@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -166,13 +166,44 @@ def prepare(photos: Photos, template: Template) -> tuple[CropPairs, tuple[Skippe
     if data is not None:
         check_packed(data, template, photos.folders[0])
         return data, ()
+    return cut_pairs(photos, template, chosen_pairs, crop_pairs)
+
+
+def cut_pairs(
+    photos: Photos,
+    template: Template,
+    choose: Callable[[Sequence[Sample]], list[Pair]],
+    make: Callable[[CropSet], CropPairs],
+    *,
+    only_pairs: bool = False,
+    known_first: bool = False,
+) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Read and split photos, cut the chosen pairs, and make training data of them.
+
+    Args:
+        photos: what to read.
+        template: the alignment to cut in.
+        choose: the pairs to cut.
+        make: training data from the crops.
+        only_pairs: cut no photo that is in no pair.
+        known_first: see ``Cropper``.
+
+    Raises:
+        DataError: no usable photo or pair.
+    """
     sources = read_sources(photos.folders)
     split = split_by_person(sources.samples, photos.test_fraction)
-    chosen = chosen_pairs(sources.samples)
+    chosen = choose(sources.samples)
     check_pairs(chosen, split.train, photos.folders[0])
-    cropper = Cropper(template, landmarks=photos.landmarks, cache=photos.cache, max_pixels=photos.max_pixels)
-    crops, missed = make_crop_set(sources.samples, chosen, cropper, photos.progress)
-    data = replace(crop_pairs(crops), held_out=np.array(split.test, np.str_))
+    cropper = Cropper(
+        template,
+        landmarks=photos.landmarks,
+        known_first=known_first,
+        cache=photos.cache,
+        max_pixels=photos.max_pixels,
+    )
+    crops, missed = make_crop_set(() if only_pairs else sources.samples, chosen, cropper, photos.progress)
+    data = replace(make(crops), held_out=np.array(split.test, np.str_))
     check_crops(data, photos.folders[0], missed)
     return data, (*sources.skipped, *missed)
 

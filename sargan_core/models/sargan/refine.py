@@ -12,11 +12,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.crop_table import CropSet, make_crop_set
-from sargan_core.data.crops import Cropper, face_from_landmarks
+from sargan_core.data.crop_table import CropSet
+from sargan_core.data.crops import face_from_landmarks
 from sargan_core.data.samples import STILL, SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
-from sargan_core.data.sources import read_sources
-from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract, face_crops
@@ -31,7 +29,7 @@ from sargan_core.models.sargan.data import (
     CropPairs,
     Photos,
     check_crops,
-    check_pairs,
+    cut_pairs,
     pair_number,
     pair_odds,
 )
@@ -190,22 +188,15 @@ def prepare_refinement(photos: Photos, base: PixelModel, size: int) -> tuple[Cro
     if data is not None:
         check_packed_refinement(data, window.template(base.template), photos.folders[0])
         return data, ()
-    sources = read_sources(photos.folders)
-    split = split_by_person(sources.samples, photos.test_fraction)
     affine = replace(base.template, kind="affine", shape=None)
-    cropper = Cropper(
+    return cut_pairs(
+        photos,
         affine,
-        landmarks=photos.landmarks,
+        refined_pairs,
+        lambda crops: edited_pairs(crops, base, window),
+        only_pairs=True,
         known_first=True,
-        cache=photos.cache,
-        max_pixels=photos.max_pixels,
     )
-    chosen = refined_pairs(sources.samples)
-    check_pairs(chosen, split.train, photos.folders[0])
-    crops, missed = make_crop_set((), chosen, cropper, photos.progress)
-    data = replace(edited_pairs(crops, base, window), held_out=np.array(split.test, np.str_))
-    check_crops(data, photos.folders[0], missed)
-    return data, (*sources.skipped, *missed)
 
 
 def check_packed_refinement(data: CropPairs, template: Template, file: Path) -> None:
