@@ -111,7 +111,7 @@ class CropTable:
 
     def select(self, rows: Rows) -> Self:
         """Return the crops of a mask (N,) or of row numbers, with the links that all of whose crops are kept."""
-        crops = np.arange(len(self))[np.asarray(rows)]
+        crops = np.arange(len(self))[np.asarray(rows) if len(rows) else slice(0)]
         place = self._places(crops)
         whole = [(place[value] >= 0).all(1) for value in self._links() if len(value)]
         return self._taken(crops, np.flatnonzero(whole[0]) if whole else np.zeros(0, np.int64), place)

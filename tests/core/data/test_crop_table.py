@@ -43,6 +43,7 @@ def test_chosen_rows_keep_their_columns_and_whole_pairs_only():
     assert some.template == crops.template
     masked = crops.select(crops.persons == "p1")
     assert (len(masked), masked.pairs.tolist()) == (2, [[0, 1]])
+    assert len(crops.select([])) == len(crops.select_links([])) == 0
 
 
 def test_chosen_links_bring_their_crops():

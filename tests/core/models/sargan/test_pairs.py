@@ -1,11 +1,13 @@
 """Training data as arrays: drawing, selecting, packing, and how a crop set becomes pairs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from tiny_sargan import tiny_pairs
 
 from sargan_core.data.crop_table import CropSet
@@ -53,6 +55,17 @@ def test_packing_keeps_everything(tmp_path: Path):
     assert loaded.template == data.template
     for name in ("images", "persons", "held_out", "labels", "pairs", "odds", "trust", "mask", "landmarks"):
         assert np.array_equal(getattr(loaded, name), getattr(data, name)), name
+
+
+def test_packs_of_earlier_versions_are_read(tmp_path: Path):
+    data, file = tiny_pairs(), tmp_path / "pack.safetensors"
+    arrays = {name: getattr(data, name) for name in ("labels", "pairs", "odds", "trust", "mask")}
+    described = {"template": data.template.to_json(), "persons": data.persons.tolist(), "held_out": ["p0"]}
+    texts = {name: json.dumps(value) for name, value in described.items()}
+    save_file({"crops": data.images, **arrays}, file, texts)
+    loaded = CropPairs.load(file)
+    assert np.array_equal(loaded.images, data.images)
+    assert len(loaded.test()) == 7
 
 
 def test_a_pack_of_another_size_is_refused(tmp_path: Path):
