@@ -284,7 +284,7 @@ def check_place(out: Path, *, resume: bool = False, overwrite: bool = False) -> 
         UsageError: no folder, or an earlier run lies there that is neither to be resumed nor replaced.
     """
     if resume and overwrite:
-        raise UsageError("--resume goes on with a run and --overwrite replaces it; give one of them")
+        raise UsageError("--resume continues a run and --overwrite replaces it; give one of them")
     if os.path.lexists(out) and not out.is_dir():
         raise UsageError(f"{shown(out)}: is no folder; name another one with --out")
     found = [] if resume or overwrite else earlier_results(out)

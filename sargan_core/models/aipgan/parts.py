@@ -1,4 +1,4 @@
-"""The neutral network: how far a face's expression has moved its 68 landmarks away from where they rest.
+"""The neutral network: how far a face's expression has moved its 68 landmarks from their neutral places.
 
 Ours. It is what makes an expression that is read off one person's landmarks free of that person's own shape: the leak
 warning of docs/papers.md 3.4. Landmarks alone cannot tell a wide mouth from a smiling one; the picture can.

@@ -37,7 +37,7 @@ CLOSED = 0.8
 def lid_patches(
     crops: CropSet, seed: int = 0, progress: Progress = lambda done, total: None
 ) -> tuple[Tensor, Tensor]:
-    """Return patches of eyes (N, 2, 24, 32) and whether each is shut (N,), from training people.
+    """Return patches of eyes (N, 2, 24, 32) and whether each is closed (N,), from training people.
 
     Args:
         crops: crops of people; real ones are preferred.
