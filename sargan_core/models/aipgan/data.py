@@ -88,7 +88,7 @@ def expression_crops(
     points = crops.landmarks.astype(np.float64)
     _compare_like_with_like(crops, points, chosen, cropper)
     crops = replace(crops, landmarks=points.astype(np.float32))
-    known = np.isfinite(crops.landmarks).all((1, 2))
+    known = np.asarray(np.isfinite(crops.landmarks).all((1, 2)))
     return crops.select(known & known[crops.neutral]), skipped
 
 

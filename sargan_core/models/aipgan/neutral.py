@@ -75,10 +75,8 @@ def neutral_points(sample: Sample, neutral: Sample, find: Find | None = None) ->
     None where the two sets of points were not found in the same way.
     """
     if sample.known is None or neutral.known is None:
-        found = (find(sample), find(neutral)) if find is not None else (None, None)
-        if found[0] is None or found[1] is None:
-            return None
-        return _together(*found)
+        one, other = (find(sample), find(neutral)) if find is not None else (None, None)
+        return None if one is None or other is None else _together(one, other)
     if sample is neutral or sample.source in (SYNTH, TRANSFER):
         one, other = sample.landmarks, neutral.landmarks
         return None if one is None or other is None else (one.astype(np.float64), other.astype(np.float64))

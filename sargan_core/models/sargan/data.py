@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ class CropPairs(CropSet):
     def __post_init__(self) -> None:
         super().__post_init__()
         size = self.template.size
-        expected = {
+        expected: dict[str, tuple[npt.NDArray[Any], tuple[int, ...]]] = {
             "images": (self.images, (len(self.persons), 3, size, size)),
             "labels": (self.labels, (len(self.persons),)),
             "odds": (self.odds, (len(self.pairs),)),
