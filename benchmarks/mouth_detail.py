@@ -17,7 +17,7 @@ import numpy as np
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
 from sargan_core.editor import Editor, EditSettings
-from sargan_core.evaluation.mouth import mouth_detail
+from sargan_core.evaluation.metrics import mouth_detail
 from sargan_core.expressions import Expression, ExpressionMix
 from sargan_core.faces.face import Pixels
 from sargan_core.models.landmarks.finder import face_finder

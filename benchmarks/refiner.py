@@ -79,9 +79,9 @@ def main() -> None:
         rows = rows[:: max(1, -(-len(rows) // MOST))]
         sums = np.zeros((2, 2 * len(parts) + 2))
         for source, target in rows.tolist():
-            base = data.crops[source][None].float() / 255
+            base = data.pictures([source])
             face = model.get_buffer("mask")[[expression.label]]
-            truth = torch.lerp(base, data.crops[target][None].float() / 255, face)
+            truth = torch.lerp(base, data.pictures([target]), face)
             change = model.network.change(base, one_hot([expression.label], len(LABELS)))
             for line, picture in enumerate((base, (base + face * change).clamp(0, 1))):
                 values = [

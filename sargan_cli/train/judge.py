@@ -20,13 +20,7 @@ def judge(
         typer.Option("--steps", min=1, help="Number of the last step: 20000 by default.", show_default=False),
     ] = None,
     out: options.Out = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the run in --out, with its options; only --steps and --data may change.",
-        ),
-    ] = False,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     seed: options.Seed = 0,
     test: options.Test = 0.2,

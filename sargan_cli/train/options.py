@@ -73,6 +73,9 @@ Cache = Annotated[
     Path | None,
     typer.Option("--cache", metavar="FOLDER", help="Where crops are kept.", show_default=False),
 ]
+Precision = Annotated[
+    Literal["fp32", "bf16"], typer.Option("--precision", help="Number format of the networks.")
+]
 Recipe = Annotated[
     Literal["paired", "paper"],
     typer.Option(

@@ -66,10 +66,10 @@ def given(**options: Any) -> dict[str, Any]:
 
 def resumed(kind: type[Run], place: Place, data: Sequence[Path] | None, steps: int | None) -> Run:
     """Return the run that lies in ``place.out``, to go on with other photos or up to another step."""
-    from sargan_core.training.results import run_folder
+    from sargan_core.training.run_folder import folder_to_resume
     from sargan_core.training.session import read_run
 
-    run = read_run(kind, run_folder(place.out))
+    run = read_run(kind, folder_to_resume(place.out))
     assert run.loop is not None
     loop = replace(run.loop, resume=True, **given(steps=steps))
     return replace(run, loop=loop, data=photos([*(data or map(Path, run.data))]))
@@ -77,12 +77,12 @@ def resumed(kind: type[Run], place: Place, data: Sequence[Path] | None, steps: i
 
 def carry_out(run: TrainingRun, place: Place) -> None:
     """Train and print the path of the weights; or only print the plan."""
-    from sargan_core.training.results import run_folder
+    from sargan_core.training.run_folder import folder_to_resume
     from sargan_core.training.session import Session, plan_training
 
     console = Console(place.quiet)
     if place.dry_run:
-        _say_plan(plan_training(run, run_folder(place.out)), run.weights, place, console)
+        _say_plan(plan_training(run, folder_to_resume(place.out)), run.weights, place, console)
         return
     with _run_place(run, place, console) as folder:
         with counting("preparing", console) as progress:
@@ -100,11 +100,11 @@ def carry_out(run: TrainingRun, place: Place) -> None:
 
 @contextmanager
 def _run_place(run: TrainingRun, place: Place, console: Console) -> Iterator[Path]:
-    """Give the folder that the training writes to, see ``results``; say where an interrupted one waits."""
-    from sargan_core.training.results import results
+    """Give the folder that the training writes to, see ``results_folder``; say where an interrupted one waits."""
+    from sargan_core.training.run_folder import results_folder
 
     at_once = run.loop is None
-    with results(place.out, resume=place.resume, overwrite=place.overwrite, at_once=at_once) as folder:
+    with results_folder(place.out, resume=place.resume, overwrite=place.overwrite, at_once=at_once) as folder:
         try:
             yield folder
         except KeyboardInterrupt:
@@ -168,7 +168,7 @@ def _shows_bars(console: Console) -> bool:
 
 def _say_plan(plan: TrainingPlan, weights: str, place: Place, console: Console) -> None:
     """Say what a training would do; nothing else was done."""
-    from sargan_core.training.results import earlier_results
+    from sargan_core.training.run_folder import earlier_results
 
     say_skipped(plan.survey.skipped, console)
     for line in _plan_lines(plan):

@@ -125,9 +125,7 @@ def sargan(
     landmarks: common.Landmarks = "auto",
     max_pixels: common.MaxPixels = None,
     device: common.Device = "auto",
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option("--precision", help="Number format of the networks.")
-    ] = "fp32",
+    precision: options.Precision = "fp32",
     quiet: common.Quiet = False,
     debug: common.Debug = False,
 ) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -30,22 +31,14 @@ def units(
         ),
     ] = None,
     out: options.Out = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the run in --out, with its options; only --steps and --data may change.",
-        ),
-    ] = False,
+    resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     seed: options.Seed = 0,
     test: options.Test = 0.15,
     checkpoint: options.CheckpointEvery = 100,
     dry_run: options.DryRun = False,
     device: common.Device = "auto",
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option("--precision", help="Number format of the network.")
-    ] = "fp32",
+    precision: options.Precision = "fp32",
     max_pixels: common.MaxPixels = None,
     quiet: common.Quiet = False,
     debug: common.Debug = False,
@@ -54,14 +47,13 @@ def units(
 
     One --data is a folder of rendered units (units.npz and unit_basis.npz), the others photos with landmarks.
     """
-    from sargan_core.device import choose_device
     from sargan_core.models.units.run import UnitsRun
     from sargan_core.models.units.task import UnitsOptions
     from sargan_core.training.loop import LoopSettings
 
     place = Place(out or Path("runs/units"), resume, overwrite, dry_run, None, quiet)
     if resume:
-        run = resumed(UnitsRun, place, data, steps)
+        run = replace(resumed(UnitsRun, place, data, steps), device=device)
     else:
         last = steps or 12_000
         run = UnitsRun(
@@ -69,7 +61,7 @@ def units(
             training=UnitsOptions(steps=last, batch=batch, width=width, seed=seed, precision=precision),
             loop=LoopSettings(steps=last, sheet_every=last, checkpoint_every=checkpoint),
             test_fraction=test,
-            device=choose_device(device),
+            device=device,
             start=str(start or ""),
             max_pixels=pixel_limit(max_pixels),
         )

@@ -1,4 +1,4 @@
-"""Small arrays kept on disk under the checksum of everything they were computed from."""
+"""A cache of small arrays on disk, under the checksum of everything they were computed from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def default_cache() -> Path:
 
 
 def checksum(*parts: bytes | str) -> str:
-    """Return one hexadecimal SHA-256 over all parts, none of which can run into the next."""
+    """Return one hexadecimal SHA-256 over all parts and their lengths."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -38,11 +38,11 @@ def checksum(*parts: bytes | str) -> str:
 class ArrayCache:
     """Named arrays by key; any number of processes may share the folder.
 
-    An entry is written under a temporary name and renamed, so that nobody reads half of one; npz files carry
-    checksums, so that a damaged one counts as missing and is written anew.
+    An entry is written under a temporary name and renamed, so that nobody reads an incomplete one; npz files hold
+    checksums, so that a damaged one counts as missing and is written again.
 
     Args:
-        folder: where the entries lie; made when it is not there.
+        folder: of the entries; created if missing.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,9 +1,8 @@
-"""Aligned crops of training photos, found and cut once and kept in a cache.
+"""Aligned crops of training photos, found and cut once and kept in a cache; the alignments that trainings share.
 
-In training a pair shares the *input's* alignment: the target is cut with the same template fit, so that what
-the expression moved (a dropped jaw, raised corners of the mouth) lies elsewhere in the target's crop. Pairs
-of real photos are not quite still; a similarity transform on points that expressions hardly move brings the
-target on to the input first.
+In training a pair shares the *input's* alignment, so that the motion of an expression (a dropped jaw, raised corners of
+the mouth) is a motion between the two crops. Between two real photos the head moves too; this motion is removed with a
+similarity transform on points that expressions hardly move.
 """
 
 from __future__ import annotations
@@ -23,38 +22,30 @@ from sargan_core.data.crop_cache import ArrayCache, Arrays, checksum, default_ca
 from sargan_core.data.samples import Pair, Sample
 from sargan_core.errors import NoFaceError, PhotoError, WeightsError
 from sargan_core.faces.align import Alignment, align, extract, similarity, to_square
-from sargan_core.faces.face import Face, RestShape, Template
+from sargan_core.faces.face import Face, Template
+from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.mouth import closed
 from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.content import largest_file, read_file, reason_of
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
 from sargan_core.weights import find_record
 
-# Part of every cache key: raise it when a change below changes what a crop looks like.
+# Part of every cache key: raise it when a change below changes the crops.
 VERSION = 1
-
-
-# Eye corners and the upper nose bridge: what expressions move least.
+# Eye corners and the upper nose bridge, which expressions move least.
 STABLE = (36, 39, 42, 45, 27, 28, 29)
-
-
 EYE_CENTRES = (0, 1)
-
-
-# A photo whose brightest value (of 255) is below this shows nothing.
+# Largest value (of 255) of a photo that counts as black.
 BLACK = 16
 
-
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-
-
 Crop = npt.NDArray[np.uint8]
-
-
 Points = npt.NDArray[np.float32]
+Shape = npt.NDArray[np.float64]
 
 
 class Finder(Protocol):
-    """What finds faces: ``FaceFinder`` or a stand-in."""
+    """Finds faces: ``FaceFinder`` or a stand-in."""
 
     def find(self, pixels: Pixels) -> list[Face]:
         """Return the faces of an (H, W, 3) photo."""
@@ -67,12 +58,11 @@ class Cropper:
         template: the alignment of the model to be trained.
         landmarks: what finds landmarks, see ``FaceFinder``.
         known_first: align by the landmarks that came with the data set where there are any, instead of by
-            what is found in the photo. Off by default, because a model in use sees found faces only; known
-            landmarks then serve where nothing is found, and to choose among several faces.
+            landmarks found in the photo. Off by default, because in use a model gets found faces only; known
+            landmarks are then used where nothing is found, and to choose among several faces.
         cache: the cache folder; None = the user's.
         finder: what finds faces, instead of ``FaceFinder(landmarks)``; its finds are cached under its class's
             name and ``landmarks``.
-        rest: estimates the neutral face's landmarks for ``spline`` templates, see ``align``.
         max_pixels: refuse photos of more pixels.
 
     Raises:
@@ -87,14 +77,12 @@ class Cropper:
         known_first: bool = False,
         cache: Path | None = None,
         finder: Finder | None = None,
-        rest: RestShape | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.template = template
         self._kind = landmarks
         self._known_first = known_first
         self._finder = finder
-        self._rest = rest
         self._max_pixels = max_pixels
         self._finder_key = _finder_key(landmarks, finder)
         self._cache = ArrayCache(cache or default_cache())
@@ -124,7 +112,7 @@ class Cropper:
 
     def align(self, sample: Sample) -> Alignment:
         """Return the template fitted to a photo's own face; raises what ``face`` raises."""
-        return align(self.face(sample), self.template, self._rest)
+        return align(self.face(sample), self.template)
 
     def align_target(self, pair: Pair, alignment: Alignment) -> Alignment:
         """Return the alignment for cutting a pair's target: the source's, moved along with the head.
@@ -216,7 +204,7 @@ class Cropper:
         return self._checksums[path]
 
     def _pixels(self, path: Path) -> Pixels:
-        # A photo is looked at several times in a row: for its face, its own crop, its partner's crop.
+        # A photo is needed several times in a row: for its face, its own crop, its partner's crop.
         if self._last is None or self._last[0] != path:
             self._last = path, read_photo(path, max_pixels=self._max_pixels).pixels
         return self._last[1]
@@ -240,7 +228,7 @@ def points_in_crop(alignment: Alignment, points: npt.ArrayLike) -> Points:
 
 
 def _finder_key(kind: str, finder: Finder | None) -> str:
-    """Name what finds the faces, down to the landmark weights, so that new weights find anew."""
+    """Return a key of the finder and its landmark weights, so that new weights do not use old cache entries."""
     if finder is not None:
         return f"{type(finder).__qualname__}/{kind}"
     try:
@@ -285,22 +273,18 @@ def _unpack(arrays: Arrays) -> list[Face]:
     return faces
 
 
-# The part of the face that is compared, from the middle of the eyes, in eye distances: eyes and nose bridge,
-# which stay where they are in every expression; brows and mouth do not.
+# The part of the face that registration compares, from the centre of the eyes, in eye distances: eyes and nose bridge,
+# which no expression moves.
 ABOVE, BELOW, ASIDE = 0.3, 0.7, 0.95
-
-
-# A result that moves the eyes further than this (in eye distances) has locked on to something else.
+# Largest motion of the eyes, in eye distances, that registration may find.
 FARTHEST = 0.12
-
-
 ITERATIONS, ENOUGH, BLUR = 50, 1e-4, 5
 
 
 def register(
     fixed: npt.NDArray[np.uint8], moving: npt.NDArray[np.uint8], template: Template
 ) -> npt.NDArray[np.float64]:
-    """Return the small rotation and shift that takes points of one crop to the same points of another.
+    """Return the small rotation and shift that maps points of one crop to the same points of another.
 
     Maximises the correlation of the two grey crops around the eyes and the nose bridge (Evangelidis &
     Psarakis 2008, as in ``cv2.findTransformECC``), which finds to a fraction of a pixel what landmarks only
@@ -330,7 +314,7 @@ def register(
             grey[0], grey[1], still.astype(np.float32), cv2.MOTION_EUCLIDEAN, criteria, mask, BLUR
         )
     except cv2.error:
-        # No contrast, or no convergence: the landmarks' answer stands.
+        # No contrast, or no convergence: the alignment by landmarks is used.
         return still
     motion = np.asarray(found, dtype=np.float64)
     eyes = np.stack([left, right])
@@ -338,3 +322,27 @@ def register(
     if not np.linalg.norm(moved - eyes, axis=1).max() < FARTHEST * distance:
         return still
     return motion
+
+
+# Places of eyes and mouth in the shared alignments, as fractions of the crop's side; there is room for a dropped jaw.
+EYES_AND_MOUTH = ((0.355, 0.32), (0.645, 0.32), (0.5, 0.635))
+
+
+def affine_template(size: int) -> Template:
+    """Return the alignment by eyes and mouth, for crops of ``size`` pixels."""
+    return Template(size, "affine", *EYES_AND_MOUTH)
+
+
+def spline_template(shape: Shape, size: int) -> Template:
+    """Return the alignment of all landmarks with ``shape``, (68, 2) pixels of crops of ``size``."""
+    fractions = (shape + 0.5) / size
+    return Template(size, "spline", *EYES_AND_MOUTH, tuple((float(x), float(y)) for x, y in fractions))
+
+
+def symmetric(shape: Shape, size: int) -> Shape:
+    """Return the mean of a face's landmarks and their mirror image, (68, 2) pixels of a crop of ``size``.
+
+    Where the lips cross, they are brought together.
+    """
+    mirrored = shape[list(MIRRORED)] * [-1, 1] + [size - 1, 0]
+    return closed((shape + mirrored) / 2)

@@ -17,13 +17,13 @@ from sargan_core.photo.content import reason_of
 
 TRANSFER = "transfer"
 SYNTH = "synth"
-# Sets whose pictures of one person differ in the expression only, pixel for pixel.
+# Sets whose pictures of one person differ in nothing but the expression.
 STILL = frozenset({TRANSFER, SYNTH})
 
 
 @dataclass(frozen=True)
 class KnownLandmarks:
-    """Where the landmarks that come with a data set lie; they are read when they are asked for.
+    """Location of landmarks that come with a data set; they are read on demand.
 
     Attributes:
         file: an npz file.
@@ -102,7 +102,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that was left out; ``reason`` does not name the file, so that reasons can be counted."""
+    """A file that was left out; ``reason`` does not name the file, so that equal reasons can be counted."""
 
     path: Path
     reason: str

@@ -1,4 +1,4 @@
-"""What the file names of the published data sets say: KDEF, RaFD, JAFFE."""
+"""Parse the file names of the published data sets KDEF, RaFD and JAFFE, and recognise the shared sets."""
 
 from __future__ import annotations
 
@@ -13,17 +13,13 @@ from sargan_core.photo.archive import open_arrays
 from sargan_core.photo.content import reason_of
 
 NAMED_SETS = ("kdef", "rafd", "jaffe")
-
-
 STRAIGHT = "S"
-
-
 KDEF_VIEWS = ("S", "HL", "HR", "FL", "FR")
 
 
 @dataclass(frozen=True)
 class NamedPhoto:
-    """What a file name says.
+    """Content of a file name.
 
     Attributes:
         source: ``kdef``, ``rafd`` or ``jaffe``.
@@ -46,29 +42,17 @@ class Unwanted:
 
 
 _KDEF_CODES = {record.kdef: record.expression for record in TABLE}
-
-
 _JAFFE_CODES = {record.jaffe: record.expression for record in TABLE}
-
-
 _RAFD_NAMES = {record.rafd: record.expression for record in TABLE}
-
-
 _KDEF = re.compile(rf"([AB])([FM])(\d\d)({'|'.join(_KDEF_CODES)})({'|'.join(KDEF_VIEWS)})", re.IGNORECASE)
-
-
-# Known errors of the distributed set: two truncated names. Its all-black photos are seen in their pixels.
+# Known errors of the distributed set: two truncated names. Its black photos are recognised by their pixels.
 _KDEF_TRUNCATED = frozenset({"AF31V", "AM31H"})
-
-
 _RAFD = re.compile(r"Rafd(\d{3})_(\d\d)_([a-z]+)_([a-z]+)_([a-z]+)_(frontal|left|right)", re.IGNORECASE)
-
-
 _JAFFE = re.compile(rf"([A-Z]{{2}})\.({'|'.join(_JAFFE_CODES)})(\d+)\.\d+", re.IGNORECASE)
 
 
 def parse_file_name(stem: str) -> NamedPhoto | Unwanted | None:
-    """Return what a file name without its suffix says; None where it belongs to none of the three sets.
+    """Parse a file name without its suffix; None if it belongs to none of the three sets.
 
     KDEF ``AF01ANS``: session, sex, number, expression, view; the person is sex + number, the same in both
     sessions. RaFD ``Rafd090_28_Caucasian_male_angry_frontal``: camera angle, person, group, sex, expression,
@@ -95,14 +79,8 @@ def parse_file_name(stem: str) -> NamedPhoto | Unwanted | None:
 
 
 LANDMARKS = "landmarks.npz"
-
-
 LONDON = "london"
-
-
 NEUTRAL_EXTRA = "neutral_extra"
-
-
 SET_NAMES = (LONDON, TRANSFER, NEUTRAL_EXTRA, SYNTH)
 
 

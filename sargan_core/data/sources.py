@@ -18,18 +18,12 @@ from sargan_core.expressions import NAMES, Expression, parse_expression
 from sargan_core.photo.content import TooLargeError, open_file, read_file, reason_of
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".avif", ".gif"})
-
-
 LAYOUTS = (
     "KDEF names (AF01ANS.JPG), RaFD names (Rafd090_28_Caucasian_male_angry_frontal.jpg), "
     "JAFFE names (KA.AN1.39.tiff), one folder an expression (happy/anna.jpg, neutral/anna.jpg), "
     "or a CSV file with the columns path,person,expression"
 )
-
-
 _VARIANT = re.compile(r"(.+)_k(\d+)", re.IGNORECASE)
-
-
 _LAST_WORD = re.compile(r"(.+)[-_. ]+([A-Za-z]+)")
 
 
@@ -239,12 +233,8 @@ def _why_nothing(found: Iterable[Sample | Skipped]) -> str:
 
 
 COLUMNS = ("path", "person", "expression")
-
-
-# Far more than a list of photos has; whatever is longer is something else.
+# Limits of a CSV file in bytes, far above those of a real list of photos.
 LONGEST_LINE = 2**16
-
-
 LARGEST_FILE = 2**26
 
 
@@ -304,7 +294,7 @@ def _item(file: Path, source: str, values: dict[str, str]) -> Sample | Skipped:
     path = file.parent / values["path"]
     if not values["path"] or not values["person"]:
         return Skipped(path, "CSV row without a path or a person")
-    # As it is written: a link in the folder may lead wherever its owner wants.
+    # Compared without resolving links: a link in the folder may lead anywhere its owner wants.
     if not Path(os.path.normpath(path.absolute())).is_relative_to(os.path.normpath(file.parent.absolute())):
         return Skipped(path, "lies outside the folder of the CSV file; put the file above its photos")
     try:

@@ -22,12 +22,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Split:
-    """Who is trained on and who is tested on.
+    """People to train on and people to test on.
 
     Attributes:
         train: sorted names of the people to train on.
         test: sorted names of the people to test on.
-        fraction: the part of each group of people that was asked for as test.
+        fraction: fraction of each group of people that was asked for as test.
     """
 
     train: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Two runs side by side: the differences, and whether they exceed the noise."""
+"""Compare two runs: the differences, and whether they exceed the noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sargan_core.evaluation.metrics import METRICS
 from sargan_core.evaluation.results import Results, difference_interval, interval
 from sargan_core.evaluation.tables import PARTS, metric_of
 
-# With fewer people in common the runs are compared as if their people were different ones.
+# With fewer people in common the runs are compared as if all people were different.
 FEWEST_IN_COMMON = 3
 
 
@@ -25,15 +25,15 @@ class Difference:
 
     Attributes:
         part: ``in`` or ``ood``.
-        first: the model's name in the first run.
-        second: its name in the second.
+        first: name of the model in the first run.
+        second: name of the model in the second run.
         figure: ``Metric.key``.
         before: the first run's mean over the people compared.
         after: the second's.
         low: lower end of the 95 % interval of ``after - before``; None with fewer than two people.
         high: upper end.
         people: people compared (of the first run where they are not the same).
-        paired: whether the same people were compared with themselves.
+        paired: whether both means are over the same people.
         verdict: ``better``, ``worse``, ``changed`` (where neither is good), or ``within the noise``.
     """
 
@@ -56,7 +56,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences of two runs, and what makes them hard to compare."""
+    """All differences of two runs, and reasons why they may not be comparable."""
 
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
@@ -67,7 +67,7 @@ class Comparison:
 
 
 def compare(first: Results, second: Results) -> Comparison:
-    """Compare every model that is in both runs; or the only model of each, whatever their names.
+    """Compare every model that is in both runs; or the only model of each, even if the names differ.
 
     Differences are taken person by person where the runs have people in common (paired bootstrap over people),
     else between the two groups.

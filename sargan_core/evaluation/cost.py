@@ -1,4 +1,4 @@
-"""What a model costs: parameters, multiply-adds, time and memory of one image, measured in a process of its own."""
+"""Cost of a model: parameters, multiply-adds, time and memory for one image, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Cost:
     """The cost of editing one photo.
 
     Attributes:
-        parameters: numbers in the model (weights and fitted coefficients); of a pixel model, of all expressions.
+        parameters: number of weights and fitted coefficients; of a pixel model for all expressions.
         bytes: size of the weights file.
         multiply_adds: of the model for one face: convolutions and matrix products as usual, plus element-wise
-            products, sums and interpolations, without which a pixel model would count as free.
+            products, sums and interpolations, which are all the work of a pixel model.
         model_ms: median time of the model.
         edit_ms: median time of finding, cropping, model and paste; without reading and writing the file.
-        peak_mb: peak memory of the whole process, libraries included; None where the system does not tell.
-        threads: number of threads it was measured with.
+        peak_mb: peak memory of the whole process, libraries included; None where the system does not report it.
+        threads: number of threads.
         photo: width and height of the photo.
     """
 
@@ -52,7 +52,7 @@ def measure_cost(choice: ModelChoice, settings: EvaluationSettings, case: Case) 
     Runs in a fresh process, so that no other model's memory is counted.
 
     Raises:
-        DataError: it cannot be measured; in one line why.
+        DataError: it cannot be measured; the message has one line.
     """
     context = multiprocessing.get_context("spawn")
     try:
@@ -118,7 +118,7 @@ def count_multiply_adds(run: Any) -> int:
 
 
 def _elementwise() -> dict[Any, Any]:
-    """Return operations a written element, for what the counter of torch leaves out."""
+    """Return the operations per written element that the counter of torch leaves out."""
     aten = torch.ops.aten
 
     def times(factor: int) -> Any:

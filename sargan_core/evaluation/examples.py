@@ -1,4 +1,4 @@
-"""Pictures for the report: the best, the median and the worst, chosen by figures and not by eye."""
+"""Pictures for the report: the best, the median and the worst outputs by their figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.face import Pixels, Template
 from sargan_core.outcome import Progress
 
-# Shows the whole head, in the colours of the file.
+# Alignment of the pictures, with the whole head.
 SHOWN = Template(160, "similarity", (0.37, 0.42), (0.63, 0.42), (0.5, 0.7))
 QUALITY = 84
 RANKINGS: dict[str, str] = {"reached": "by recognition", "identity": "by identity"}
@@ -123,7 +123,7 @@ def make_gallery(
 
 
 def _overview_cases(cases: Sequence[Case], part: str) -> list[tuple[Expression, Case]]:
-    """Return one photo an expression, spread over the people and the data sets, whatever the figures say."""
+    """Return one photo per expression, spread over people and data sets, without regard to the figures."""
     by_source: dict[str, list[Case]] = {}
     for case in cases:
         if case.part == part:
@@ -169,7 +169,7 @@ def _pictures(
                     result = editor.edit(subject.photo, wish.target, [subject.face])
                     pictures[photo, model, name] = data_address(result.photo.pixels, place)
         except SarganError:
-            # The figures of the photo stand; its picture stays empty.
+            # The photo keeps its figures, without a picture.
             continue
     return pictures
 

@@ -1,4 +1,4 @@
-"""What was measured on one picture, and the journal that keeps it, so that a run goes on where it stopped."""
+"""Measures of single pictures, and the journal of them, with which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ from sargan_core.errors import DataError
 from sargan_core.photo.content import reason_of
 from sargan_core.photo.lines import LineFile, check_ours, read_lines
 
-# Part of every key: raise it when a change of the code changes a figure.
+# Part of every key: raise it when a change of the code changes the figures.
 VERSION = 1
-
-
-# The pseudo-models: doing nothing, and the true pictures themselves.
+# Pseudo-models: the unchanged photo, and the true pictures.
 NOTHING = "none"
-
-
 TRUTH = "truth"
 
 
@@ -37,12 +33,12 @@ class Measure:
         person: who it is.
         photo: path of the input; of the true picture for the model ``truth``.
         model: name of the model, ``none`` or ``truth``.
-        expression: what was asked for.
-        strength: how much of it.
-        found: whether a face was found again; otherwise nothing that needs one was measured.
-        truth: ``exact`` or ``registered``: what the true pictures were; empty = none.
+        expression: the target.
+        strength: of the target.
+        found: whether a face was found; without one the figures that need it are missing.
+        truth: ``exact`` or ``registered``, the kind of the true pictures; empty = none.
         values: the figures by ``Metric.key``; those of further judges as ``recognised:NAME``.
-        predicted: the expression each judge sees, by the judge's name.
+        predicted: the likeliest expression by the judge's name.
         features: (D,) float32 embeddings by network, for distances between sets.
     """
 
@@ -90,11 +86,11 @@ class Entry:
     """All measures of one photo with one model.
 
     Attributes:
-        key: checksum of everything they depend on.
+        key: checksum of everything that the measures depend on.
         photo: path of the photo.
         model: name of the model.
-        measures: one an expression and strength.
-        error: why there are none; empty if there are.
+        measures: one per expression and strength.
+        error: why there are no measures; empty if there are.
     """
 
     key: str
@@ -105,7 +101,7 @@ class Entry:
 
 
 class Journal:
-    """A file of entries, one JSON object per line, appended to as photos are done.
+    """A file of entries, one JSON object per line; unreadable lines (an incomplete last one) are ignored.
 
     Args:
         path: the file; its folder must exist.
@@ -115,14 +111,14 @@ class Journal:
         self.path = path
 
     def check(self) -> None:
-        """Raise UsageError if there is a file of that name and it is no journal; nothing is touched."""
+        """Raise UsageError if the file exists and is not a journal; nothing is changed."""
         check_ours(self.path, ("key", "photo", "model"), "journal of an evaluation")
 
     def read(self) -> Iterator[Entry]:
         """Yield the entries that can be read; the photos of others are measured again.
 
         Raises:
-            DataError: the file is there but cannot be read, or is no file.
+            DataError: the file cannot be read.
         """
         try:
             for line in read_lines(self.path):

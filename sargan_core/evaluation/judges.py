@@ -1,6 +1,6 @@
-"""Judges: networks that say what a face expresses or whose it is; the shipped one, and any ONNX network.
+"""Judges: networks that recognise expression or identity; the shipped one, and any ONNX network.
 
-A judge of the user's own is an ONNX file beside a small TOML file::
+A further judge is an ONNX file with a small TOML file::
 
     name = "mine"
     kind = "expression"            # or "identity"
@@ -48,11 +48,11 @@ KINDS = ("expression", "identity")
 CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 OUTPUTS = ("logits", "probabilities")
 OTHER = "-"
-# Bytes of a judge's description; its parser takes quadratic time for what nobody would write.
+# Largest TOML file in bytes, because the parser takes quadratic time for hostile ones.
 LARGEST = 2**13
-# Bytes of a judge's network; OpenCV takes about three times as much for it.
+# Largest network in bytes; OpenCV needs about three times as much memory.
 LARGEST_NETWORK = 2**28
-# Of scale, mean and std.
+# Largest value of scale, mean and std.
 LARGEST_NUMBER = 1e6
 _KNOWN = {
     *("name", "kind", "file", "size", "channels", "scale", "mean", "std", "output", "labels", "template"),
@@ -63,11 +63,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What a judge says of B faces.
+    """Predictions of a judge for B faces.
 
     Attributes:
-        probabilities: (B, 7) float32, rows sum to 1, in the order of ``expressions.LABELS``; None = does not say.
-        embeddings: (B, D) float32 of length 1 each; None = does not say.
+        probabilities: (B, 7) float32, rows sum to 1, in label order; None = not predicted.
+        embeddings: (B, D) float32 of length 1 each; None = not predicted.
     """
 
     probabilities: Floats | None = None
@@ -80,7 +80,7 @@ class FaceJudge(Protocol):
     Attributes:
         name: short, for columns of tables.
         description: one line for the report.
-        key: changes with everything that changes a verdict.
+        key: changes with everything that changes its verdicts.
         template: the alignment of the crops.
     """
 
@@ -119,7 +119,7 @@ class ShippedJudge:
 
 @dataclass(frozen=True)
 class OnnxSettings:
-    """What a judge's TOML file says; see the module's text."""
+    """Content of a judge's TOML file; see the module's docstring."""
 
     name: str
     kind: str
@@ -134,7 +134,7 @@ class OnnxSettings:
 
 
 class OnnxJudge:
-    """A network of the user's own, run by OpenCV on the CPU.
+    """A network of the user, run by OpenCV on the CPU.
 
     Raises:
         DataError: the network cannot be read or run, or answers with another number of classes than labels.
@@ -166,7 +166,7 @@ class OnnxJudge:
             )
 
     def judge(self, crops: Tensor) -> Verdicts:
-        """Return the network's verdicts; probabilities of labels outside of the seven are left out."""
+        """Return the network's verdicts; probabilities of labels outside the seven are dropped."""
         answer = self._run(crops.cpu().numpy())
         if self.settings.kind == "identity":
             return Verdicts(
@@ -200,7 +200,7 @@ def read_judge(path: Path) -> OnnxJudge:
 
     Raises:
         DataError: the file cannot be read, or its network cannot.
-        UsageError: a member is missing, unknown, or of a value that means nothing.
+        UsageError: a member is missing, unknown, or has an impossible value.
     """
     try:
         values = tomllib.loads(read_settings(path, LARGEST))

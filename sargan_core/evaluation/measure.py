@@ -20,9 +20,9 @@ from sargan_core.evaluation.metrics import (
     changed,
     compared,
     landmark_error,
+    mouth_detail,
     similarity_of,
 )
-from sargan_core.evaluation.mouth import mouth_detail
 from sargan_core.evaluation.protocol import TARGETS, Case
 from sargan_core.evaluation.view import Targets, View, Viewer, common_alignment, face_in_frame, frame
 from sargan_core.expressions import LABELS, Expression
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sargan_core.data.crops import Cropper
     from sargan_core.editor import Editor
 
-# Turns a crop (1, 3, S, S) in [0, 1] into features (D,): a network for distances between sets.
+# Computes features (D,) of a crop (1, 3, S, S) in [0, 1], for distances between sets.
 Features = Callable[[Tensor], np.ndarray]
 
 
@@ -57,12 +57,12 @@ class TruePicture:
 
 
 class Subject:
-    """A photo whose face was found: what all models are measured against.
+    """A photo with its face, which all models edit.
 
     Args:
         case: what is evaluated.
-        viewer: finds and judges.
-        cropper: lays true pictures over the input where the head moved between the two.
+        viewer: finds and judges faces.
+        cropper: registers true pictures to the input where the head moved between the two.
         features: further networks for distances between sets, by name.
 
     Raises:
@@ -83,7 +83,7 @@ class Subject:
         view = viewer.view(self.photo.pixels, largest[0]) if largest else None
         if view is None:
             raise NoFaceError(f"{case.path}: no face found; leave the photo out or give a larger picture")
-        # The editor gets the face as it finds it itself; measures use the face as it is found again everywhere.
+        # The editor gets the face as it finds it itself; measures use the face as the viewer finds it in every picture.
         self.face: Face = largest[0]
         self.view = view
         self.alignment = common_alignment(view.face)
@@ -206,7 +206,7 @@ class Subject:
     def _judged(
         self, measure: Measure, view: View | None, crop: Tensor | None, wanted: Expression
     ) -> Measure:
-        """Return the measure with what the judges say; a lost face counts as not recognised."""
+        """Return the measure with the judges' figures; a lost face counts as not recognised."""
         values, predicted, features = dict(measure.values), dict(measure.predicted), {}
         for position, judge in enumerate(self.viewer.judges):
             suffix = "" if position == 0 else f":{judge.name}"

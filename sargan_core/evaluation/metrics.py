@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,24 +21,18 @@ from kornia.metrics import ssim
 from torch import Tensor, nn
 
 from sargan_core.errors import UsageError
-from sargan_core.faces.align import Alignment
+from sargan_core.faces.align import Alignment, apply_matrix, similarity
 from sargan_core.faces.face import Pixels, Template
+from sargan_core.faces.lip_line import with_sure_lips
+from sargan_core.faces.mouth import INNER_LIPS
 from sargan_core.faces.warp import positions
 
 TEMPLATE = Template(192, "similarity", (0.35, 0.35), (0.65, 0.35), (0.5, 0.68))
-
-
-# Pictures that agree to the last bit have no PSNR; more than this means the same.
+# Upper bound of the PSNR, which is infinite for equal pictures.
 HIGHEST_PSNR = 100.0
-
-
 OUTER_EYE_CORNERS = (36, 45)
-
-
-# Detail is what a Gaussian of this many pixels of a 192 px crop takes away.
+# Standard deviation of the Gaussian that separates fine detail, in pixels of a 192 px crop.
 DETAIL_SCALE = 1.2
-
-
 SSIM_WINDOW = 11
 
 
@@ -130,8 +125,6 @@ METRICS: tuple[Metric, ...] = (
         "reference only.",
     ),
 )
-
-
 BY_KEY: dict[str, Metric] = {metric.key: metric for metric in METRICS}
 
 
@@ -157,7 +150,7 @@ def compared(crop: Tensor, truths: Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Unedited:
-    """A crop before it is edited, and what every edit of it is measured against.
+    """A crop before it is edited, and its figures, which edits are compared with.
 
     Attributes:
         crop: (1, 3, S, S) float32 in [0, 1].
@@ -231,23 +224,68 @@ def similarity_of(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) 
     return float(np.dot(one.astype(np.float64), other.astype(np.float64)))
 
 
+# Width of the mouth from corner to corner, and side of the picture around it, in pixels.
+MOUTH_WIDTH = 200.0
+MOUTH_SIDE = 320
+# Standard deviation of the Gaussian that separates the detail.
+MOUTH_SCALE = 2.0
+# Fewest pixels between the lips of an open mouth.
+FEWEST_PIXELS = 900
+
+
+def mouth_detail(pixels: Pixels, landmarks: npt.NDArray[np.float32] | None) -> dict[str, float]:
+    """Return the figures of an open mouth: ``mouth_detail``, ``mouth_gradient`` and ``teeth_light``, ``_a``, ``_b``.
+
+    Args:
+        pixels: (H, W, 3) uint8 or uint16 RGB photo.
+        landmarks: (68, 2) of the face found in this photo, photo pixels.
+
+    Returns:
+        Root mean square of the fine detail and mean absolute horizontal Sobel gradient in 8-bit levels of grey, mean
+        L*a*b* of the brighter half; empty for a mouth that is not open.
+    """
+    if landmarks is None:
+        return {}
+    ends = MOUTH_SIDE / 2 + np.array([[-MOUTH_WIDTH / 2, 0.0], [MOUTH_WIDTH / 2, 0.0]])
+    # Landmark networks often find the lips of a closed mouth parted.
+    known = with_sure_lips(pixels, landmarks).astype(np.float64)
+    matrix = similarity(known[[48, 54]], ends)
+    scale = float(np.hypot(*matrix[:, 0]))
+    grid = np.asarray(pixels.astype(np.float32) * (255 / np.iinfo(pixels.dtype).max))
+    if scale < 1:
+        # Against aliasing, which would count as detail.
+        grid = cv2.GaussianBlur(grid, (0, 0), 0.5 / scale)
+    picture = cv2.warpAffine(
+        grid, matrix, (MOUTH_SIDE, MOUTH_SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    picture = np.clip(picture, 0, 255)
+    canvas = np.zeros((MOUTH_SIDE, MOUTH_SIDE), np.uint8)
+    rim = apply_matrix(matrix, known[list(INNER_LIPS)])
+    cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 1, shift=4)
+    inside = canvas.astype(bool)
+    if inside.sum() < FEWEST_PIXELS:
+        return {}
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    fine = (grey - cv2.GaussianBlur(grey, (0, 0), MOUTH_SCALE))[inside]
+    gradient = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3))[inside]
+    lab = cv2.cvtColor(picture / np.float32(255), cv2.COLOR_RGB2LAB)[inside]
+    brighter = lab[lab[:, 0] >= np.median(lab[:, 0])].mean(0)
+    return {
+        "mouth_detail": float(np.sqrt(np.square(fine).mean())),
+        "mouth_gradient": float(gradient.mean()),
+        "teeth_light": float(brighter[0]),
+        "teeth_a": float(brighter[1]),
+        "teeth_b": float(brighter[2]),
+    }
+
+
 # Below this many pictures the distance is mostly noise and is not given.
 FEWEST = 20
-
-
 SUBSETS = 100
-
-
 LARGEST_SUBSET = 50
-
-
 # The estimate of 2048 x 2048 covariances has full rank only from here on.
 FEWEST_FOR_FID = 2048
-
-
 SEED = 20
-
-
 NEEDS = (
     "--inception needs torch-fidelity and torchvision; install them with pip install 'sargan[fidelity]', "
     "or leave the option out"
@@ -256,7 +294,7 @@ NEEDS = (
 
 @dataclass(frozen=True)
 class SetDistance:
-    """How far a set of outputs is from the set of true pictures.
+    """Distance of a set of outputs from the set of true pictures.
 
     Attributes:
         kid: kernel distance, mean over random subsets; 0 for equal distributions, may be slightly negative.
@@ -274,7 +312,7 @@ class SetDistance:
 
 
 class _Given(nn.Module):
-    """Stands where torchmetrics wants a network: the features are there already."""
+    """The network for torchmetrics, which gets the features themselves."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -294,7 +332,7 @@ def set_distance(real: npt.NDArray[np.float32], made: npt.NDArray[np.float32]) -
     size = min(LARGEST_SUBSET, len(real), len(made))
     enough = min(len(real), len(made)) >= FEWEST_FOR_FID
     with warnings.catch_warnings():
-        # It warns that it keeps the features, of which there are few here.
+        # It warns that it keeps the features, which are few here.
         warnings.simplefilter("ignore")
         kernel = KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=SUBSETS, subset_size=size)
         frechet = FrechetInceptionDistance(feature=_Given(real.shape[1])) if enough else None
@@ -309,7 +347,7 @@ def set_distance(real: npt.NDArray[np.float32], made: npt.NDArray[np.float32]) -
 
 
 def inception_features(device: str = "cpu") -> Callable[[Tensor], npt.NDArray[np.float32]]:
-    """Return what turns a (1, 3, S, S) crop in [0, 1] into 2048 Inception features.
+    """Return the function that computes 2048 Inception features of a (1, 3, S, S) crop in [0, 1].
 
     Raises:
         UsageError: torch-fidelity or torchvision cannot be imported here.

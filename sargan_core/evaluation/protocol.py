@@ -1,4 +1,4 @@
-"""What is evaluated: the settings, each neutral photo of each test person, and the true pictures for comparison."""
+"""Settings and cases of an evaluation: neutral photos of test people, with true pictures and references."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model that takes part.
+    """A model to evaluate.
 
     Attributes:
         name: its name in the tables.
@@ -54,23 +54,23 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What is evaluated and how.
+    """Settings of an evaluation.
 
     Attributes:
-        models: the models; doing nothing always takes part besides.
+        models: the models; the unchanged photo is always evaluated too.
         data: folders of labelled photos, as for training.
         ood: folders of unlabelled photos, reported apart.
         split: manifest of a training run; None = the fixed rule of every fifth person.
-        everyone: take all people of ``data`` for test people.
+        everyone: use all people of ``data`` as test people.
         judges: TOML files of further judges.
-        limit: at most so many people of ``data`` and photos of each ``ood`` folder.
-        curve_people: on how many people strength curves are drawn; 0 = none.
+        limit: largest number of people of ``data``, and of photos of each ``ood`` folder.
+        curve_people: number of people for strength curves; 0 = no curves.
         strengths: the strengths of the curves besides 0.
         inception: also compare sets of pictures by Inception features (extra ``fidelity``).
         device: where networks run.
         landmarks: as for the editor.
         precision: as for the editor.
-        workers: processes that work side by side.
+        workers: number of processes.
     """
 
     models: tuple[ModelChoice, ...]
@@ -110,13 +110,9 @@ def parse_models(text: str) -> tuple[ModelChoice, ...]:
 
 # The part of the evaluation that a photo belongs to: ``in`` = labelled test people, ``ood`` = unlabelled photos.
 Part = Literal["in", "ood"]
-
-
 TARGETS: tuple[Expression, ...] = tuple(
     expression for expression in LABELS if expression is not Expression.NEUTRAL
 )
-
-
 TEST_FRACTION = 0.2
 
 
@@ -126,11 +122,11 @@ class Case:
 
     Attributes:
         path: the photo.
-        person: who it is; for unlabelled photos the file's name, so that each counts as a person.
+        person: who it shows; for unlabelled photos the file's name, so that each counts as a person.
         part: ``in`` or ``ood``.
         source: the data set, or the folder's name for unlabelled photos.
         truths: the pairs of this photo with the pictures that show the same person with an expression.
-        references: photos of *other* test people with each expression, for models that are shown one.
+        references: photos of *other* test people with each expression, for models that need a photo.
     """
 
     path: Path
@@ -141,7 +137,7 @@ class Case:
     references: tuple[tuple[Expression, Path], ...] = ()
 
     def truths_of(self, expression: Expression) -> tuple[Pair, ...]:
-        """Return the pairs with ``expression``; those that lie pixel on pixel, if there are any."""
+        """Return the pairs with ``expression``; only the pixel-aligned ones if there are any."""
         all_of_it = [pair for pair in self.truths if pair.target.expression is expression]
         exact = [pair for pair in all_of_it if pair.still]
         return tuple(exact or all_of_it)
@@ -160,7 +156,7 @@ def labelled_cases(
         folders: as for ``read_sources``.
         split: the manifest of a training run (``split.json``); None = the fixed rule of ``split_by_person``.
         everyone: evaluate all people, for data that no model was trained on.
-        limit: at most so many people, evenly over the data sets.
+        limit: largest number of people, evenly over the data sets.
 
     Raises:
         DataError: no data, a split that does not know a person, or no neutral photo of a test person.

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page that needs nothing else, and the same as JSON, CSV and Markdown."""
+"""The report of an evaluation as one self-contained HTML page, and as JSON, CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ from sargan_core.page import page_templates
 from sargan_core.photo.files import shown, write_atomically
 
 PAGE, JSON, CSV, MARKDOWN = "report.html", "results.json", "results.csv", "results.md"
-
-
 # Figure -> title, range and ticks of the strength curves.
 CURVES: dict[str, tuple[str, tuple[float, float], tuple[float, ...]]] = {
     "reached": ("probability of the wanted expression", (0, 1), (0, 0.25, 0.5, 0.75, 1)),
@@ -101,7 +99,7 @@ def _order(results: Results, item: Confusion) -> tuple[int, int, str, str]:
 
 
 def _heat(item: Confusion) -> dict[str, Any]:
-    """Return a confusion matrix with shares of each line, 0..1, for shading."""
+    """Return a confusion matrix with fractions of each row for shading."""
     columns = [expression.value for expression in LABELS]
     if any(line.get(LOST) for line in item.counts.values()):
         columns.append(LOST)
@@ -152,8 +150,6 @@ def _shown(value: Any) -> str:
 
 
 WIDTH, HEIGHT = 340, 210
-
-
 LEFT, RIGHT, TOP, BOTTOM = 42, 12, 14, 34
 
 
@@ -248,7 +244,7 @@ def markdown_table(table: Table, level: int = 2) -> list[str]:
 
 
 def to_csv(results: Results) -> str:
-    """Return every mean of every row, one a line."""
+    """Return every mean of every row, one per line."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(

@@ -22,17 +22,13 @@ from sargan_core.photo.content import read_settings, reason_of
 from sargan_core.photo.plain_values import record_of
 
 RESAMPLES = 2000
-
-
 CONFIDENCE = 0.95
-
-
 SEED = 20
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over people and how certain it is.
+    """A mean over people with its confidence interval.
 
     Attributes:
         mean: mean of the people's means.
@@ -97,18 +93,10 @@ def _resampled(
 
 
 FORMAT = "sargan-evaluation"
-
-
 VERSION = 1
-
-
 ALL = "all"
-
-
 LOST = "lost"
-
-
-# Figures of single people: a thousand people and twenty models have half of it.
+# Largest number of figures of single people; a thousand people and twenty models have half of it.
 MOST_FIGURES = 1_000_000
 
 
@@ -122,7 +110,7 @@ class Row:
         model: the model.
         expression: an expression, or ``all``.
         pictures: number of pictures.
-        lost: number of those in which no face was found any more.
+        lost: number of those without a face.
         figures: by ``Metric.key``; further judges' as ``recognised:NAME``.
     """
 
@@ -137,7 +125,7 @@ class Row:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What a strength does: means over the people curves are drawn on.
+    """Means at one strength, over the people with curves.
 
     Attributes:
         part: ``in`` or ``ood``.
@@ -158,7 +146,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often a judge saw which expression.
+    """Counts of the expressions that a judge predicted.
 
     Attributes:
         part: ``in`` or ``ood``.
@@ -177,17 +165,17 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the report shows, without pictures.
+    """Content of the report, without pictures.
 
     Attributes:
         created: ISO time.
-        versions: of sargan and of the libraries that make figures.
+        versions: of sargan and of the libraries that figures depend on.
         settings: of the run, as plain values.
         models: names in the order of the tables, ``none`` first.
         judges: name -> description; the first one's figures have no suffix.
         rows: the tables.
         people: part -> model -> figure -> person -> mean, for paired comparison of runs.
-        confusion: what judges saw.
+        confusion: predictions of the judges.
         curves: figures against strength.
         distances: part -> model -> network -> distance to the set of true pictures.
         costs: by model.

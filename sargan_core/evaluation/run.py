@@ -1,4 +1,4 @@
-"""Run an evaluation: what is not in the journal yet is measured, then everything is summed up."""
+"""Run an evaluation: measure what is not in the journal yet, and aggregate everything."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Evaluation:
     """A finished run.
 
     Attributes:
-        results: what the report shows.
+        results: the content of the report.
         cases: the photos, in order.
-        measures: everything that was measured.
-        session: holds the editors, for pictures.
+        measures: all measures.
+        session: holds the editors, for the report's pictures.
     """
 
     results: Results
@@ -69,8 +69,8 @@ def evaluate(
     """Measure every test photo with every model.
 
     Args:
-        settings: what and how.
-        out: an existing folder for the journal; a run that stopped goes on there.
+        settings: of the evaluation.
+        out: an existing folder for the journal; an interrupted run continues there.
         judges: makes the judges; must be a function of a module when there are several workers.
         progress: called with (done, total) photos.
         costs: also measure what each model costs, in processes of their own.
@@ -134,13 +134,13 @@ def find_cases(settings: EvaluationSettings) -> list[Case]:
         cases, _ = labelled_cases(settings.data, settings.split, settings.everyone, settings.limit)
         references = cases[0].references
     for case in unlabelled_cases(settings.ood, settings.limit):
-        # Unlabelled photos bring no references; models that are shown one get the first test person's.
+        # Unlabelled photos have no references; models that need one get the first test person's.
         cases.append(Case(case.path, case.person, case.part, case.source, (), references))
     return cases
 
 
 def _curve_photos(cases: Sequence[Case], people: int) -> set[Path]:
-    """Return the photos that curves are drawn on: ``people`` people, evenly over the data sets, one photo each."""
+    """Return the photos for curves: of ``people`` people, evenly over the data sets, one photo each."""
     by_source: dict[str, list[Case]] = {}
     seen: set[str] = set()
     for case in cases:
@@ -179,7 +179,7 @@ _session: Session | None = None
 
 def _start_worker(settings: EvaluationSettings, judges: JudgeFactory) -> None:
     global _session
-    # Ctrl-C is the parent's: it ends the pool.
+    # The parent handles Ctrl-C and ends the pool.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(max(1, torch.get_num_threads() // settings.workers))
     _session = Session(settings, judges)
@@ -217,7 +217,7 @@ def _work(
 def _costs(
     settings: EvaluationSettings, entries: Sequence[Entry], cases: Sequence[Case]
 ) -> tuple[dict[str, Cost], dict[str, str]]:
-    """Return the costs by model, and by model why there is none."""
+    """Return the costs by model, and the reasons why some could not be measured."""
     costs, notes = {}, {}
     for choice in settings.models:
         good = {entry.photo for entry in entries if entry.model == choice.name and entry.measures}

@@ -1,4 +1,4 @@
-"""Stimulus sets: does an expression become plainer with every step of strength, face by face?
+"""Stimulus sets: check for each face that the expression becomes stronger with every step of strength.
 
 Reads the manifest of ``sargan batch … --strength 0.25,0.5,0.75,1`` and looks at its outputs with the judge.
 """
@@ -33,9 +33,7 @@ from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.photo import read_photo
 
 FORMAT = "sargan-series"
-
-
-# A probability that falls by less than this from one step to the next counts as level.
+# Largest decrease of a probability between two steps that counts as constant.
 TOLERANCE = 0.02
 
 
@@ -47,7 +45,7 @@ class Step:
         strength: 0 = the input.
         output: the file, relative to the folder of the manifest; of the input for strength 0.
         reached: probability that the judge gives the wanted expression, summed over the parts of a mix.
-        seen: what the judge sees first.
+        seen: the judge's likeliest expression.
         identity: cosine of the judge's embeddings of input and output; None without the input.
     """
 
@@ -66,10 +64,10 @@ class Series:
         input: the photo.
         face: the face's number in it.
         model: the model.
-        expression: what was asked for.
+        expression: the target.
         steps: by strength.
-        drops: strengths at which the expression is less plain than at the step before.
-        gain: probability at the highest strength less that at the lowest.
+        drops: strengths at which the probability is lower than at the step before.
+        gain: probability at the highest strength minus that at the lowest.
     """
 
     input: str
@@ -82,7 +80,7 @@ class Series:
 
     @property
     def monotone(self) -> bool:
-        """Whether no step falls."""
+        """Whether the probability never decreases."""
         return not self.drops
 
 
@@ -92,10 +90,10 @@ class SeriesReport:
 
     Attributes:
         folder: the folder.
-        judge: who looked: name and description.
+        judge: name and description.
         series: sorted by expression, photo and face.
         left_out: output -> reason.
-        tolerance: what counts as level.
+        tolerance: largest decrease that counts as constant.
     """
 
     folder: str
@@ -126,11 +124,11 @@ def check_series(
     device: str = "cpu",
     progress: Progress = lambda done, total: None,
 ) -> SeriesReport:
-    """Look at every output of a batch and return its series.
+    """Judge every output of a batch and return its series.
 
     Args:
         folder: the batch's output folder, or its manifest.
-        judges: the first that tells expressions is asked.
+        judges: the first one for expressions is used.
         landmarks: as for ``FaceFinder``.
         device: where networks run.
         progress: called with (done, total) outputs.
@@ -178,16 +176,16 @@ def _series(photo: str, face: int, model: str, expression: str, steps: Sequence[
 
 
 class _Looker:
-    """Looks at outputs and, where it is still there, at their input."""
+    """Judges outputs and, if it still exists, their input."""
 
     def __init__(self, root: Path, viewer: Viewer) -> None:
         self._root = root
         self._viewer = viewer
-        # Faces of one input after the other; entries come sorted by input.
+        # Faces of the last input; entries are sorted by input.
         self._inputs: dict[tuple[str, int], View | None] = {}
 
     def steps(self, entry: Entry) -> list[tuple[int, Step]]:
-        """Return one step a face of an output."""
+        """Return one step per face of an output."""
         mix = _mix(entry.expression)
         pixels = read_photo(self._root / entry.output).pixels
         found = []
@@ -210,7 +208,7 @@ class _Looker:
             try:
                 self._inputs[key] = self._viewer.view(read_photo(self._root / photo).pixels, near)
             except SarganError:
-                # The set can be checked without its inputs, only from the first strength on.
+                # Without its inputs the set is checked from the first strength on.
                 self._inputs[key] = None
         return self._inputs[key]
 
@@ -240,7 +238,7 @@ def _step(view: View, own: View | None, mix: ExpressionMix, strength: float, out
 
 
 def _face(values: dict[str, Any]) -> Face:
-    """Return the face that a manifest's line describes.
+    """Return the face in a line of the manifest.
 
     Raises:
         DataError: it describes none.
@@ -282,7 +280,7 @@ def write_series(report: SeriesReport, versions: dict[str, str], folder: Path) -
 
 
 def series_table(report: SeriesReport) -> Table:
-    """Return one line an expression: how many series rise, and how plain the expression becomes."""
+    """Return one row per expression: how many series rise, and how strong the expression becomes."""
     strengths = sorted({step.strength for series in report.series for step in series.steps})
     rows = []
     for expression, group in report.by_expression().items():

@@ -1,4 +1,4 @@
-"""One worker of an evaluation: holds the finder, the judges and the editors, and measures photo by photo."""
+"""A worker of an evaluation: holds finder, judges and editors, and measures photo by photo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def default_judges(settings: EvaluationSettings, device: str) -> Sequence[FaceJu
 
 @dataclass(frozen=True)
 class Job:
-    """What is still to be measured of one photo.
+    """The measures that are missing for one photo.
 
     Attributes:
         case: the photo.
@@ -40,7 +40,7 @@ class Job:
 
 
 class Session:
-    """Measures jobs; build it once a process.
+    """Measures jobs; build it once per process.
 
     Raises:
         WeightsError, UsageError, DataError: as ``FaceFinder``, ``make_judges`` and ``inception_features``.
@@ -59,7 +59,7 @@ class Session:
         self._editors: dict[str, tuple[Editor, Targets]] = {}
 
     def editor(self, name: str) -> tuple[Editor, Targets]:
-        """Return the editor of a model and what makes its targets, built at the first call.
+        """Return the editor of a model and its targets, built at the first call.
 
         Raises:
             WeightsError: as ``Editor``.
@@ -75,7 +75,7 @@ class Session:
         return Subject(case, self.viewer, self._cropper, self._features)
 
     def work(self, job: Job) -> list[Entry]:
-        """Return one entry a model; an error ends this photo, or this photo with this model, only.
+        """Return one entry per model; an error affects only this photo, or this photo with this model.
 
         Raises:
             WeightsError: a model cannot be loaded, so no photo can be measured.

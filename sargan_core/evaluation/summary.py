@@ -1,4 +1,4 @@
-"""From single measures to the results: means over people, confusion, curves, distances between sets."""
+"""Aggregate measures into results: means over people, confusion, curves, distances between sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sargan_core.expressions import LABELS, Expression
 def make_rows(measures: Sequence[Measure]) -> tuple[Row, ...]:
     """Return the tables' rows: each model over everything, by source and by expression.
 
-    True pictures stand with the source of the photo that they were compared with, whatever set they lie in.
+    True pictures count for the source of the photo that they were compared with.
     """
     homes = {measure.person: measure.source for measure in measures if measure.model == NOTHING}
     groups: dict[tuple[str, str, str, str], list[Measure]] = defaultdict(list)
@@ -68,7 +68,7 @@ def people_means(measures: Iterable[Measure]) -> dict[str, dict[str, dict[str, d
 
 
 def make_confusion(measures: Iterable[Measure], judges: Sequence[str]) -> tuple[Confusion, ...]:
-    """Return what each judge saw in each model's outputs, and in the true pictures by data set."""
+    """Return the confusion of each judge on each model's outputs, and on the true pictures by data set."""
     counts: dict[tuple[str, str, str, str], dict[str, dict[str, int]]] = {}
     columns = [*(expression.value for expression in LABELS), LOST]
     for measure in measures:
@@ -89,7 +89,7 @@ def make_confusion(measures: Iterable[Measure], judges: Sequence[str]) -> tuple[
 
 
 def make_curves(measures: Sequence[Measure]) -> tuple[CurvePoint, ...]:
-    """Return the strength curves: strength 0 is the photo itself, the others as measured on the same photos."""
+    """Return the strength curves of the photos with several strengths; strength 0 is the photo itself."""
     curved = {
         (measure.part, measure.model, measure.photo)
         for measure in measures

@@ -1,4 +1,4 @@
-"""Tables of the results, as the report, Markdown and the terminal show them."""
+"""Tables of the results, for the report, Markdown and the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BY_EXPRESSION = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what it says, its interval, and whether it is the best model's of the column."""
+    """One cell: its text, its interval, and whether it is the best model's of the column."""
 
     text: str
     interval: str = ""
@@ -141,7 +141,7 @@ def _table(
 
 
 def _best(metric: Metric, rows: Sequence[tuple[str, Row]]) -> str | None:
-    """Return the best model's name; doing nothing and the true pictures do not compete."""
+    """Return the best model's name; unchanged photos and true pictures are not considered."""
     found = {
         name: row.figures[metric.key].mean
         for name, row in rows
@@ -178,7 +178,7 @@ def _distance(distance: SetDistance | None) -> Cell:
 
 
 def cost_table(results: Results) -> Table | None:
-    """Return what the models cost."""
+    """Return the costs of the models."""
     if not results.costs and not results.cost_notes:
         return None
     columns = (
@@ -222,7 +222,7 @@ def source_tables(results: Results, part: str) -> list[Table | None]:
 
 
 def setting_line(results: Results) -> str:
-    """Return versions, judges and choices on one line, to stand beside a figure."""
+    """Return versions, judges and settings on one line, to be shown beside a figure."""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     chosen = results.settings
     split = "all people" if chosen.get("everyone") else str(chosen.get("split") or "every fifth person")

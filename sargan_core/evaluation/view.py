@@ -1,4 +1,4 @@
-"""What evaluation sees of a photo: its face found, cropped in the common frame, and judged."""
+"""Find, crop and judge the faces of an evaluation, and make the targets of the edits."""
 
 from __future__ import annotations
 
@@ -30,20 +30,16 @@ if TYPE_CHECKING:
     from sargan_core.models.base import Target
 
 
-# A face is looked for again in a window of this many times its box, on a copy of at most so many pixels: that is
-# finer than what the landmark network sees, and four times faster than the whole photo.
+# A face is searched in a window of this many times its box, reduced to at most this side: finer than the input of the
+# landmark network, and four times faster than the whole photo.
 WINDOW = 2.0
-
-
 WINDOW_SIDE = 320
-
-
 SAME_FACE = 0.3
 
 
 @dataclass(frozen=True)
 class View:
-    """A face as it was found, and what each judge says of it.
+    """A face that was found, and the judges' verdicts.
 
     Attributes:
         face: in photo pixels.
@@ -55,7 +51,7 @@ class View:
 
 
 class Viewer:
-    """Finds the face again in an edited photo and asks the judges; inputs and true pictures go the same way.
+    """Finds a face in an edited photo and asks the judges; used for inputs and true pictures as well.
 
     Args:
         finder: finds faces.
@@ -69,7 +65,7 @@ class Viewer:
         self.device = device
 
     def view(self, pixels: Pixels, near: Face) -> View | None:
-        """Return the face that lies where ``near`` lay, judged; None where no face is found any more."""
+        """Return the face at the place of ``near`` with its verdicts; None if there is none."""
         face = self.find_again(pixels, near)
         if face is None:
             return None
@@ -110,7 +106,7 @@ def common_alignment(face: Face) -> Alignment:
 
 
 def face_in_frame(alignment: Alignment) -> Tensor:
-    """Return where the face lies in the common frame: (1, 1, S, S) float32 in [0, 1]; an oval without landmarks."""
+    """Return the mask of the face in the common frame, (1, 1, S, S) float32 in [0, 1]; an oval without landmarks."""
     if alignment.landmarks is None:
         return face_oval(alignment.template.size)[None, None]
     mask: Tensor = face_mask(alignment.landmarks.astype(np.float64), alignment.template.size)
@@ -144,7 +140,7 @@ def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, fl
     return shared / (one[2] * one[3] + two[2] * two[3] - shared)
 
 
-# References that are kept; neighbouring photos share theirs.
+# Number of references kept in memory; consecutive photos share theirs.
 KEPT = 16
 
 
@@ -154,7 +150,7 @@ class Wanted:
 
     Attributes:
         target: at full strength.
-        reference: the face that lends its expression; None for an expression by name.
+        reference: the face of the reference photo; None for an expression by name.
     """
 
     target: Target
@@ -165,8 +161,8 @@ class Targets:
     """Makes the targets for one editor.
 
     Args:
-        editor: its model says whether it wants names or photos.
-        viewer: judges the reference faces.
+        editor: its model takes either names or photos.
+        viewer: finds and judges the reference faces.
     """
 
     def __init__(self, editor: Editor, viewer: Viewer) -> None:
@@ -175,7 +171,7 @@ class Targets:
         self._kept: OrderedDict[Path, Wanted] = OrderedDict()
 
     def of(self, case: Case, expression: Expression) -> Wanted | None:
-        """Return what to ask for; None if the model needs a photo and no other test person has one.
+        """Return the target; None if the model needs a photo and no other test person has one.
 
         Raises:
             PhotoError, NoFaceError: the reference photo cannot be used.

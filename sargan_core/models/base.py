@@ -50,8 +50,6 @@ class Reference:
 
 
 Target: TypeAlias = ExpressionMix | Reference | UnitMix
-
-
 OneTarget = TypeVar("OneTarget", ExpressionMix, Reference)
 
 

@@ -28,7 +28,7 @@ def standardised(crops: Tensor) -> Tensor:
 
 
 def memory_format(device: torch.device | str) -> torch.memory_format:
-    """Return how pictures and weights lie in memory: channels-last on a CPU, which its convolutions are fastest with.
+    """Return the memory format of pictures and weights: channels-last on a CPU, whose convolutions are fastest with it.
 
     On a GPU group normalisation takes contiguous tensors alone and would copy others: a step of the generator took 1.3
     times as long there (batch 64, H100, ``benchmarks/sargan_gpu.py``).
@@ -114,8 +114,6 @@ def _mean(rows: Tensor) -> Tensor:
 
 # Winograd's minimal filtering F(4x4, 3x3) (Lavin & Gray 2016): 36 products instead of 144 for a 4x4 tile.
 TILE, SPAN = 4, 6
-
-
 _INPUT = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),
@@ -124,8 +122,6 @@ _INPUT = (
     (0, 2, -1, -2, 1, 0),
     (0, 4, 0, -5, 0, 1),
 )
-
-
 _KERNEL = (
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
@@ -134,11 +130,7 @@ _KERNEL = (
     (1 / 24, -1 / 12, 1 / 6),
     (0, 0, 1),
 )
-
-
 _OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
-
-
 # With fewer channels the transforms cost more than they save.
 WINOGRAD_CHANNELS = 128
 

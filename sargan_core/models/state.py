@@ -1,4 +1,4 @@
-"""A network's tensors on the way into a weights file and out of it: in half precision, and compared one by one."""
+"""Tensors of a network in a weights file: conversion to half precision, and checks before they are loaded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-# What a network may take for one face: numbers in the answer of a layer (128 MB; the published networks have 1 to
-# 16 million), and parameters times pixels, which bounds its multiply-adds (a thousand times those of the shipped ones).
+from sargan_core.errors import WeightsError
+from sargan_core.photo.files import some_names
+
+# Limits for one face: numbers in the output of a layer (128 MB; the published networks have 1 to 16 million), and
+# parameters times pixels, which bounds the multiply-adds (a thousand times those of the shipped networks).
 LARGEST_ANSWER = 2**25
 MOST_WORK = 2**43
 
@@ -26,30 +29,34 @@ def without(state: Mapping[str, Tensor], parts: Sequence[str]) -> dict[str, Tens
     return {name: value for name, value in state.items() if not any(part in name for part in parts)}
 
 
-def misfits(
-    network: nn.Module, tensors: Mapping[str, Tensor], unstored: Sequence[str] = ()
-) -> dict[str, list[str]]:
-    """Return the names of tensors that keep ``tensors`` from being the state of ``network``.
+def check_fit(
+    network: nn.Module, tensors: Mapping[str, Tensor], source: str, what: str, unstored: Sequence[str] = ()
+) -> None:
+    """Check that tensors are the state of a network, by name and shape.
 
-    The network may lie on the device ``meta``: settings in a file may ask for any size, its tensors are no larger than
-    the file, so they are best compared before any memory is asked for.
+    The network may lie on the device ``meta``: the settings in a file may ask for any size, while its tensors are no
+    larger than the file, so they are best compared before memory is allocated.
 
     Args:
         network: what the tensors are for.
         tensors: by name.
-        unstored: parts of names of what the network has and no file holds.
+        source: the file, for the message.
+        what: the network, for the message.
+        unstored: parts of names of tensors that the network has and no file holds.
 
-    Returns:
-        Sorted names under ``missing``, ``unexpected`` and ``of another shape``; all empty = they fit.
+    Raises:
+        WeightsError: tensors are missing, unexpected or of another shape; the message names them.
     """
     own = without(network.state_dict(), unstored)
-    return {
-        "missing": sorted(own.keys() - tensors.keys()),
-        "unexpected": sorted(tensors.keys() - own.keys()),
-        "of another shape": sorted(
-            name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape
-        ),
+    reshaped = {name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape}
+    found = {
+        "missing": own.keys() - tensors.keys(),
+        "unexpected": tensors.keys() - own.keys(),
+        "of another shape": reshaped,
     }
+    listed = [f"{kind}: {some_names(sorted(names))}" for kind, names in found.items() if names]
+    if listed:
+        raise WeightsError(f"{source}: the weights do not fit {what} ({'; '.join(listed)})")
 
 
 def check_size(network: nn.Module, side: int, *, channels: int, halvings: int, least: int = 1) -> None:

@@ -5,6 +5,7 @@ A last line without its newline was cut off when a run was killed: reading skips
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -25,19 +26,18 @@ SYNC_SECONDS = 1.0
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yield every whole line without its newline; a line longer than ``LONGEST`` as an empty one.
+    """Yield every whole line without its newline.
 
     Raises:
-        OSError, ValueError: as ``open_file``.
+        OSError: as ``open_file``; a line is longer than ``LONGEST``, so nothing of ours wrote it.
+        ValueError: as ``open_file``.
     """
     with open_file(path) as stream:
-        too_long = False
         while part := stream.readline(LONGEST + 1):
             if part.endswith(b"\n"):
-                yield b"" if too_long else part[:-1]
-                too_long = False
-            else:
-                too_long = True
+                yield part[:-1]
+            elif len(part) > LONGEST:
+                raise OSError(errno.EFBIG, f"a line is longer than {LONGEST >> 20} MB")
 
 
 class LineFile:

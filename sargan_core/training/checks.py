@@ -6,16 +6,18 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from sargan_core.errors import UsageError
 from sargan_core.weights import LARGEST_SETTING
 
-# With these a step's own seed, see ``step_random``, stays within 64 bits.
+# Limits with which the seed of a step, see ``step_random``, fits into 64 bits.
 LARGEST_SEED = 2**32 - 1
 LARGEST_COUNT = 10**9
-# Smallest side of the published discriminator, which halves it six times; smaller faces show no expression anyhow.
+# Smallest side that the published discriminator takes, which halves it six times.
 LEAST_SIZE = 64
+
+Settings = TypeVar("Settings")
 
 
 def check_rate(rate: float) -> None:
@@ -45,11 +47,28 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"--seed {seed}: must be from 0 to {LARGEST_SEED}")
 
 
-def check_types(settings: Any) -> None:
-    """Compare the members of a settings dataclass, and of those inside, with their annotations.
+def settings_from_json(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """Build a settings dataclass, and those inside it, from ``dataclasses.asdict`` of one.
 
     Raises:
-        TypeError: a member is of another type, as in a file that somebody has changed.
+        TypeError, AttributeError: the values are not those of such settings.
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _built(hints.get(name), value) for name, value in values.items()})
+
+
+def _built(hint: Any, value: Any) -> Any:
+    for kind in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        if isinstance(value, dict) and is_dataclass(kind):
+            return settings_from_json(cast(Any, kind), value)
+    return tuple(value) if isinstance(value, list) and get_origin(hint) is tuple else value
+
+
+def check_types(settings: Any) -> None:
+    """Compare the values in a settings dataclass, and in those inside it, with their annotations.
+
+    Raises:
+        TypeError: a value is of another type, as in a file that was edited by hand.
     """
     hints = get_type_hints(type(settings))
     for member in fields(settings):

@@ -21,12 +21,15 @@ from sargan_core.errors import PhotoError, TrainingError, UsageError
 from sargan_core.training.checks import check_counts
 from sargan_core.training.run_folder import CHECKPOINT, WEIGHTS, RunFolder, damaged
 
-# Share of itself that the average of a network fitted in one go keeps in the end.
+# Decay of the running average of the weights in ``fit``.
 MEMORY = 0.998
 
 
 class TrainingTask(Protocol):
-    """What the loop trains: networks, their optimisers, and how one step is made."""
+    """What the loop trains: networks, their optimisers, and how one step is made; subclasses name their ``parts``."""
+
+    def parts(self) -> Mapping[str, Any]:
+        """Return everything that changes (networks, averages, optimisers) by its name in the checkpoint."""
 
     def step(self, step: int) -> dict[str, Tensor]:
         """Make step number ``step`` (from 1) and return its losses, detached scalars.
@@ -35,10 +38,13 @@ class TrainingTask(Protocol):
         """
 
     def state(self) -> dict[str, Any]:
-        """Return everything that changes: networks, averages, optimisers."""
+        """Return the state of all parts."""
+        return {name: part.state_dict() for name, part in self.parts().items()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` returned."""
+        """Restore what ``state`` returned."""
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
 
     def sheet(self) -> Tensor:
         """Return a sample sheet, (3, H, W) uint8 on the CPU."""
@@ -56,7 +62,7 @@ class LoopSettings:
         log_every: steps between two lines of metrics (each the mean since the last).
         sheet_every: steps between two sample sheets.
         checkpoint_every: steps between two checkpoints.
-        resume: go on from the run folder's checkpoint.
+        resume: continue from the run folder's checkpoint.
     """
 
     steps: int = 10_000
@@ -87,9 +93,9 @@ def step_random(seed: int, step: int, rank: int = 0) -> torch.Generator:
 
 @contextmanager
 def deterministic_kernels() -> Iterator[None]:
-    """Let oneDNN use only kernels whose sums do not depend on how their threads meet, inside the block.
+    """Restrict oneDNN to kernels whose sums do not depend on the timing of threads, inside the block.
 
-    A run that is repeated or resumed on a CPU gives the same numbers only then; without this oneDNN makes no promise.
+    Only then does a repeated or resumed run on a CPU give the same numbers.
     """
     mkldnn: Any = torch.backends.mkldnn
     before = mkldnn.deterministic
@@ -111,8 +117,8 @@ def train(
 
     Args:
         task: what is trained.
-        settings: how long, and how often to write what.
-        folder: where everything goes.
+        settings: number of steps, and how often what is written.
+        folder: the run folder.
         on_step: called after every step with its number and losses.
         weights: file name for the task's weights in the folder.
 
@@ -155,11 +161,11 @@ def train(
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, and how fast is learned.
+    """Length and learning rate of ``fit``.
 
     Attributes:
         steps: number of the last step.
-        rate: the highest of the cycle: it rises over the first twentieth and falls to nothing as a cosine.
+        rate: peak learning rate; it rises over the first twentieth of the run and falls to 0 as a cosine.
         weight_decay: of AdamW.
         minutes: stop after this time, with a rate that falls accordingly; None = steps alone count, and a run can
             be repeated number by number.
@@ -179,15 +185,15 @@ def fit(
     schedule: Schedule,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> int:
-    """Fit a small network in one go, without checkpoints; return the steps made.
+    """Train a small network without checkpoints; return the number of steps made.
 
-    AdamW, one cycle of the rate, clipped gradients and a running mean of the weights.
+    AdamW with one cycle of the rate, clipped gradients and a running average of the weights.
 
     Args:
-        network: on its device; left in evaluation mode with the mean of its weights.
+        network: on its device; it ends in evaluation mode with the averaged weights.
         loss_of_batch: draws a batch with torch's own generators and returns its loss.
-        schedule: how long.
-        progress: called now and then with step and mean loss since the last call.
+        schedule: length and rate.
+        progress: called every 100 steps with step and mean loss since the last call.
     """
     torch.manual_seed(schedule.seed)
     optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
@@ -220,7 +226,7 @@ def fit(
 
 
 def measure(task: TrainingTask, last: int, most: float = 5.0) -> float:
-    """Return the mean seconds of the five steps up to step ``last``, after one to warm up.
+    """Return the mean time of the five steps up to step ``last`` in seconds, after one step to warm up.
 
     The last steps are measured because losses that start late make them slower; five because a recipe may do more
     in every fifth. No step begins after ``most`` seconds. The task cannot be trained on afterwards.
@@ -249,7 +255,7 @@ def _resume(task: TrainingTask, folder: RunFolder) -> int:
 
 @contextmanager
 def _written(step: int, folder: RunFolder) -> Iterator[None]:
-    """Say of a file that cannot be written at which step that was, and that the run can go on later."""
+    """Add the step, and that the run can be resumed, to the error for a file that cannot be written."""
     try:
         yield
     except PhotoError as error:
@@ -259,7 +265,7 @@ def _written(step: int, folder: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """Turn Ctrl-C and SIGTERM into a flag, so that the step in hand is finished first."""
+    """Turn Ctrl-C and SIGTERM into a flag, so that the current step is finished first."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -282,13 +288,13 @@ def descend(fabric: Fabric, optimiser: Any, loss: Tensor) -> None:
 
 @torch.no_grad()
 def update_average(average: Mapping[str, Tensor], network: nn.Module, step: int, decay: float) -> None:
-    """Move a running average of a network's weights, and of what its norms measured, by ``1 - decay`` towards them.
+    """Move a running average of a network's weights and buffers by ``1 - decay`` towards them.
 
     Args:
-        average: by name, as a ``state_dict`` returned them; changed in place.
+        average: as of ``state_dict``; changed in place.
         network: after step number ``step``.
-        step: the memory is short at first, so that the untrained weights are not carried along.
-        decay: share of itself that the average keeps in the end.
+        step: in the first steps the decay is smaller, so that the untrained weights are soon forgotten.
+        decay: of the later steps.
     """
     decay = min(decay, (1 + step) / (10 + step))
     for kept, value in zip(average.values(), network.state_dict().values(), strict=True):

@@ -1,4 +1,4 @@
-"""The plan of a training run, as ``--dry-run`` shows it: what there is to learn from, and the time of a step."""
+"""The plan of a training run, as ``--dry-run`` shows it: the training data, and the time of a step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from sargan_core.data.samples import Pair, Sample, Skipped
 from sargan_core.data.split import Split
@@ -18,14 +20,14 @@ from sargan_core.training.loop import TrainingTask, measure
 
 @dataclass(frozen=True)
 class Survey:
-    """What there is to learn from, by the names of the photos; faces are looked for only in training.
+    """The training data, judged by the names of the photos; faces are searched only in training.
 
     Attributes:
         people: number of people to train on.
         held_out: number of people held out.
         pictures: number of pictures of the people to train on, by expression.
         pairs: number of their pairs, by ``source > target``; empty where training uses single pictures.
-        skipped: files that are left out already, and why.
+        skipped: files that are left out, and why.
     """
 
     people: int
@@ -40,13 +42,13 @@ class TrainingPlan:
     """The plan of a training run.
 
     Attributes:
-        survey: what there is to learn from.
+        survey: the training data.
         size: side of the crops in pixels.
         model: what is trained, in a few words.
         recipe: how, in a few words.
         parameters: number of parameters of the networks, by name.
-        steps: steps that are still to be made; 0 = the model is fitted in closed form.
-        step_seconds: seconds of one step, measured here and now on random pictures. Cutting the crops is not included.
+        steps: number of steps left; 0 = the model is fitted in closed form.
+        step_seconds: measured time of one step on random pictures in seconds, without the time for cropping.
     """
 
     survey: Survey
@@ -111,14 +113,14 @@ def seconds_per_step(task: TrainingTask, last: int, batches: float = 1.0) -> flo
     """Measure a step; see ``loop.measure``.
 
     Args:
-        task: trains on random pictures; it is spent afterwards.
+        task: trains on random pictures; it cannot be used afterwards.
         last: number of the run's last step.
         batches: size of the run's batch, in batches of ``task``.
     """
     return measure(task, last) * batches
 
 
-def random_crops(size: int, count: int = len(LABELS)) -> Tensor:
-    """Return noise to measure a step on, (``count``, 3, size, size) uint8: what it shows does not change the time."""
+def random_crops(size: int, count: int = len(LABELS)) -> npt.NDArray[np.uint8]:
+    """Return noise to time a step with, (``count``, 3, size, size) uint8; its content does not change the time."""
     random = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (count, 3, size, size), generator=random, dtype=torch.uint8)
+    return torch.randint(0, 256, (count, 3, size, size), generator=random, dtype=torch.uint8).numpy()

@@ -1,4 +1,7 @@
-"""The run folder: options, metrics, events, sample sheets and checkpoints of one training run."""
+"""The run folder: what one training run writes, and how it takes the place of an earlier run.
+
+An earlier run is replaced only when that is asked for, and only once the new one is complete.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ import io
 import json
 import math
 import os
+import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +24,9 @@ from torch import Tensor
 
 from sargan_core.errors import DataError, TrainingError, UsageError
 from sargan_core.photo.content import read_settings
-from sargan_core.photo.files import explaining, replacing, write_atomically
+from sargan_core.photo.files import explaining, replacing, shown, write_atomically
 from sargan_core.photo.lines import LineFile, check_ours, read_lines
-from sargan_core.training.checks import check_types
+from sargan_core.training.checks import check_types, settings_from_json
 from sargan_core.weights import WeightsRecord
 
 OPTIONS = "options.json"
@@ -31,14 +36,12 @@ WEIGHTS = "generator.safetensors"
 EVENT_FORMAT = "brain.Event:2"
 
 Options = TypeVar("Options")
-
-
-# What building settings of a damaged file raises.
+# Errors that building settings from a damaged file may raise.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -> Options:
-    """Return what ``build`` makes of the values that ``RunFolder.write_options`` wrote.
+def read_run_options(folder: Path, kind: type[Options]) -> Options:
+    """Return the settings that ``RunFolder.write_options`` wrote.
 
     Raises:
         TrainingError: there are none, or they are not readable.
@@ -47,7 +50,7 @@ def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -
     if not path.is_file():
         raise TrainingError(f"{path}: no options of a run to resume; check --out, or start without --resume")
     try:
-        options = build(json.loads(read_settings(path)))
+        options = settings_from_json(kind, json.loads(read_settings(path)))
         check_types(options)
     except (*_UNREADABLE, OSError, DataError, UsageError) as error:
         raise TrainingError(
@@ -57,11 +60,11 @@ def read_run_options(folder: Path, build: Callable[[dict[str, Any]], Options]) -
 
 
 def finished_steps(folder: Path, steps: int) -> int:
-    """Return how many steps the run of a folder has made, before anything is prepared to go on with it.
+    """Return how many steps the run in a folder has made.
 
     Args:
         folder: the run folder.
-        steps: number of the last step that is wanted.
+        steps: number of the last step that is asked for.
 
     Raises:
         TrainingError: there is no checkpoint, or it is damaged.
@@ -76,11 +79,11 @@ def finished_steps(folder: Path, steps: int) -> int:
 
 
 class RunFolder:
-    """Everything a run leaves on disk.
+    """The files that a run writes.
 
     Args:
-        path: the folder; made when missing.
-        writes: False on all but the first of several processes: nothing is written.
+        path: the folder; created if missing.
+        writes: False = write nothing, for all but the first of several processes.
 
     Raises:
         UsageError: the folder holds another file under the name of the metrics; nothing was touched.
@@ -102,10 +105,11 @@ class RunFolder:
             write_atomically(self.path / OPTIONS, (text + "\n").encode(), overwrite=True)
 
     def cut_metrics(self, step: int) -> None:
-        """Drop the lines of ``metrics.jsonl`` after ``step``, and a torn one: a resumed run writes them again."""
+        """Drop the lines of ``metrics.jsonl`` after ``step``, and incomplete ones; a resumed run writes them again."""
         path = self.path / METRICS
         if self._writes and path.is_file():
-            kept = b"".join(line + b"\n" for line in read_lines(path) if _step_of(line) <= step)
+            with explaining(path):
+                kept = b"".join(line + b"\n" for line in read_lines(path) if _step_of(line) <= step)
             write_atomically(path, kept, overwrite=True)
 
     def write_metrics(self, step: int, metrics: dict[str, float]) -> None:
@@ -130,7 +134,7 @@ class RunFolder:
         """Replace ``checkpoint.pt``; an interruption leaves the old one whole."""
         if self._writes:
             path = self.path / CHECKPOINT
-            # Through a stream, because for a name torch says of a full disk only that a position is unexpected.
+            # Through a stream, because with a file name torch's message for a full disk is not understandable.
             with replacing(path, overwrite=True) as temporary, temporary.open("wb") as stream:
                 torch.save(state, stream)
 
@@ -161,12 +165,12 @@ class RunFolder:
 class EventFile:
     """One file of TensorBoard events in a run folder.
 
-    TensorBoard's own writer works in a thread, which ends with a traceback when the disk is full. This one writes at
-    once, so that the failure is reported where it happens.
+    TensorBoard's own writer works in a thread, which ends with a traceback when the disk is full. This one writes
+    immediately, so that the failure is reported where it happens.
 
     Args:
         folder: the run folder.
-        first: the first step; what earlier files of the folder hold from there on is not shown any more.
+        first: the first step; TensorBoard ignores later steps in earlier files of the folder.
     """
 
     def __init__(self, folder: Path, first: int) -> None:
@@ -217,7 +221,7 @@ def _cause(error: Exception) -> str:
 
 
 def _step_of(line: bytes) -> float:
-    """Return the step of a line of metrics; a line that a full disk or a kill tore comes after all steps."""
+    """Return the step of a line of metrics; infinity for an incomplete line."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
@@ -225,11 +229,11 @@ def _step_of(line: bytes) -> float:
 
 
 def card_head(record: WeightsRecord, *training: str) -> list[str]:
-    """Return the first lines of a card as Markdown: what the weights are, from what, and how they were trained.
+    """Return the first lines of a model card as Markdown: description, data, licence and training.
 
     Args:
         record: of the weights.
-        training: how, a point each.
+        training: further list items, about the training.
     """
     points = [
         f"data: {record.data}",
@@ -238,3 +242,130 @@ def card_head(record: WeightsRecord, *training: str) -> list[str]:
         f"sha256 {record.sha256}, {record.bytes:,} bytes",
     ]
     return [f"# {record.name}", "", record.description, "", *(f"- {point}" for point in points)]
+
+
+# Folder inside the run folder where a run is kept until it replaces an earlier one.
+UNFINISHED = "unfinished"
+# Files that trainings write; anything else in the folder belongs to the user and stays.
+RESULTS = (
+    "*.safetensors",
+    "checkpoint.pt",
+    "options.json",
+    "metrics.jsonl",
+    "split.json",
+    "figures.json",
+    "sheet.png",
+    "sheet-*.png",
+    "events.out.tfevents.*",
+    *("pixel.md", "judge.md", "landmarks.md"),
+)
+
+
+def earlier_results(out: Path) -> list[Path]:
+    """Return the files of an earlier run in a folder, and the folder of an unfinished one; sorted."""
+    if not out.is_dir():
+        return []
+    found = {path for pattern in RESULTS for path in out.glob(pattern)}
+    if (out / UNFINISHED).exists():
+        found.add(out / UNFINISHED)
+    return sorted(found)
+
+
+def folder_to_resume(out: Path) -> Path:
+    """Return the folder of the run that ``--resume`` continues: an unfinished one before a finished one."""
+    return out / UNFINISHED if (out / UNFINISHED).is_dir() else out
+
+
+def check_place(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Check that a run may write to a folder.
+
+    Raises:
+        UsageError: no folder, or an earlier run lies there that is neither to be resumed nor replaced.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume continues a run and --overwrite replaces it; give one of them")
+    if os.path.lexists(out) and not out.is_dir():
+        raise UsageError(f"{shown(out)}: is no folder; name another one with --out")
+    found = [] if resume or overwrite else earlier_results(out)
+    if found:
+        raise UsageError(
+            f"{shown(out)}: already holds a run ({shown(found[0].name)}); go on with --resume, replace it with "
+            "--overwrite, or name another folder with --out"
+        )
+
+
+@contextmanager
+def results_folder(
+    out: Path, *, resume: bool = False, overwrite: bool = False, at_once: bool = False
+) -> Iterator[Path]:
+    """Yield the folder that a run writes to; an earlier run in ``out`` is replaced only if the block succeeds.
+
+    A new run writes to ``out`` itself. One that replaces another writes to a folder inside ``out``, and its files are
+    moved at the end; if it is interrupted, they stay there and the run can be resumed. Only the first of several
+    processes changes anything.
+
+    Args:
+        out: the run folder; created if missing, and removed again if it stays empty.
+        resume: continue the run in ``out``.
+        overwrite: replace the run in ``out``.
+        at_once: the run cannot be resumed: its files appear in ``out`` together at the end, or not at all.
+
+    Raises:
+        UsageError: as ``check_place``.
+        TrainingError: the folder cannot be made or written.
+        PhotoError: the results cannot be put in their places.
+    """
+    staged = out / UNFINISHED
+    waits = at_once or overwrite or (resume and staged.is_dir())
+    work = staged if waits else out
+    if os.environ.get("RANK", "0") != "0":
+        yield work
+        return
+    check_place(out, resume=resume, overwrite=overwrite)
+    with _made(work, anew=waits and not resume):
+        try:
+            yield work
+        except BaseException:
+            if at_once:
+                shutil.rmtree(work, ignore_errors=True)
+            raise
+        if waits:
+            _put_in_place(work, out)
+
+
+@contextmanager
+def _made(folder: Path, *, anew: bool) -> Iterator[None]:
+    """Create a folder, check that it is writable, and in the end remove the folders that were created and are empty."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        if anew and os.path.lexists(folder):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".sargan-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise TrainingError(
+            f"{shown(folder)}: cannot be written ({error.strerror or error}); choose another folder with --out"
+        ) from error
+    try:
+        yield
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _put_in_place(work: Path, out: Path) -> None:
+    """Move the files of ``work`` to ``out``, and remove what only the earlier run had."""
+    earlier = [path for path in earlier_results(out) if path != work]
+    new = sorted(work.iterdir())
+    for file in new:
+        with explaining(out / file.name):
+            file.replace(out / file.name)
+    for path in earlier:
+        if path.name not in {file.name for file in new}:
+            with explaining(path):
+                path.unlink()
+    with suppress(OSError):
+        work.rmdir()

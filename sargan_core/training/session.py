@@ -1,4 +1,4 @@
-"""A training run of any model: photos are prepared, networks trained, and results written."""
+"""A training run of any model: prepare the photos, train, and write the results."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import ClassVar, TypeVar
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
+from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Skipped
 from sargan_core.data.split import SPLIT, Split, write_split
+from sargan_core.errors import WeightsError
+from sargan_core.faces.face import Template
 from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS
 from sargan_core.training.checks import check_test_fraction
 from sargan_core.training.loop import LoopSettings, TrainingTask, make_fabric, train
 from sargan_core.training.plan import TrainingPlan
 from sargan_core.training.run_folder import WEIGHTS, RunFolder, finished_steps, read_run_options
+from sargan_core.weights import WeightsRecord, open_weights
 
 
 def no_progress(done: int, total: int) -> None:
@@ -26,7 +31,7 @@ def no_progress(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data of a run, ready to be trained on.
+    """The prepared data of a run.
 
     Attributes:
         skipped: files that were left out, and why.
@@ -44,17 +49,19 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun(ABC):
-    """Everything that decides a run, and what differs between the models.
+    """The settings of a run, and the steps that differ between models.
 
-    The folder of each model has a subclass, whose fields are kept as ``options.json`` and read when the run is resumed.
+    Each model has a subclass, whose fields are written as ``options.json`` and read when the run is resumed.
 
     Attributes:
         data: folders, or one packed file.
-        loop: length of the run and what is written how often; None = closed form or a loop of its own, which leaves no
-            checkpoint and cannot be resumed.
+        loop: length, and how often what is written; None = closed form or a loop of its own, without checkpoints, so
+            that the run cannot be resumed.
         test_fraction: part of the people held out.
-        landmarks: what finds landmarks where the data bring none.
+        landmarks: what finds landmarks where the data set has none, see ``face_finder``.
         max_pixels: photos of more pixels are left out.
+        device: where the networks learn: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        start: a weights file to start from; empty = none.
     """
 
     data: tuple[str, ...]
@@ -62,30 +69,20 @@ class TrainingRun(ABC):
     test_fraction: float = 0.2
     landmarks: str = "auto"
     max_pixels: int = MAX_PIXELS
+    device: str = "cpu"
+    start: str = ""
 
     # Name of the weights file in the run folder.
     weights: ClassVar[str] = WEIGHTS
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one; subclasses build the settings inside first."""
-        loop = values["loop"]
-        return cls(
-            **{
-                **values,
-                "data": tuple(values["data"]),
-                "loop": None if loop is None else LoopSettings(**loop),
-            }
-        )
-
     @property
     def folders(self) -> list[Path]:
-        """What there is to learn from, as paths."""
+        """``data`` as paths."""
         return [Path(folder) for folder in self.data]
 
     @property
     def resume(self) -> bool:
-        """Whether an earlier run goes on."""
+        """Whether an earlier run is continued."""
         return self.loop is not None and self.loop.resume
 
     def check(self) -> None:
@@ -93,8 +90,35 @@ class TrainingRun(ABC):
         check_test_fraction(self.test_fraction)
 
     def fabric(self) -> Fabric:
-        """Return where the run trains; UsageError if that is not on this machine."""
-        return make_fabric("cpu", "fp32")
+        """Return where the run trains, under ``torchrun`` one of many processes; UsageError if that is not here."""
+        return make_fabric(self.device, "fp32")
+
+    def cropper(self, template: Template, cache: Path | None, *, known_first: bool = True) -> Cropper:
+        """Return what cuts the crops of the run; arguments as of ``Cropper``."""
+        return Cropper(
+            template,
+            landmarks=self.landmarks,
+            known_first=known_first,
+            cache=cache,
+            max_pixels=self.max_pixels,
+        )
+
+    def open_start(self, what: str, *kinds: str) -> tuple[WeightsRecord, dict[str, Tensor]] | None:
+        """Return record and tensors of ``start``; None where the weights are random or those of a checkpoint.
+
+        Args:
+            what: the network, for the message.
+            kinds: of records that hold it.
+
+        Raises:
+            WeightsError: the file cannot be read, or holds something else.
+        """
+        if not self.start or self.resume:
+            return None
+        record, tensors = open_weights(Path(self.start))
+        if record.kind not in kinds:
+            raise WeightsError(f"{self.start}: holds a {record.kind}, not {what}; see sargan models list")
+        return record, tensors
 
     @abstractmethod
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
@@ -126,11 +150,11 @@ def read_run(kind: type[Run], folder: Path) -> Run:
     Raises:
         TrainingError: there is none, or its options are not readable.
     """
-    return read_run_options(folder, kind.from_json)
+    return read_run_options(folder, kind)
 
 
 def plan_training(run: TrainingRun, out: Path) -> TrainingPlan:
-    """Return the plan of a run in seconds and without a trace on the disk; raises what ``Session`` raises."""
+    """Return the plan of a run within seconds, without writing anything; raises what ``Session`` raises."""
     run.check()
     done = _done(run, out)
     plan = run.plan(out, run.fabric())
@@ -138,10 +162,10 @@ def plan_training(run: TrainingRun, out: Path) -> TrainingPlan:
 
 
 class Session:
-    """A run that is prepared and ready to go.
+    """A prepared run.
 
     Args:
-        run: what to do; with ``loop.resume`` the networks are taken from the folder's checkpoint.
+        run: its settings; with ``loop.resume`` the networks are loaded from the folder's checkpoint.
         out: the run folder.
         cache: the crop cache; None = the user's.
         progress: called with (done, total) while photos are prepared.

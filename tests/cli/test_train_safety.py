@@ -14,8 +14,7 @@ from sargan_cli.__main__ import main
 from sargan_core.errors import PhotoError
 from sargan_core.models.sargan.data import CropPairs
 from sargan_core.photo.files import explaining
-from sargan_core.training.results import UNFINISHED
-from sargan_core.training.run_folder import EventFile
+from sargan_core.training.run_folder import UNFINISHED, EventFile
 
 KINDS = {
     "sargan": "generator.safetensors",

@@ -2,23 +2,28 @@
 
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template
+from sargan_core.training.plan import random_crops
 
 SIZE = 64
 
 
 def write_pack(file: Path, held_out: tuple[str, ...] = ("p0",)) -> Path:
     """Write three people with seven expressions of noise each."""
-    random = torch.Generator().manual_seed(5)
-    crops = torch.randint(0, 256, (21, 3, SIZE, SIZE), generator=random, dtype=torch.uint8)
-    persons = tuple(f"p{index // 7}" for index in range(21))
-    pairs = torch.tensor([(7 * p + 4, 7 * p + label) for p in range(3) for label in range(7)])
-    ones = torch.ones(len(pairs))
-    labels = torch.arange(7).repeat(3)
+    pairs = np.array([(7 * p + 4, 7 * p + label) for p in range(3) for label in range(7)])
+    ones = np.ones(len(pairs), np.float32)
     data = CropPairs(
-        crops, persons, labels, pairs, ones, ones, face_mask(SIZE), sargan_template(SIZE), held_out=held_out
+        template=sargan_template(SIZE),
+        images=random_crops(SIZE, 21),
+        persons=np.array([f"p{index // 7}" for index in range(21)]),
+        labels=np.tile(np.arange(7), 3),
+        pairs=pairs,
+        odds=ones,
+        trust=ones,
+        mask=face_mask(SIZE),
+        held_out=np.array(held_out),
     )
     data.save(file)
     return file

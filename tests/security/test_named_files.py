@@ -56,14 +56,10 @@ COMMANDS: dict[str, tuple[str, str, int]] = {
     "train --data, packed": ("p.safetensors", "train --data {} --out {out}/t", 1),
     "train --data": ("people.csv", "train pixel --data {} --out {out}/t", 1),
 }
-# What is no fault, or another one: a folder of no photos is wrong usage, a home without an index is not looked at.
+# Another fault: a folder without photos is wrong usage.
 EXCEPTIONS = {
     ("batch", "folder"): 2,
     ("batch", "missing"): 2,
-    ("models list", "pipe"): 0,
-    ("models list", "device"): 0,
-    ("models list", "folder"): 0,
-    ("models list", "missing"): 0,
     ("evaluate --judge", "empty"): 2,
 }
 
@@ -209,11 +205,11 @@ def test_a_strength_of_minus_zero_is_zero():
 
 
 def test_edit_refuses_nan_whatever_its_options_let_through():
-    from sargan_cli.edit import _number
+    from sargan_cli.expressions import strength_of
     from sargan_core.errors import UsageError
 
     with pytest.raises(UsageError, match="from 0 to 2"):
-        _number(float("nan"))
+        strength_of(float("nan"))
 
 
 WRONG = (None, 7, -1.5, "text", [], [[]], {}, {"a": {"b": 1}}, True)

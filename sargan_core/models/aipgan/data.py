@@ -1,4 +1,4 @@
-"""Training data of the expression transfer: crops of many people in one frame, freed of their own shape.
+"""Training data of the expression transfer: crops of many people in one alignment, and the triples drawn from them.
 
 All photos of a person share the alignment of the neutral one, whose landmarks a spline puts on the template. So in
 these crops a landmark's distance from the template is the expression alone: nothing of the person's shape is left for
@@ -8,101 +8,42 @@ the expression encoder to leak (the warning of docs/papers.md 3.4).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
-from sargan_core.data.crops import Cropper, points_in_crop
+from sargan_core.data.crop_table import LINKS, CropSet, CropTable, column, make_crop_set
+from sargan_core.data.crops import Cropper, affine_template, points_in_crop, spline_template, symmetric
 from sargan_core.data.samples import SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sets import LONDON
 from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.expressions import Expression
+from sargan_core.faces.carry import carry
 from sargan_core.faces.face import Template
+from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.aipgan.parts import Shading
+from sargan_core.models.aipgan.train_parts import seen
 from sargan_core.outcome import Progress
-from sargan_core.training.shape import affine_template, spline_template, symmetric
 
 Points = npt.NDArray[np.float64]
-
-
-# Landmarks that the choice of a reference compares: all but the outline.
+# Landmarks that are compared when a reference is chosen: all but the outline.
 INNER = slice(17, 68)
-
-
 # A reference is drawn among this many of other people's photos with the most similar expression.
 NEIGHBOURS = 6
 
 
-@dataclass(frozen=True)
-class ExpressionCrops:
-    """Crops of people with known neutral faces; arrays share their first index.
-
-    Attributes:
-        template: a ``spline`` template; each person's neutral landmarks lie on its shape.
-        images: (N, 3, S, S) uint8 RGB.
-        landmarks: (N, 68, 2) float32 crop pixels.
-        labels: (N,) int64.
-        persons: (N,) str.
-        sources: (N,) str, the data set.
-        neutral: (N,) int64, index of the same person's neutral crop; a neutral crop's is its own.
-    """
-
-    template: Template
-    images: npt.NDArray[np.uint8]
-    landmarks: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    persons: npt.NDArray[np.str_]
-    sources: npt.NDArray[np.str_]
-    neutral: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def motions(self) -> npt.NDArray[np.float32]:
-        """Landmarks minus those of the neutral face, (N, 68, 2) crop pixels."""
-        return self.landmarks - self.landmarks[self.neutral]
-
-    def select(self, kept: npt.NDArray[np.bool_]) -> ExpressionCrops:
-        """Return the crops that a mask (N,) keeps; whole people only."""
-        place = np.cumsum(kept) - 1
-        return ExpressionCrops(
-            self.template,
-            self.images[kept],
-            self.landmarks[kept],
-            self.labels[kept],
-            self.persons[kept],
-            self.sources[kept],
-            place[self.neutral[kept]],
-        )
-
-
-@dataclass(frozen=True)
-class Triples:
-    """Who takes whose expression, and what should come out; indices into ``ExpressionCrops``, (T,) int64 each.
-
-    Attributes:
-        reference: person a with expression p.
-        target: person b with any expression.
-        truth: person b with expression p.
-    """
-
-    reference: npt.NDArray[np.int64]
-    target: npt.NDArray[np.int64]
-    truth: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.truth)
-
-
 def shape_template(size: int, samples: Sequence[Sample], cropper: Callable[[Template], Cropper]) -> Template:
-    """Return a spline template on the mean, symmetric, neutral shape of people.
+    """Return a spline template with the mean neutral shape of people, made symmetric.
 
     Args:
         size: side of the crops.
         samples: training people.
-        cropper: makes what finds landmarks where the data set brings none.
+        cropper: builds the cropper that finds landmarks where the data set has none.
 
     Raises:
         DataError: no neutral photo with landmarks.
@@ -125,7 +66,7 @@ def shape_template(size: int, samples: Sequence[Sample], cropper: Callable[[Temp
 
 def expression_crops(
     samples: Sequence[Sample], cropper: Cropper, progress: Progress = lambda done, total: None
-) -> tuple[ExpressionCrops, list[Skipped]]:
+) -> tuple[CropSet, list[Skipped]]:
     """Cut every person's photos by the alignment of the neutral one.
 
     Args:
@@ -146,24 +87,15 @@ def expression_crops(
     crops, skipped = make_crop_set(neutral, chosen, cropper, progress)
     points = crops.landmarks.astype(np.float64)
     _compare_like_with_like(crops, points, chosen, cropper)
-    owner = np.arange(len(crops))
-    owner[crops.pairs[:, 1]] = crops.pairs[:, 0]
-    result = ExpressionCrops(
-        crops.template,
-        crops.images,
-        points.astype(np.float32),
-        crops.labels,
-        crops.persons,
-        crops.sources,
-        owner,
-    )
-    known = np.asarray(np.isfinite(result.landmarks).all((1, 2)))
-    return result.select(known & known[result.neutral]), skipped
+    crops = replace(crops, landmarks=points.astype(np.float32))
+    known = np.asarray(np.isfinite(crops.landmarks).all((1, 2)))
+    return crops.select(known & known[crops.neutral]), skipped
 
 
 def _compare_like_with_like(crops: CropSet, points: Points, chosen: Sequence[Pair], cropper: Cropper) -> None:
-    """Give photos whose landmarks were found in another way than their neutral photo's those of the neutral photo,
-    moved as the points that were found in one way for both; in place.
+    """Replace landmarks that were not found in the same way as those of the neutral photo; in place.
+
+    They become the neutral photo's landmarks plus the motion of points that were found in the same way in both photos.
     """
     by_paths = {(str(pair.source.path), str(pair.target.path)): pair for pair in chosen}
     for source, target in crops.pairs:
@@ -179,11 +111,14 @@ def _compare_like_with_like(crops: CropSet, points: Points, chosen: Sequence[Pai
         points[target] = points[source] + motion
 
 
-def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
-    """Draw who takes whose expression: references are other people whose landmarks moved most alike.
+def draw_triples(crops: CropSet, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Draw who takes whose expression, and what should come out.
 
-    Real people are drawn more often than rendered ones, neutral truths now and then, and targets that have an
-    expression of their own in every fourth triple.
+    References are other people whose landmarks moved most alike. Real people are drawn more often than rendered ones,
+    neutral truths now and then, and targets that have an expression of their own in every fourth triple.
+
+    Returns:
+        (count, 3) int64 rows of ``crops``: person a with expression p, person b with any, person b with expression p.
 
     Raises:
         DataError: only one person.
@@ -212,4 +147,156 @@ def draw_triples(crops: ExpressionCrops, count: int, seed: int = 0) -> Triples:
         )
         other = bool(still[truth]) or rng.random() < 0.25
         targets.append(rng.choice(mine) if other and len(mine) else crops.neutral[truth])
-    return Triples(np.array(references), np.array(targets), truths.astype(np.int64))
+    return np.stack([np.array(references), np.array(targets), truths], 1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class TransferBatch:
+    """A batch of triples; pictures are (B, 3, S, S) float32 RGB in [0, 1].
+
+    Attributes:
+        reference: person a with expression p.
+        target: person b with another expression; for a residual network already moved to the truth's landmarks.
+        truth: person b with expression p.
+        neutral: person b's neutral face.
+        landmarks: (B, 68, 2) of the reference, fractions of S.
+        label: (B,) int64, expression p.
+        person: (B,) int64, number of person b.
+    """
+
+    reference: Tensor
+    target: Tensor
+    truth: Tensor
+    neutral: Tensor
+    landmarks: Tensor
+    label: Tensor
+    person: Tensor
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TransferBank(CropTable):
+    """Crops and triples to train on.
+
+    Attributes:
+        template: the alignment of the crops.
+        neutral: (N,) int64, row of the person's neutral crop.
+        triples: (T, 3) int64 rows: reference, target, truth.
+        moved: (T, 3, S, S) uint8, targets moved to the truths' landmarks and shaded; empty = none.
+    """
+
+    template: Template
+    neutral: npt.NDArray[np.int64] = column(np.int64, link=True)
+    triples: npt.NDArray[np.int64] = column(np.int64, (3,), of=LINKS, link=True)
+    moved: npt.NDArray[np.uint8] = column(np.uint8, (3, -1, -1), of=LINKS)
+
+    @cached_property
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """(N,) number of the person in each crop."""
+        return np.unique(self.persons, return_inverse=True)[1]
+
+    @property
+    def people(self) -> int:
+        """Number of people."""
+        return int(self.numbers.max()) + 1
+
+    def draw(
+        self, count: int, size: int, random: torch.Generator, *, moved: bool, self_share: float = 0.0
+    ) -> TransferBatch:
+        """Return ``count`` triples drawn with replacement, half of them mirrored, at ``size`` pixels.
+
+        Args:
+            count: how many.
+            size: side of the pictures.
+            random: CPU generator.
+            moved: targets with their landmarks moved.
+            self_share: probability that reference, target and truth are one crop.
+        """
+        chosen = torch.randint(len(self.triples), (count,), generator=random)
+        alone = torch.rand(count, generator=random) < self_share
+        mirror = torch.rand(count, generator=random) < 0.5
+        batch = self.batch(chosen, size, moved=moved, alone=alone)
+        return _mirrored(batch, mirror)
+
+    def batch(self, chosen: Tensor, size: int, *, moved: bool, alone: Tensor | None = None) -> TransferBatch:
+        """Return the triples of ``chosen`` (B,) as they are; arguments as of ``draw``."""
+        rows = chosen.numpy()
+        reference, target, truth = self.triples[rows].T
+        pictures = torch.from_numpy(self.moved[rows]).float() / 255 if moved else self.pictures(target)
+        true = self.pictures(truth)
+        if alone is not None:
+            reference = np.where(alone.numpy(), truth, reference)
+            pictures = torch.where(alone[:, None, None, None], true, pictures)
+        landmarks = (self.landmarks[reference] + np.float32(0.5)) / self.template.size
+        return TransferBatch(
+            _resized(self.pictures(reference), size),
+            _resized(pictures, size),
+            _resized(true, size),
+            _resized(self.pictures(self.neutral[truth]), size),
+            torch.from_numpy(landmarks),
+            torch.from_numpy(self.labels[truth]),
+            torch.from_numpy(self.numbers[truth]),
+        )
+
+
+def make_bank(
+    crops: CropSet,
+    triples: npt.NDArray[np.int64],
+    shading: Shading | None,
+    progress: Progress = lambda done, total: None,
+) -> TransferBank:
+    """Return crops and triples as a bank; with a shading, the targets are also moved and shaded.
+
+    Args:
+        crops: people of one side of the split.
+        triples: drawn from them.
+        shading: of the displaced form; None = targets stay where they are.
+        progress: called with (done, total).
+    """
+    size = crops.template.size
+    moved = np.empty((0 if shading is None else len(triples), 3, size, size), np.uint8)
+    if shading is not None:
+        for done, (reference, target, truth) in enumerate(triples.tolist()):
+            moved[done] = _moved(crops, reference, target, truth, shading)
+            progress(done + 1, len(triples))
+    return TransferBank(
+        template=crops.template,
+        images=crops.images,
+        landmarks=crops.landmarks,
+        labels=crops.labels,
+        persons=crops.persons,
+        neutral=crops.neutral,
+        triples=triples,
+        moved=moved,
+    )
+
+
+def _moved(
+    crops: CropSet, reference: int, target: int, truth: int, shading: Shading
+) -> npt.NDArray[np.uint8]:
+    face, goal = seen(crops, target), crops.landmarks[truth].astype(np.float64)
+    carried = carry(face, goal, seen(crops, reference))
+    factor = shading(goal - face.landmarks, crops.template.size)
+    picture = torch.lerp(carried.image * factor, carried.image, carried.inside)
+    return np.asarray((picture[0].clamp(0, 1) * 255).round().byte().numpy())
+
+
+def _resized(x: Tensor, size: int) -> Tensor:
+    return (
+        x if x.shape[-1] == size else functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    )
+
+
+def _mirrored(batch: TransferBatch, mirror: Tensor) -> TransferBatch:
+    def flip(x: Tensor) -> Tensor:
+        return torch.where(mirror[:, None, None, None], x.flip(3), x)
+
+    swapped = batch.landmarks[:, list(MIRRORED)] * batch.landmarks.new_tensor([-1.0, 1.0])
+    swapped = swapped + swapped.new_tensor([1.0, 0.0])
+    return replace(
+        batch,
+        reference=flip(batch.reference),
+        target=flip(batch.target),
+        truth=flip(batch.truth),
+        neutral=flip(batch.neutral),
+        landmarks=torch.where(mirror[:, None, None], swapped, batch.landmarks),
+    )

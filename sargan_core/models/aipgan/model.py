@@ -33,31 +33,25 @@ from sargan_core.models.aipgan.parts import (
     with_shut_lids,
 )
 from sargan_core.models.base import ExpressionModel, Reference, Target
-from sargan_core.models.state import check_size, halved, misfits, without
+from sargan_core.models.state import check_fit, check_size, halved, without
 from sargan_core.weights import WeightsRecord, save_weights
 
 FORMS = ("displaced", "painted")
-
-
-# Root mean square motion, as a fraction of the crop's side, from which what the network paints counts in full:
-# where the expressions of both faces are the same, nothing is painted.
+# Root mean square motion of the landmarks, as a fraction of the crop's side, from which the network's change is applied
+# in full; below it is reduced, so that nothing changes where both faces have the same expression.
 MOVED = 0.012
-
-
-# Opening of an eye, as a share of that of the neutral face, below which it counts as shut.
+# Opening of an eye, as a fraction of that of the neutral face, below which it counts as closed.
 SHUT_BELOW = 0.3
-
-
 Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TransferSettings:
-    """What a weights file of this kind holds.
+    """Settings in a weights file of this kind.
 
     Attributes:
         form: ``displaced`` or ``painted``.
-        network: the network's settings; None in the displaced form = nothing is painted on top.
+        network: the network's settings; None = the displaced form without a network.
     """
 
     form: str = "displaced"
@@ -81,9 +75,9 @@ class AipganModel(ExpressionModel):
         settings: form and network.
         template: a ``spline`` template; crops are aligned by the face's estimated *neutral* landmarks.
         neutral: estimates these.
-        lids: sees shut eyes.
-        shading: folds by motion; displaced form only.
-        network: as the settings say.
+        lids: detects closed eyes.
+        shading: change of light by motion; displaced form only.
+        network: of the settings.
     """
 
     name = "aipgan"
@@ -136,7 +130,7 @@ class AipganModel(ExpressionModel):
         return EditedCrops(
             torch.cat([one.image for one in edited]),
             torch.cat([one.flow for one in edited if one.flow is not None]),
-            # The painted form leaves it to the paste, for all faces of the batch alike.
+            # In the painted form the paste makes the mask, for all faces of the batch.
             torch.cat(keep) if self.settings.form == "displaced" else None,
         )
 
@@ -144,22 +138,24 @@ class AipganModel(ExpressionModel):
         image = crops.image[index : index + 1]
         still = EditedCrops(image, torch.zeros_like(image[:, :2]), torch.ones_like(image[:, :1]))
         own = _points(crops.landmarks[index])
-        theirs, their_rest = _points(reference.crops.landmarks[0]), _rest(reference.crops, 0)
-        rest = _rest(crops, index)
-        if theirs is None or their_rest is None:
+        theirs, their_neutral = _points(reference.crops.landmarks[0]), _neutral(reference.crops, 0)
+        neutral = _neutral(crops, index)
+        if theirs is None or their_neutral is None:
             raise NoFaceError(
                 f"{reference.name}: no landmarks found on the face; --like needs a clear, frontal face"
             )
-        if own is None or rest is None or reference.is_identity:
+        if own is None or neutral is None or reference.is_identity:
             return still
         size = image.shape[-1]
-        own, rest, theirs, their_rest = (settled(points, size) for points in (own, rest, theirs, their_rest))
+        own, neutral, theirs, their_neutral = (
+            settled(points, size) for points in (own, neutral, theirs, their_neutral)
+        )
         strength = reference.strength
         source = reference.crops.image.to(image)
         if self.settings.form == "painted":
             made = self._paint(source, image)
             return EditedCrops(image + strength * (made - image), still.flow, None)
-        full = _keeping_shut(rest + theirs - their_rest, own, rest)
+        full = _keeping_shut(neutral + theirs - their_neutral, own, neutral)
         motion = full - own
         goal = own + strength * motion
         carried = carry(Seen(image, own), goal, Seen(source, theirs))
@@ -173,7 +169,7 @@ class AipganModel(ExpressionModel):
         return EditedCrops(edited, carried.flow, carried.keep)
 
     def _paint(self, source: Tensor, target: Tensor) -> Tensor:
-        """Return what the network makes of two (1, 3, S, S) crops in [0, 1], its change brought to their size."""
+        """Return the network's picture for two (1, 3, S, S) crops in [0, 1]; its change is enlarged to their size."""
         assert self.network is not None
         size, inner = target.shape[-1], self.network.settings.size
         small = [
@@ -185,12 +181,12 @@ class AipganModel(ExpressionModel):
         return target + functional.interpolate(change, (size, size), mode="bilinear", align_corners=False)
 
 
-def _keeping_shut(goal: Points, own: Points, rest: Points) -> Points:
-    """Return the goal with the lids of shut eyes where they are: nobody knows what lies behind them."""
+def _keeping_shut(goal: Points, own: Points, neutral: Points) -> Points:
+    """Return the goal with the lids of closed eyes unchanged, because the photo does not show what is behind them."""
     result = goal.copy()
-    openings = zip(EYES, eye_openings(own), eye_openings(rest), eye_openings(goal), strict=True)
-    for eye, before, at_rest, after in openings:
-        if before < SHUT_BELOW * at_rest and after > before:
+    openings = zip(EYES, eye_openings(own), eye_openings(neutral), eye_openings(goal), strict=True)
+    for eye, before, usual, after in openings:
+        if before < SHUT_BELOW * usual and after > before:
             centre = (goal - own)[[eye[0], eye[3]]].mean(0)
             result[list(eye)] = own[list(eye)] + centre
     return result
@@ -201,18 +197,14 @@ def _points(landmarks: Tensor) -> Points | None:
     return points if np.isfinite(points).all() else None
 
 
-def _rest(crops: FaceCrops, index: int) -> Points | None:
+def _neutral(crops: FaceCrops, index: int) -> Points | None:
     return None if crops.rest is None else _points(crops.rest[index])
 
 
 KIND = "aipgan"
-
-
-# Of its encoders, and doublings of its decoder.
+# Halvings of its encoders, and doublings of its decoder.
 HALVINGS = 4
-
-
-# Counters of batch normalisation that serve training only, and heads that only training reads.
+# Tensors that only training needs: counters of batch normalisation, and two heads.
 LEFT_OUT = ("num_batches_tracked", "network.landmarks.", "network.intrinsic.")
 
 
@@ -250,15 +242,10 @@ def build_aipgan(record: WeightsRecord, tensors: dict[str, Tensor]) -> AipganMod
         raise WeightsError(f"{record.file}: settings not understood ({error}); train it again") from error
     if settings.form not in FORMS or (settings.form == "painted" and settings.network is None):
         raise WeightsError(f"{record.file}: no form '{settings.form}' of this model; train it again")
-    # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
+    # Compared on the meta device first: settings may ask for any size, while tensors are no larger than their file.
     with torch.device("meta"):
         empty = _parts(settings, template, tensors)
-    found = misfits(empty, tensors, LEFT_OUT)
-    wrong = [*sorted(found["missing"] + found["unexpected"]), *found["of another shape"]]
-    if wrong:
-        raise WeightsError(
-            f"{record.file}: tensors missing, unexpected or of another shape: {', '.join(wrong[:6])}"
-        )
+    check_fit(empty, tensors, record.file, KIND, LEFT_OUT)
     if settings.network and empty.network is not None:
         network = settings.network
         try:
@@ -266,7 +253,7 @@ def build_aipgan(record: WeightsRecord, tensors: dict[str, Tensor]) -> AipganMod
         except ValueError as error:
             raise WeightsError(f"{record.file}: cannot be used ({error}); train it again") from error
     model = _parts(settings, template, tensors)
-    # Not strict: what is left out of the file is not there to be loaded.
+    # Not strict, because the file does not hold ``LEFT_OUT``.
     model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
     return model
 

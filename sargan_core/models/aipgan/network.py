@@ -18,23 +18,13 @@ from torch.nn import functional
 from sargan_core.models.layers import InstanceNorm
 
 POINTS = 68
-
-
 SLOPE = 0.2
-
-
-# Channel gates squeeze to this share of the channels.
+# Channel gates reduce the channels by this factor.
 SQUEEZE = 8
-
-
 # Keeps the slope of the signed square root finite at 0.
 ROOT_EPSILON = 1e-3
-
-
-# Heat maps reach 1; the soft-argmax reads them multiplied by this, so that the far cells add up to nothing.
+# Factor on the heat maps (which reach 1) before the soft-argmax, so that distant cells have no weight.
 SHARPNESS = 12.0
-
-
 POOLINGS = ("bilinear", "concatenation")
 
 
@@ -46,10 +36,10 @@ class AipganSettings:
         width: channels of the encoders' first layer; all others are multiples of it.
         size: side of the square crops it is trained for, in pixels, a multiple of 16.
         attention: the encoders carry spatial and channel attention.
-        intrinsic: the identity encoder is trained to paint the same person's neutral face.
+        intrinsic: the identity encoder is trained to reconstruct the same person's neutral face.
         pooling: ``bilinear`` joins the encoders' features by low-rank bilinear pooling, ``concatenation`` by a
             1x1 convolution over both.
-        residual: the picture is added to the identity encoder's input instead of painted anew; ours.
+        residual: the output is added to the identity encoder's input instead of replacing it; ours.
     """
 
     width: int = 32
@@ -66,7 +56,7 @@ class AipganSettings:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder answers.
+    """Output of an encoder.
 
     Attributes:
         features: f1 to f4: (B, 2w, S/2, S/2), (B, 4w, S/4, S/4), (B, 8w, S/8, S/8), (B, 8w, S/16, S/16).
@@ -108,7 +98,7 @@ class Attention(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Stem and four halvings; the first three carry attention. Both encoders are of this kind."""
+    """Stem and four halvings, the first three with attention; for expression and identity."""
 
     def __init__(self, settings: AipganSettings) -> None:
         super().__init__()
@@ -201,7 +191,7 @@ class Decoder(nn.Module):
         super().__init__()
         width = settings.width
         self.join = _block(16 * width, 8 * width, 3)
-        # Channels from above, channels after the up-sampling, of the encoders there, of the pooled features.
+        # Channels of the coarser level, after the up-sampling, of the encoders at this level, of the pooled features.
         rows = ((8, 8, 8, 4), (8, 4, 4, 2), (4, 2, 2, 1))
         self.ups = nn.ModuleList([_up(above * width, own * width) for above, own, _, _ in rows])
         self.pools = nn.ModuleList(
@@ -229,7 +219,7 @@ class Decoder(nn.Module):
 class AipganNetwork(nn.Module):
     """Both encoders, their heads and the decoder; images in [-1, 1].
 
-    Its answer depends neither on ``train()`` or ``eval()`` nor on the rest of the batch.
+    Its output depends neither on ``train()`` or ``eval()`` nor on the other pictures of the batch.
     """
 
     def __init__(self, settings: AipganSettings) -> None:
@@ -254,11 +244,11 @@ class AipganNetwork(nn.Module):
         return self.decode(self.expression(source), self.identity(target), target)
 
     def decode(self, expression: Encoded, identity: Encoded, target: Tensor) -> Tensor:
-        """Return the picture for features that are at hand; arguments and answer as of ``forward``."""
+        """Return the picture for encoded inputs; arguments and result as of ``forward``."""
         picture = torch.tanh(self.decoder(expression, identity))
         return picture + target if self.settings.residual else picture
 
     def inference_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters that an edit needs: not those of the two heads that only training reads."""
+        """Yield the parameters that an edit needs, without those of the two heads for training."""
         parts = self.expression, self.identity, self.decoder
         return chain.from_iterable(part.parameters() for part in parts)

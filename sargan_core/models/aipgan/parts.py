@@ -1,4 +1,4 @@
-"""The neutral network: how far a face's expression has moved its 68 landmarks away from where they rest.
+"""The neutral network: how far a face's expression has moved its 68 landmarks from their neutral places.
 
 Ours. It is what makes an expression that is read off one person's landmarks free of that person's own shape: the leak
 warning of docs/papers.md 3.4. Landmarks alone cannot tell a wide mouth from a smiling one; the picture can.
@@ -23,14 +23,12 @@ from sargan_core.models.landmarks.network import CROP_POINTS, POINTS, SIZE
 from sargan_core.models.layers import convolution, standardised
 
 FEATURES = 128
-
-
-# The head answers in units of about this many crop pixels, so that its numbers are of the order of 1.
+# Unit of the head's output in crop pixels, so that its numbers are of the order of 1.
 UNIT = 4.0
 
 
 class NeutralNetwork(nn.Module):
-    """Convolutions that see the face, beside the landmarks themselves, and a head that answers with motions.
+    """Convolutions on the face and a layer on the landmarks, joined by a head that predicts motions.
 
     Input: (B, 1, 112, 112) float32 luminance in [0, 1], crops as of ``FaceNetwork``, and (B, 68, 2) landmarks in
     their pixels. Output: (B, 68, 2) float32 crop pixels, landmark minus the same landmark of the neutral face.
@@ -49,7 +47,7 @@ class NeutralNetwork(nn.Module):
         )
 
     def train(self, mode: bool = True) -> NeutralNetwork:
-        """Keep the normalisation's statistics as they were at the start: the answer never depends on the batch."""
+        """Keep the initial statistics of the batch normalisation, so that the output does not depend on the batch."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -69,7 +67,7 @@ class NeutralNetwork(nn.Module):
 def neutral_landmarks(network: NeutralNetwork, pixels: Pixels, face: Face) -> npt.NDArray[np.float64] | None:
     """Return where a face's landmarks would lie if it were neutral, (68, 2) photo pixels; None without landmarks.
 
-    The mean of the answers for the picture and its mirror image.
+    This is the mean of the predictions for the picture and its mirror image.
     """
     if face.landmarks is None:
         return None
@@ -87,22 +85,16 @@ def neutral_landmarks(network: NeutralNetwork, pixels: Pixels, face: Face) -> np
 
 
 HEIGHT, WIDTH = 24, 32
-
-
-# Where the outer and the inner corner of the eye lie in the patch.
+# Places of the outer and the inner corner of the eye in the patch.
 CORNERS = np.array([[6.0, 12.0], [25.0, 12.0]])
-
-
-# Below the first answer an eye is open, from the second on shut.
+# Output below which an eye is open, and from which it is closed.
 SHUT = (0.6, 0.85)
-
-
-# The lids of a shut eye meet at this share of the way from the upper to the lower one.
+# The lids of a closed eye meet at this fraction of the way from the upper to the lower one.
 MEETING = 0.85
 
 
 class LidsNetwork(nn.Module):
-    """(N, 2, 24, 32) patches of eyes, outer corner on the left -> (N,) logits, high = shut."""
+    """(N, 2, 24, 32) patches of eyes, outer corner on the left -> (N,) logits, high = closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +116,7 @@ class LidsNetwork(nn.Module):
 def eye_patches(
     pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], landmarks: npt.NDArray[np.float64]
 ) -> Tensor:
-    """Return both eyes of a face, (2, 2, 24, 32) float32: light and redness, each freed of its mean and contrast.
+    """Return both eyes of a face, (2, 2, 24, 32) float32: luminance and redness, each normalised.
 
     Args:
         pixels: (H, W, 3) RGB photo.
@@ -133,7 +125,7 @@ def eye_patches(
     peak = float(np.iinfo(pixels.dtype).max)
     patches = []
     for eye, mirrored in zip(EYES, (False, True), strict=True):
-        # From left to right in the picture: outer and inner corner of one eye, inner and outer of the other.
+        # Left eye in the picture: outer, inner corner; right eye: inner, outer corner.
         corners = landmarks[[eye[0], eye[3]]]
         places = CORNERS[::-1] * [-1, 1] + [WIDTH - 1, 0] if mirrored else CORNERS
         matrix = similarity(places, corners)
@@ -154,7 +146,7 @@ def eye_patches(
 def with_shut_lids(
     network: LidsNetwork, pixels: Pixels, landmarks: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Return the landmarks with the lids of shut eyes together, (68, 2) photo pixels."""
+    """Return the landmarks with the lids of closed eyes brought together, (68, 2) photo pixels."""
     points = landmarks.astype(np.float64)
     device = next(network.parameters()).device
     with torch.inference_mode():
@@ -166,7 +158,7 @@ def with_shut_lids(
 def shut_lids(
     landmarks: npt.NDArray[np.float64], shares: Sequence[float] | npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the landmarks with the lids of each of ``EYES`` together by a share, 1 = shut."""
+    """Return the landmarks with the lids of each of ``EYES`` closed by a fraction, 1 = closed."""
     points = landmarks.copy()
     for eye, share in zip(EYES, shares, strict=True):
         for upper, lower in ((eye[1], eye[5]), (eye[2], eye[4])):
@@ -183,18 +175,16 @@ def _standard(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 Points = npt.NDArray[np.float64]
-
-
-# No fold is darker and no highlight brighter than this, as natural logarithms.
+# Bounds of the change of the log luminance.
 LIMITS = (-0.6, 0.4)
 
 
 class Shading(nn.Module):
-    """Holds the ways of moving and their pictures.
+    """Change of the luminance with the motion of the landmarks, linear in it.
 
     Args:
-        basis: (K, 136) ways of moving, of length 1; x and y of each landmark in turn, as fractions of the crop's side.
-        pictures: (K, 1, s, s) log luminance change for a movement of 1 along each.
+        basis: (K, 136) unit vectors of motion; x and y of each landmark in turn, as fractions of the crop's side.
+        pictures: (K, 1, s, s) change of the log luminance for a motion of 1 along each.
     """
 
     def __init__(self, basis: Tensor, pictures: Tensor) -> None:
@@ -203,7 +193,7 @@ class Shading(nn.Module):
         self.register_buffer("pictures", pictures.float())
 
     def forward(self, motion: Points, size: int) -> Tensor:
-        """Return the factor (1, 1, S, S) on each pixel's light for a (68, 2) motion in pixels of an S x S crop."""
+        """Return the factor (1, 1, S, S) on each pixel for a (68, 2) motion in pixels of an S x S crop."""
         basis, pictures = self.get_buffer("basis"), self.get_buffer("pictures")
         moved = torch.from_numpy((motion / size).ravel()).to(basis)
         change = torch.einsum("k,kchw->chw", basis @ moved, pictures)[None].clamp(*LIMITS)

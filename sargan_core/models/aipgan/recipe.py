@@ -20,7 +20,7 @@ from sargan_core.training.checks import (
 # Halvings of the transfer network.
 HALVINGS = 4
 
-# What a reference and a target go through, each by its own draw; where they lie in the crop must stay.
+# Augmentation of reference and target, drawn independently; without geometric changes.
 COLOURS = AugmentSettings(
     flip_odds=0.0,
     rotation=0.0,
@@ -91,16 +91,6 @@ class AipganTraining:
         check_rate(self.rate)
         check_seed(self.seed)
         check_counts({"--batch": self.batch, "--adversarial-from": self.adversarial_from})
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> AipganTraining:
-        """Build settings from ``dataclasses.asdict`` of settings."""
-        nested = {
-            "network": AipganSettings(**values["network"]),
-            "discriminator": DiscriminatorSettings(**values["discriminator"]),
-            "augment": AugmentSettings(**values["augment"]),
-        }
-        return cls(**{**values, **nested})
 
 
 def check_aipgan(settings: AipganSettings) -> None:

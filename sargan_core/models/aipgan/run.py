@@ -5,37 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.crops import Cropper
+from sargan_core.data.crops import affine_template
 from sargan_core.data.samples import Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import SPLIT, split_by_person, write_split
-from sargan_core.errors import DataError, NoFaceError, PhotoError, UsageError, WeightsError
+from sargan_core.errors import DataError, NoFaceError, PhotoError, UsageError
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.models.aipgan.bank import TransferBank, make_bank
-from sargan_core.models.aipgan.data import draw_triples, expression_crops, shape_template
+from sargan_core.models.aipgan.data import (
+    TransferBank,
+    draw_triples,
+    expression_crops,
+    make_bank,
+    shape_template,
+)
 from sargan_core.models.aipgan.model import KIND, AipganModel, TransferSettings, build_aipgan, save_aipgan
 from sargan_core.models.aipgan.network import AipganNetwork
+from sargan_core.models.aipgan.neutral import NeutralOptions, neutral_crops, start_neutral, train_neutral
 from sargan_core.models.aipgan.recipe import AipganTraining, check_aipgan
 from sargan_core.models.aipgan.task import AipganTask
 from sargan_core.models.aipgan.train_parts import (
-    NeutralOptions,
     fit_shading,
     lid_patches,
-    neutral_crops,
-    start_neutral,
     train_lids,
-    train_neutral,
 )
 from sargan_core.outcome import Progress
-from sargan_core.training.loop import LoopSettings, make_fabric
+from sargan_core.training.loop import LoopSettings
 from sargan_core.training.plan import (
     TrainingPlan,
     count_parameters,
@@ -45,11 +45,10 @@ from sargan_core.training.plan import (
     survey,
 )
 from sargan_core.training.session import Prepared, TrainingRun
-from sargan_core.training.shape import affine_template
 from sargan_core.weights import open_weights
 
-# What is prepared once for a run and read again when it is resumed: neutral network and shading, and the triples of
-# the people to train on and of those held out.
+# Files that are prepared once for a run and read again when it is resumed: neutral network and shading, triples of the
+# people to train on, and of those held out.
 PARTS, BANK, HELD_OUT = "parts.safetensors", "bank.safetensors", "held-out.safetensors"
 # Side of the crops in use; the network sees them reduced to its own size.
 CROP = 256
@@ -67,38 +66,21 @@ class AipganRun(TrainingRun):
     again.
 
     Attributes:
-        loop: length and what is written how often.
+        loop: length, and how often what is written.
         training: recipe and networks.
         triples: how many triples are drawn and prepared.
         neutral: training of the neutral network.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        start: a weights file whose network to start from, of any crop size; empty = none.
     """
 
     loop: LoopSettings
     training: AipganTraining
     triples: int = 4000
     neutral: NeutralOptions = field(default_factory=NeutralOptions)
-    device: str = "auto"
-    start: str = ""
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        nested = {
-            "training": AipganTraining.from_json(values["training"]),
-            "neutral": NeutralOptions(**values["neutral"]),
-        }
-        return super().from_json({**values, **nested})
 
     def check(self) -> None:
         """Raise UsageError for options that cannot be trained with."""
         check_aipgan(self.training.network)
         super().check()
-
-    def fabric(self) -> Fabric:
-        """Return where the run trains; under ``torchrun`` one of many processes."""
-        return make_fabric(self.device, "fp32")
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Prepare parts and triples where the folder holds none; see ``TrainingRun.prepare``."""
@@ -141,7 +123,7 @@ class AipganRun(TrainingRun):
             recipe=f"{self.triples:,} triples, batch {training.batch}, rate {training.rate:g}, seed {training.seed}",
             parameters={
                 "in use": sum(value.numel() for value in task.network.inference_parameters()),
-                "in training": count_parameters(task.network) + count_parameters(task.bare_judges),
+                "in training": count_parameters(task.network) + count_parameters(task.bare_discriminators),
             },
             steps=self.loop.steps,
             step_seconds=seconds_per_step(task, self.loop.steps, training.batch / small.batch),
@@ -153,28 +135,26 @@ class AipganRun(TrainingRun):
         split = split_by_person(sources.samples, self.test_fraction)
         train_samples, test_samples = split.apply(sources.samples)
 
-        def cropper_of(template: Any) -> Cropper:
-            return Cropper(
-                template,
-                landmarks=self.landmarks,
-                known_first=True,
-                cache=cache,
-                max_pixels=self.max_pixels,
-            )
-
-        template = shape_template(max(LEAST_SIZE, self.training.network.size), train_samples, cropper_of)
-        crops, skipped = expression_crops(train_samples, cropper_of(template), progress)
-        finder = cropper_of(template)
+        template = shape_template(
+            max(LEAST_SIZE, self.training.network.size),
+            train_samples,
+            lambda template: self.cropper(template, cache),
+        )
+        cropper = self.cropper(template, cache)
+        crops, skipped = expression_crops(train_samples, cropper, progress)
 
         def find(sample: Sample) -> npt.NDArray[np.float32] | None:
             try:
-                return finder.face(sample).landmarks
+                return cropper.face(sample).landmarks
             except (PhotoError, NoFaceError):
                 return None
 
         known, missed = neutral_crops(train_samples, find, self.max_pixels)
         neutral = train_neutral(
-            known, self.neutral, start_neutral(), lambda step, _: progress(step, self.neutral.steps)
+            known,
+            self.neutral,
+            start_neutral(self.neutral.seed),
+            lambda step, _: progress(step, self.neutral.steps),
         )
         lids = train_lids(*lid_patches(crops, self.training.seed, progress), self.training.seed)
         shading = fit_shading(crops, progress)
@@ -183,7 +163,7 @@ class AipganRun(TrainingRun):
         bank = make_bank(crops, triples, shading if residual else None, progress)
         held_out = bank
         if len(split.test) > 1:
-            tested, more = expression_crops(test_samples, cropper_of(template), progress)
+            tested, more = expression_crops(test_samples, cropper, progress)
             chosen = draw_triples(tested, HELD_OUT_TRIPLES, self.training.seed)
             held_out = make_bank(tested, chosen, shading if residual else None)
             skipped += more
@@ -203,18 +183,15 @@ def load_start(run: AipganRun) -> dict[str, Tensor] | None:
         WeightsError: they cannot be read, or are no transfer network's.
         UsageError: they are of another network.
     """
-    if not run.start or run.resume:
+    opened = run.open_start("a transfer network", KIND)
+    if opened is None:
         return None
-    record, tensors = open_weights(Path(run.start))
-    if record.kind != KIND:
-        raise WeightsError(
-            f"{run.start}: holds a {record.kind}, not a transfer network; see sargan models list"
-        )
+    record, tensors = opened
     build_aipgan(record, tensors)
     other, own = TransferSettings.from_json(record.settings).network, run.training.network
     if other is None or replace(other, size=own.size) != own:
         raise UsageError(f"--start {run.start}: holds {other}, asked for is {own}")
-    # What only training reads is not in the file and starts anew.
+    # Heads that only training needs are not in the file and start from random weights.
     state = AipganNetwork(own).state_dict()
     for name, tensor in tensors.items():
         if name.startswith("network."):
@@ -223,15 +200,19 @@ def load_start(run: AipganRun) -> dict[str, Tensor] | None:
 
 
 def random_bank(size: int) -> TransferBank:
-    """Return noise to measure a step on: triples of two people, crops of ``size`` pixels."""
+    """Return random pictures to time a step with: triples of two people, crops of ``size`` pixels."""
     count = len(LABELS)
-    points = torch.rand(count, 68, 2, generator=torch.Generator().manual_seed(0))
-    order = torch.arange(count)
-    triples = torch.stack([order, order.roll(1), order.roll(2)], 1)
+    order = np.arange(count)
     crops = random_crops(size)
-    neutral = torch.zeros(count, dtype=torch.int64)
     return TransferBank(
-        affine_template(size), crops, points, order, order % 2, neutral, triples, crops.clone()
+        template=affine_template(size),
+        images=crops,
+        landmarks=np.random.default_rng(0).uniform(0, size, (count, 68, 2)).astype(np.float32),
+        labels=order,
+        persons=(order % 2).astype(np.str_),
+        neutral=np.zeros(count, np.int64),
+        triples=np.stack([order, np.roll(order, 1), np.roll(order, 2)], 1),
+        moved=crops,
     )
 
 

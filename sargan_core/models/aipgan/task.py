@@ -1,4 +1,4 @@
-"""How the AIP-GAN-style network is trained: all loss terms of docs/papers.md 3.4, and which of them when."""
+"""Training of the AIP-GAN-style network, with all loss terms of docs/papers.md 3.4."""
 
 from __future__ import annotations
 
@@ -12,31 +12,25 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sargan_core.models.aipgan.bank import TransferBank, TransferBatch
+from sargan_core.models.aipgan.data import TransferBank, TransferBatch
 from sargan_core.models.aipgan.network import AipganNetwork
 from sargan_core.models.aipgan.recipe import AipganTraining
 from sargan_core.models.layers import lay_out, memory_format
 from sargan_core.models.sargan import recipes as losses
 from sargan_core.models.sargan.generator import Discriminator
 from sargan_core.training.augment import augment
-from sargan_core.training.loop import descend, step_random, to_picture, update_average
+from sargan_core.training.loop import TrainingTask, descend, step_random, to_picture, update_average
 
 PENALTY_EVERY = 8
-
-
-# Spread of the blobs that heat maps and attention are taught, in cells of the map.
+# Standard deviation of the Gaussians in the targets of heat maps and attention, in cells of the map.
 BLOB = 1.5
-
-
 # Width of a face as a fraction of the crop's side: the unit of the landmark error.
 FACE_WIDTH = 0.6
-
-
 SHEET_ROWS = 8
 
 
 class PersonHead(nn.Module):
-    """Tells people apart from the discriminator's last features; a training set's own people only."""
+    """Classifies the people of the training set from the discriminator's last features."""
 
     def __init__(self, channels: int, people: int) -> None:
         super().__init__()
@@ -48,22 +42,22 @@ class PersonHead(nn.Module):
         return logits
 
 
-class Judges(nn.Module):
-    """The discriminator with its three heads: real or made, expression, person."""
+class Discriminators(nn.Module):
+    """The discriminator with three heads: real or generated, expression, person."""
 
     def __init__(self, training: AipganTraining, people: int) -> None:
         super().__init__()
         settings = training.discriminator
-        self.judge = Discriminator(settings)
+        self.base = Discriminator(settings)
         self.person = PersonHead(settings.width * 2 ** (settings.layers - 1), people)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return realness (B, 1, s, s), expression logits (B, labels) and person logits (B, people)."""
-        realness, kind, features = self.judge(images)
+        realness, kind, features = self.base(images)
         return realness, kind, self.person(features)
 
 
-class AipganTask:
+class AipganTask(TrainingTask):
     """A ``TrainingTask`` for the network.
 
     Args:
@@ -91,10 +85,11 @@ class AipganTask:
         self._write = write
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
-            network, judges = AipganNetwork(training.network), Judges(training, bank.people)
+            network = AipganNetwork(training.network)
+            discriminators = Discriminators(training, bank.people)
         if training.network.residual:
             with torch.no_grad():
-                # Nothing is painted at first: what was moved is nearer the truth than any noise.
+                # Almost no change at first: the moved target is nearer to the truth than random output.
                 network.decoder.out.weight.mul_(0.1)
         if start is not None:
             network.load_state_dict(start)
@@ -105,9 +100,10 @@ class AipganTask:
         self.wrapped, self.optimiser = fabric.setup(
             _Everything(network), torch.optim.Adam(network.parameters(), training.rate, betas)
         )
-        self.bare_judges = judges
-        self.judges, self.judge_optimiser = fabric.setup(
-            judges, torch.optim.Adam(judges.parameters(), training.rate, betas)
+        # The unwrapped module, for passes that do not update it; the wrapped one would wait for the other processes.
+        self.bare_discriminators = discriminators
+        self.discriminators, self.discriminator_optimiser = fabric.setup(
+            discriminators, torch.optim.Adam(discriminators.parameters(), training.rate, betas)
         )
 
     def step(self, step: int) -> dict[str, Tensor]:
@@ -117,7 +113,7 @@ class AipganTask:
         metrics: dict[str, Tensor] = {}
         if adversarial:
             for number in range(self.training.critic_steps):
-                metrics |= self._judge_step(step, number, random)
+                metrics |= self._discriminator_step(step, number, random)
         metrics |= self._network_step(step, random, adversarial)
         return {name: value.detach() for name, value in metrics.items()}
 
@@ -148,9 +144,9 @@ class AipganTask:
             metrics["consistency"] = self._consistency(made, codes)
             loss = loss + settings.consistency * metrics["consistency"]
         if adversarial:
-            self.bare_judges.requires_grad_(False)
-            realness, kind, person = self.bare_judges(made)
-            self.bare_judges.requires_grad_(True)
+            self.bare_discriminators.requires_grad_(False)
+            realness, kind, person = self.bare_discriminators(made)
+            self.bare_discriminators.requires_grad_(True)
             metrics["g_real"] = -realness.mean()
             metrics["g_class"] = functional.cross_entropy(kind, batch.label)
             metrics["g_person"] = functional.cross_entropy(person, batch.person)
@@ -160,12 +156,12 @@ class AipganTask:
         update_average(self.average.state_dict(), self.network, step, settings.average)
         return metrics
 
-    def _judge_step(self, step: int, number: int, random: torch.Generator) -> dict[str, Tensor]:
+    def _discriminator_step(self, step: int, number: int, random: torch.Generator) -> dict[str, Tensor]:
         batch = self._draw(random)
         truth = _to_network(batch.truth)
         with torch.no_grad():
             made = self.network(_to_network(batch.reference), _to_network(batch.target))
-        realness, kind, person = self.judges(torch.cat([truth, made]))
+        realness, kind, person = self.discriminators(torch.cat([truth, made]))
         real, fake = realness.chunk(2)
         count = len(truth)
         metrics = {
@@ -173,26 +169,29 @@ class AipganTask:
             "d_person": functional.cross_entropy(person[:count], batch.person),
         }
 
-        def judge(images: Tensor) -> Tensor:
-            judged: Tensor = self.bare_judges(images)[0]
-            return judged
+        def realness_of(images: Tensor) -> Tensor:
+            result: Tensor = self.bare_discriminators(images)[0]
+            return result
 
         if self.training.wasserstein:
             metrics["d_real"] = fake.mean() - real.mean()
-            penalty = losses.gradient_penalty(judge, truth, made, random)
+            penalty = losses.gradient_penalty(realness_of, truth, made, random)
             loss = metrics["d_real"] + self.training.penalty * penalty
         else:
             metrics["d_real"] = losses.hinge_discriminator(real, fake)
             loss = metrics["d_real"]
             if step % PENALTY_EVERY == 0 and number == 0:
                 loss = (
-                    loss + self.training.penalty * losses.zero_centred_penalty(judge, truth) / real[0].numel()
+                    loss
+                    + self.training.penalty
+                    * losses.zero_centred_penalty(realness_of, truth)
+                    / real[0].numel()
                 )
-        descend(self.fabric, self.judge_optimiser, loss + metrics["d_class"] + metrics["d_person"])
+        descend(self.fabric, self.discriminator_optimiser, loss + metrics["d_class"] + metrics["d_person"])
         return metrics
 
     def _draw(self, random: torch.Generator) -> TransferBatch:
-        """Draw triples; reference and target get colours of their own, truth and neutral those of the target."""
+        """Draw triples; the reference gets colour changes of its own, target, truth and neutral the same ones."""
         settings = self.training
         batch = self.bank.draw(
             settings.batch,
@@ -212,31 +211,23 @@ class AipganTask:
         return (maps - wanted).square().mean() + (points - landmarks).abs().mean() / FACE_WIDTH
 
     def _consistency(self, made: Tensor, codes: tuple[Tensor, Tensor]) -> Tensor:
-        """Return how far the deepest features of the result are from the source's and the target's, ``codes``."""
+        """Return the distance of the result's deepest features from ``codes``, those of the source and the target."""
         again = self.network.expression(made).features[3], self.network.identity(made).features[3]
         return (again[0] - codes[0].detach()).abs().mean() + (again[1] - codes[1].detach()).abs().mean()
 
-    def state(self) -> dict[str, Any]:
-        """Return networks, average and optimisers; see ``TrainingTask``."""
+    def parts(self) -> dict[str, Any]:
+        """See ``TrainingTask``."""
         return {
-            "network": self.network.state_dict(),
-            "judges": self.bare_judges.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "judge_optimiser": self.judge_optimiser.state_dict(),
+            "network": self.network,
+            "discriminators": self.bare_discriminators,
+            "average": self.average,
+            "optimiser": self.optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
         }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` returned; see ``TrainingTask``."""
-        self.network.load_state_dict(state["network"])
-        self.bare_judges.load_state_dict(state["judges"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.judge_optimiser.load_state_dict(state["judge_optimiser"])
 
     @torch.no_grad()
     def sheet(self) -> Tensor:
-        """Return one row a triple of people left out: reference, target, result, truth, (intrinsic image)."""
+        """Return one row per held-out triple: reference, target, result, truth, (intrinsic image)."""
         network = self.training.network
         count = min(SHEET_ROWS, len(self.samples.triples))
         batch = self.samples.batch(torch.arange(count), network.size, moved=network.residual)
@@ -249,7 +240,7 @@ class AipganTask:
         return to_picture(rows)
 
     def export(self, path: Path) -> None:
-        """Write the averaged network with what else an edit needs."""
+        """Write the averaged network and the other parts that an edit needs."""
         if self.fabric.is_global_zero:
             self._write(self.average, path)
 

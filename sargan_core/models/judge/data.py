@@ -1,7 +1,8 @@
-"""The crops that the judge learns from, and what a stranger would say of each."""
+"""Training data of the judge: crops, and how likely a stranger would name each expression."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet
+from sargan_core.data.crop_table import CropSet, CropTable, column
+from sargan_core.data.rendered import UNITS, read_with_units
 from sargan_core.data.samples import SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
-from sargan_core.data.units import UNITS, read_with_units
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
 from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows
-from sargan_core.models.judge.lesson import MARGIN, Faces
 from sargan_core.models.judge.network import TEMPLATE
+from sargan_core.training.plan import random_crops
 
-# Part of the draws that each kind of picture has, within it every expression as much as every other.
+# Room around the judge's crop for rotations and shifts in training, in pixels.
+MARGIN = 8
+# Fraction of the draws for each kind of picture; within a kind every expression gets the same.
 SHARES: Mapping[str, float] = {UNITS: 0.36, SYNTH: 0.20, TRANSFER: 0.24, "photo": 0.20}
 
 
@@ -28,7 +32,7 @@ class JudgePhotos:
     """What was found in the folders.
 
     Attributes:
-        samples: all photos; those of face units count as neutral and are told by their code.
+        samples: all photos; those of face units count as neutral, their expression is in ``codes``.
         codes: by path, the probabilities (7,) of pictures that come with a code of face units.
         skipped: what was left out, and why.
     """
@@ -64,14 +68,50 @@ def judge_photos(folders: Sequence[Path]) -> JudgePhotos:
 def moved_pairs(samples: Sequence[Sample]) -> list[Pair]:
     """Return the pairs whose targets are also cut with their neutral photo's alignment.
 
-    An edit is judged in the alignment of the photo before it, which the new expression no longer fits exactly.
+    An edit is judged in the alignment of the photo before it, which does not fit the new expression exactly.
     """
     posed = [sample for sample in samples if sample.source != UNITS]
     return [pair for pair in pairs(posed) if pair.still and pair.source.expression is Expression.NEUTRAL]
 
 
-def shown_in(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    """Return (N, 7), what a stranger would say of each crop."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class JudgeCrops(CropTable):
+    """Crops of people: the judge's crop with ``MARGIN`` around it.
+
+    Attributes:
+        shown: (N, 7) float64, the probability that a stranger would name each expression, in label order.
+        chances: (N,) float64, how often each crop is drawn; they add up to 1.
+    """
+
+    shown: npt.NDArray[np.float64] = column(np.float64, (len(LABELS),))
+    chances: npt.NDArray[np.float64] = column(np.float64)
+
+    @property
+    def inner(self) -> Tensor:
+        """(N, 3, S, S) uint8 crops without their margin, as the judge sees them in use."""
+        return torch.from_numpy(self.images[..., MARGIN:-MARGIN, MARGIN:-MARGIN])
+
+
+def judge_crops(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> JudgeCrops:
+    """Return all crops of a crop set, those of pairs too, with what strangers would say of them."""
+    kinds = [str(source) if source in SHARES else "photo" for source in crops.sources]
+    # Codes of face units are one group: what they express has no single name.
+    groups = [
+        (kind, -1 if kind == UNITS else int(label)) for kind, label in zip(kinds, crops.labels, strict=True)
+    ]
+    sizes = Counter(groups)
+    within = Counter(kind for kind, _ in sizes)
+    return JudgeCrops(
+        images=crops.images,
+        labels=crops.labels,
+        persons=crops.persons,
+        sources=crops.sources,
+        shown=_shown(crops, codes),
+        chances=np.array([SHARES[group[0]] / within[group[0]] / sizes[group] for group in groups]),
+    )
+
+
+def _shown(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
     rows = named_rows()
     shown = rows[crops.labels]
     weak = crops.sources == TRANSFER
@@ -82,33 +122,12 @@ def shown_in(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -> n
     return shown
 
 
-def judge_faces(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]], device: torch.device) -> Faces:
-    """Return all crops of a crop set, those of pairs too, on ``device``."""
-    kinds = [str(source) if source in SHARES else "photo" for source in crops.sources]
-    # Codes of face units are one group: what they express is no single name.
-    groups = [
-        (kind, -1 if kind == UNITS else int(label)) for kind, label in zip(kinds, crops.labels, strict=True)
-    ]
-    sizes = {group: groups.count(group) for group in set(groups)}
-    within = {kind: sum(1 for group in sizes if group[0] == kind) for kind in set(kinds)}
-    chances = [SHARES[group[0]] / within[group[0]] / sizes[group] for group in groups]
-    people = np.unique(crops.persons, return_inverse=True)[1]
-    return Faces(
-        torch.from_numpy(np.ascontiguousarray(crops.images)).to(device),
-        torch.tensor(shown_in(crops, codes), dtype=torch.float32, device=device),
-        torch.tensor(people, dtype=torch.int64, device=device),
-        torch.tensor(chances, dtype=torch.float64, device=device),
-    )
-
-
-def random_faces(people: int, device: torch.device) -> Faces:
-    """Return noise to measure a step on: crops of ``people`` people, of whom one is shown more than once."""
+def random_judge_crops(people: int) -> JudgeCrops:
+    """Return random pictures of at least ``people`` crops and as many people, to time a step with."""
     count = max(len(LABELS), people)
-    random = torch.Generator().manual_seed(0)
-    side = TEMPLATE.size + 2 * MARGIN
-    return Faces(
-        torch.randint(0, 256, (count, 3, side, side), generator=random, dtype=torch.uint8).to(device),
-        torch.full((count, len(LABELS)), 1 / len(LABELS), device=device),
-        torch.arange(count, device=device) % max(1, people),
-        torch.ones(count, dtype=torch.float64, device=device),
+    return JudgeCrops(
+        images=random_crops(TEMPLATE.size + 2 * MARGIN, count),
+        persons=(np.arange(count) % max(1, people)).astype(np.str_),
+        shown=np.full((count, len(LABELS)), 1 / len(LABELS)),
+        chances=np.ones(count),
     )

@@ -1,4 +1,4 @@
-"""What a judge reaches on people it was not trained on, and the temperature that makes its probabilities honest."""
+"""Results of a judge on people it was not trained on, and the calibration of its probabilities."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from sargan_core.data.crop_set import CropSet
+from sargan_core.data.rendered import UNITS
 from sargan_core.data.samples import SYNTH, TRANSFER
-from sargan_core.data.units import UNITS
 from sargan_core.expressions import LABELS
+from sargan_core.models.judge.data import JudgeCrops
 from sargan_core.models.judge.network import Judge
-from sargan_core.models.judge.task import inner
 
 Logits = npt.NDArray[np.float64]
-
-
 BINS = 10
 PHOTO = "real photos (neutral, happy)"
 TRANSFERRED = "real people, transferred expressions"
@@ -31,20 +28,20 @@ SINGLE = "rendered people, face units"
 
 @dataclass(frozen=True)
 class JudgeFigures:
-    """What a judge reaches on held-out people.
+    """Results of a judge on held-out people.
 
     Attributes:
-        kind: which pictures.
-        crops: how many.
-        people: of how many people.
-        accuracy: part whose likeliest expression is the true one.
-        recall: per true expression (``expressions.LABELS``), the part judged right; None where there is none.
+        kind: of the pictures.
+        crops: number of crops.
+        people: number of people.
+        accuracy: fraction of crops whose likeliest expression is the true one.
+        recall: the same per true expression, in label order; None where there is none.
         calibration_error: expected difference of confidence and accuracy (ten bins), with a temperature that was
             fitted on other people.
         confusion: (7, 7) counts, row = true, column = judged.
         same_person: mean cosine of two pictures of one person with different expressions; None = no such two.
         other_person: mean cosine of two pictures of different people; None = no such two.
-        verification: how likely the first is above the second (area under the ROC curve); None = cannot be told.
+        verification: probability that the first is above the second (area under the ROC curve); None = unknown.
     """
 
     kind: str
@@ -68,14 +65,9 @@ def judged(judge: Judge, crops: Tensor) -> tuple[Logits, npt.NDArray[np.float64]
     return logits, embeddings
 
 
-def seen(crops: CropSet) -> Tensor:
-    """Return the crops of a set as the judge sees them in use, without their margin."""
-    return inner(torch.from_numpy(crops.images))
-
-
-def calibrate(judge: Judge, crops: Tensor, labels: npt.NDArray[np.float64]) -> float:
-    """Scale the last layer so that probabilities are right on ``crops``; return the temperature it was divided by."""
-    temperature = best_temperature(judged(judge, crops)[0], labels)
+def calibrate(judge: Judge, crops: JudgeCrops) -> float:
+    """Calibrate the last layer on ``crops``; return the temperature that it was divided by."""
+    temperature = best_temperature(judged(judge, crops.inner)[0], crops.shown)
     last = judge.classes[-1]
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
@@ -100,15 +92,15 @@ def best_temperature(logits: Logits, labels: npt.NDArray[np.float64]) -> float:
     return float(np.exp(found.x))
 
 
-def held_out_figures(judge: Judge, crops: CropSet, shown: npt.NDArray[np.float64]) -> list[JudgeFigures]:
+def held_out_figures(judge: Judge, crops: JudgeCrops) -> list[JudgeFigures]:
     """Return the figures on ``crops``, each kind of picture by itself.
 
     Args:
         judge: the judge.
-        crops: of people it was not trained on.
-        shown: (N, 7), what strangers would say of each; its largest counts as the true one.
+        crops: of people it was not trained on; the likeliest of ``shown`` counts as the true expression.
     """
-    logits, embeddings = judged(judge, seen(crops))
+    shown = crops.shown
+    logits, embeddings = judged(judge, crops.inner)
     probabilities = _cross_calibrated(logits, shown, crops.persons)
     kinds = np.select(
         [crops.sources == SYNTH, crops.sources == TRANSFER, crops.sources == UNITS],
@@ -166,8 +158,8 @@ def calibration_error(probabilities: Logits, labels: npt.NDArray[np.float64]) ->
     """Return the expected calibration error of (N, 7) probabilities over ten equal bins of confidence.
 
     Args:
-        probabilities: what the judge says.
-        labels: (N, 7) what strangers would say; 1 for one expression where the truth is known.
+        probabilities: of the judge.
+        labels: (N, 7) probability that strangers would name each expression; one-hot where the truth is known.
     """
     confidence = probabilities.max(1)
     right = labels[np.arange(len(labels)), probabilities.argmax(1)]

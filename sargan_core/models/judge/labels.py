@@ -1,4 +1,4 @@
-"""What a stranger would say of a face: probabilities of the seven expressions for a posed name or a code of face units.
+"""Labels of the judge: probabilities of the seven expressions for a posed name or a code of face units.
 
 Nobody names every posed face as it was meant, and a code of a few units means several things at once. So the judge is
 taught doubt: the rows below are rounded from what is generally found when people name posed faces (fear is taken for
@@ -17,7 +17,7 @@ from sargan_core.expressions import LABELS, Expression
 Array = npt.NDArray[np.float64]
 
 _E = Expression
-# Row: what a face poses; then what it is called. What is missing to 1 is spread evenly.
+# For each posed expression, the probability of each name; what is missing to 1 is spread evenly.
 NAMED: Mapping[Expression, Mapping[Expression, float]] = {
     _E.FEARFUL: {_E.FEARFUL: 0.66, _E.SURPRISED: 0.15, _E.SAD: 0.06, _E.NEUTRAL: 0.05, _E.DISGUSTED: 0.04},
     _E.ANGRY: {_E.ANGRY: 0.74, _E.DISGUSTED: 0.09, _E.NEUTRAL: 0.07, _E.SAD: 0.04, _E.FEARFUL: 0.03},
@@ -27,9 +27,9 @@ NAMED: Mapping[Expression, Mapping[Expression, float]] = {
     _E.SAD: {_E.SAD: 0.77, _E.NEUTRAL: 0.10, _E.DISGUSTED: 0.04, _E.FEARFUL: 0.04, _E.ANGRY: 0.03},
     _E.SURPRISED: {_E.SURPRISED: 0.82, _E.FEARFUL: 0.09, _E.NEUTRAL: 0.04},
 }
-# Part of a transferred expression that stays unseen: these pictures are weaker than posed ones.
+# Weight of neutral in transferred expressions, which are weaker than posed ones.
 UNSEEN = 0.15
-# Weight of each unit at which a posed expression has it in full.
+# Weight of each unit in a full posed expression.
 TYPICAL: Mapping[str, float] = {
     "brow_inner_up": 1.2,
     "brow_up": 1.0,
@@ -55,7 +55,7 @@ TYPICAL: Mapping[str, float] = {
     "tongue_out": 1.0,
     "neck_tight": 0.6,
 }
-# What each unit speaks for and against; ``SHARPNESS`` times the sum of the numbers is the logit of an expression.
+# Evidence of each unit for (> 0) and against an expression; the logit is ``SHARPNESS`` times the sum.
 EVIDENCE: Mapping[Expression, Mapping[str, float]] = {
     _E.HAPPY: {
         **{"corner_pull": 4.0, "smile_teeth": 3.5, "cheek_raise": 0.8},
@@ -99,14 +99,14 @@ EVIDENCE: Mapping[Expression, Mapping[str, float]] = {
     },
     _E.NEUTRAL: {"jaw_open": -0.6, "lid_wide": -0.3, "tongue_out": -0.5, "brow_down": -0.2},
 }
-# Logit of a face that shows nothing, against 0 for each expression.
-REST = 2.6
-# How sure a stranger is of what the evidence says; 1 = its numbers are logits.
+# Logit of neutral for a face without any unit, against 0 for each other expression.
+NEUTRAL_LOGIT = 2.6
+# Factor on the evidence.
 SHARPNESS = 1.35
 
 
 def named_rows() -> Array:
-    """Return (7, 7): row = what is posed, column = what it is called, both in the order of ``LABELS``."""
+    """Return (7, 7) probabilities: row = posed expression, column = named expression, both in label order."""
     rows = np.zeros((len(LABELS), len(LABELS)))
     for row, posed in enumerate(LABELS):
         for column, called in enumerate(LABELS):
@@ -124,7 +124,7 @@ def code_labels(codes: npt.ArrayLike, names: tuple[str, ...]) -> Array:
     """
     values = np.asarray(codes, dtype=np.float64)
     scores = np.zeros((len(values), len(LABELS)))
-    scores[:, LABELS.index(Expression.NEUTRAL)] = REST
+    scores[:, LABELS.index(Expression.NEUTRAL)] = NEUTRAL_LOGIT
     for unit, typical in TYPICAL.items():
         sides = [index for index, name in enumerate(names) if name in (unit, f"{unit}_L", f"{unit}_R")]
         both = values[:, sides]

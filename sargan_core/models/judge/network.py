@@ -1,4 +1,4 @@
-"""The judge: a small network that says what a face expresses and whose face it is, to check edits by."""
+"""The judge: a small network that recognises expression and identity of a face, to check edits."""
 
 from __future__ import annotations
 
@@ -16,24 +16,16 @@ from sargan_core.models.state import halved
 from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_weights
 
 KIND = "judge"
-
-
 NAME = "judge"
-
-
 # Eyes and mouth as fractions of the side: a similarity transform on them leaves the mouth's change visible, and
 # there is room below for a dropped jaw.
 TEMPLATE = Template(64, "similarity", (0.315, 0.29), (0.685, 0.29), (0.5, 0.70))
-
-
 REDUCTION = 16
-
-
 EMBEDDING = 96
 
 
 def _branch(inputs: int, width: int, cells: int) -> nn.Sequential:
-    """Return layers from the trunk's map to (B, width); the last weighs every place of a channel by itself."""
+    """Return layers from the trunk's map to (B, width); the last one is depthwise and covers the whole map."""
     return nn.Sequential(
         convolution(inputs, width, 2),
         nn.Conv2d(width, width, cells, groups=width, bias=False),
@@ -53,7 +45,7 @@ def face_oval(size: int) -> Tensor:
 
 
 class Judge(nn.Module):
-    """Tells the expression of a face, and an embedding that is near for faces of one person.
+    """Predicts the expression of a face, and an embedding that is similar for faces of one person.
 
     The crop is normalised to mean 0 and deviation 1 over the face's oval and is 0 outside.
 
@@ -101,7 +93,7 @@ class Judge(nn.Module):
         return functional.normalize(self.embedding(self.identity(self._features(crops))), dim=1)
 
     def judge(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what ``forward`` and ``embed`` return, for less than both of them take."""
+        """Return the results of ``forward`` and ``embed`` from one pass through the trunk."""
         features = self._features(crops)
         logits = self.classes(self.expression(features))
         return logits, functional.normalize(self.embedding(self.identity(features)), dim=1)

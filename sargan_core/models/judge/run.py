@@ -6,31 +6,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 from lightning_fabric import Fabric
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
-from sargan_core.data.crops import Cropper
+from sargan_core.data.crop_table import make_crop_set
 from sargan_core.data.samples import Sample
 from sargan_core.data.split import SPLIT, Split, read_split, split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge.data import (
+    JudgeCrops,
     JudgePhotos,
-    judge_faces,
+    judge_crops,
     judge_photos,
     moved_pairs,
-    random_faces,
-    shown_in,
+    random_judge_crops,
     wide_template,
 )
-from sargan_core.models.judge.figures import JudgeFigures, calibrate, held_out_figures, seen
+from sargan_core.models.judge.figures import JudgeFigures, calibrate, held_out_figures
 from sargan_core.models.judge.network import TEMPLATE, save_judge
 from sargan_core.models.judge.task import JudgeTask, JudgeTraining
 from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_text
-from sargan_core.training.loop import LoopSettings, make_fabric
+from sargan_core.training.loop import LoopSettings
 from sargan_core.training.plan import (
     TrainingPlan,
     count_parameters,
@@ -44,10 +43,8 @@ from sargan_core.weights import WeightsRecord, open_weights
 
 CARD = "judge.md"
 FIGURES = "figures.json"
-# Crops of a measured step at least: two people are mixed in some.
+# Least batch to time a step with, so that some crops are mixed.
 FEW = 10
-
-
 LIMITS = (
     "Limits. It says what a stranger would probably call a face: its labels are spread after what is generally found",
     "when people name posed faces, and codes of face units are weighed after FACS (`models/judge/labels.py`). Nobody",
@@ -67,43 +64,26 @@ class JudgeRun(TrainingRun):
     calibration error on the other half of them each. A resumed run keeps its own split.
 
     Attributes:
-        loop: length and what is written how often; its number of steps counts, not that of ``training``.
-        training: how.
-        device: where the judge learns.
+        loop: length, and how often what is written; its number of steps counts, not that of ``training``.
+        training: settings.
     """
 
     loop: LoopSettings
     training: JudgeTraining
-    device: str = "cpu"
 
     weights: ClassVar[str] = "judge.safetensors"
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        return super().from_json({**values, "training": JudgeTraining(**values["training"])})
-
-    def fabric(self) -> Fabric:
-        """See ``TrainingRun.fabric``."""
-        return make_fabric(self.device, "fp32")
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the photos; see ``TrainingRun.prepare``."""
         photos, split = self._photos(out)
         skipped = list(photos.skipped)
 
-        def cut(samples: Sequence[Sample], *, known_first: bool) -> CropSet:
-            cropper = Cropper(
-                wide_template(),
-                landmarks=self.landmarks,
-                known_first=known_first,
-                cache=cache,
-                max_pixels=self.max_pixels,
-            )
+        def cut(samples: Sequence[Sample], *, known_first: bool) -> JudgeCrops:
+            cropper = self.cropper(wide_template(), cache, known_first=known_first)
             pairs = moved_pairs(samples) if known_first else []
             crops, missed = make_crop_set(samples, pairs, cropper, progress)
             skipped.extend(missed)
-            return crops
+            return judge_crops(crops, photos.codes)
 
         known, unseen = split.apply(photos.samples)
         train_crops = cut(known, known_first=True)
@@ -111,18 +91,12 @@ class JudgeRun(TrainingRun):
         names = ", ".join(sorted({sample.source for sample in known}))
         described = f"{len(split.train)} people of {names}"
         training = replace(self.training, steps=self.loop.steps)
-        task = JudgeTask(
-            training,
-            judge_faces(train_crops, photos.codes, fabric.device),
-            judge_faces(test_crops, photos.codes, fabric.device),
-            described,
-        )
+        task = JudgeTask(training, train_crops, test_crops, described, fabric.device)
 
         def finish(folder: Path, progress: Progress) -> None:
             judge = task.mean.cpu()
-            shown = shown_in(test_crops, photos.codes)
-            temperature = calibrate(judge, seen(test_crops), shown)
-            figures = held_out_figures(judge, test_crops, shown)
+            temperature = calibrate(judge, test_crops)
+            figures = held_out_figures(judge, test_crops)
             save_judge(judge, folder / self.weights, data=described)
             values = {"temperature": temperature, "figures": [asdict(row) for row in figures]}
             write_text(folder / FIGURES, json.dumps(values, indent=2) + "\n")
@@ -137,8 +111,8 @@ class JudgeRun(TrainingRun):
         training = replace(self.training, steps=self.loop.steps)
         few = measured_batch(training.batch, fabric)
         small = replace(training, batch=max(FEW, few))
-        noise = random_faces(len(split.train), fabric.device)
-        task = JudgeTask(small, noise, random_faces(1, fabric.device))
+        noise = random_judge_crops(len(split.train))
+        task = JudgeTask(small, noise, random_judge_crops(1), device=fabric.device)
         return TrainingPlan(
             survey(photos.samples, split, skipped=photos.skipped),
             size=TEMPLATE.size,

@@ -9,25 +9,42 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from sargan_core.data.crop_table import CropTable, column
+from sargan_core.data.rendered import UnitFaces, read_with_units
 from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
 from sargan_core.data.split import Split, split_by_person
-from sargan_core.data.units import UnitFaces, read_with_units
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
-from sargan_core.models.landmarks.lesson import FOUND, HAND, RENDERED, Pictures
 from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
 
 # Side of the pictures in training: about 50 pixels between the eyes.
 SIDE = 224
+# Who set the points of a picture: a hand, a face mesh found in the photo, or the mesh that was rendered.
+HAND, FOUND, RENDERED = 0, 1, 2
 JAW, BROWS = slice(0, 17), slice(17, 27)
-# How much hidden points count: they are known, but nothing shows them.
+# Factor on the weight of hidden points: they are known, but nothing shows them.
 HIDDEN = 0.4
+# Weight of a lid unit from which an eye counts as closed.
 SHUT = 0.6
-# Pictures of one transferred person and expression, or of one rendered person, that are drawn from.
+# Pictures that the transferred set has of one person and expression.
 TAKES = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LandmarkPictures(CropTable):
+    """Luminance pictures (N, 224, 224) with known landmarks.
+
+    Attributes:
+        trust: (N, 68) float32, weight of each point in the loss.
+        kind: (N,) int64: ``HAND``, ``FOUND`` or ``RENDERED``.
+        chances: (N,) float64, how often each picture is drawn, relative.
+    """
+
+    trust: npt.NDArray[np.float32] = column(np.float32, (68,))
+    kind: npt.NDArray[np.int64] = column(np.int64)
+    chances: npt.NDArray[np.float64] = column(np.float64)
 
 
 @dataclass(frozen=True)
@@ -38,10 +55,10 @@ class KnownFace:
         path: the picture.
         person: who it shows, unique over all sources.
         points: (68, 2) float32 pixels, pixel centres at integers.
-        trust: (68,) float32.
-        kind: who set the points, see ``lesson``.
+        trust: (68,) float32, weight of each point in the loss.
+        kind: ``HAND``, ``FOUND`` or ``RENDERED``.
         chance: how often it is drawn, relative.
-        title: its kind, for the card.
+        title: its kind, as the card names it.
     """
 
     path: Path
@@ -56,10 +73,10 @@ class KnownFace:
 def known_faces(
     folders: Sequence[Path], test_fraction: float
 ) -> tuple[list[KnownFace], Split, list[Skipped]]:
-    """Return all pictures that come with points, who is held out, and what was left out.
+    """Return all pictures with known points, the split, and what was left out.
 
     Raises:
-        DataError: nothing that comes with points.
+        DataError: no picture with known points.
     """
     sources, sets = read_with_units(folders)
     samples = [sample for sample in sources.samples if sample.known is not None]
@@ -80,13 +97,13 @@ def _of_sample(sample: Sample) -> KnownFace:
     trust = np.ones(68, np.float32)
     kind, chance, title = HAND, 4.0, "real, neutral (hand-set points)"
     if sample.source == SYNTH:
-        # Their jaw line does not slide along the outline, and their brow points lie on the skin.
+        # Their jaw points stay on the mesh instead of the visible outline, and their brow points are on the skin.
         trust[JAW], trust[BROWS] = 0.2, 0.5
         kind, chance, title = RENDERED, 0.45, "rendered, seven expressions"
     elif sample.source == TRANSFER:
         chance, title = 2.0 / TAKES, "real, transferred expression"
     elif sample.expression is not Expression.NEUTRAL:
-        # These points come from a face mesh, whose jaw and brows lie elsewhere than the hand-set ones.
+        # These points come from a face mesh, whose jaw and brows differ from the hand-set ones.
         trust[:] = 0.6
         trust[JAW] = trust[BROWS] = 0.05
         kind, title = FOUND, "real, smiling (mesh points)"
@@ -103,7 +120,7 @@ def _of_units(units: UnitFaces) -> list[KnownFace]:
         trust = np.ones(68, np.float32)
         trust[JAW], trust[BROWS] = 0.2, 0.6
         trust[~units.visible[index]] *= HIDDEN
-        turned = "turned 20 degrees and more" if abs(units.yaw[index]) >= 20 else "nearly frontal"
+        turned = "turned 20 degrees and more" if abs(units.angles[index, 0]) >= 20 else "nearly frontal"
         faces.append(
             KnownFace(
                 path,
@@ -120,12 +137,11 @@ def _of_units(units: UnitFaces) -> list[KnownFace]:
 
 def read_pictures(
     faces: Sequence[KnownFace],
-    device: torch.device,
     skipped: list[Skipped],
     progress: Progress = lambda done, total: None,
     max_pixels: int = MAX_PIXELS,
-) -> Pictures:
-    """Return the pictures on ``device``; those that cannot be read are added to ``skipped``.
+) -> LandmarkPictures:
+    """Return the pictures; those that cannot be read are added to ``skipped``.
 
     Raises:
         DataError: none can be read.
@@ -152,10 +168,10 @@ def read_pictures(
         progress(done, len(faces))
     if not read:
         raise DataError(f"{faces[0].path}: none of the photos to train on can be read")
-    return Pictures(
-        torch.from_numpy(np.stack(images))[:, None].to(device),
-        torch.tensor(np.stack(points), dtype=torch.float32, device=device),
-        torch.tensor(np.stack([face.trust for face in read]), device=device),
-        torch.tensor([face.kind for face in read], device=device),
-        torch.tensor([face.chance for face in read], dtype=torch.float64, device=device),
+    return LandmarkPictures(
+        images=np.stack(images),
+        landmarks=np.stack(points).astype(np.float32),
+        trust=np.stack([face.trust for face in read]),
+        kind=np.array([face.kind for face in read]),
+        chances=np.array([face.chance for face in read], np.float64),
     )

@@ -20,15 +20,9 @@ if TYPE_CHECKING:
 
 
 FILE = "2DFAN4-11f355bf06.pth.tar"
-
-
 URL = f"https://www.adrianbulat.com/downloads/python-fan/{FILE}"
-
-
 # The beginning of the file's sha256; its author puts it into the name.
 SHA256_PREFIX = "11f355bf06"
-
-
 # The network was trained on boxes of faces in pictures of a few hundred pixels; larger photos are cut to the face.
 WINDOW = 512
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-# Looks at the whole face: the first corrects the detector's coarse points, the second sees the face as training did.
+# Passes over the face: the first corrects the detector's coarse points, so that the second crop is as in training.
 PASSES = 2
 # Index of each mouth point after a left-right flip, in ``MOUTH_POINTS``.
 MOUTH_MIRRORED = [MOUTH_POINTS.index(MIRRORED[point]) for point in MOUTH_POINTS]

@@ -1,14 +1,14 @@
-"""What the landmark networks learn: pictures with known points, views of them, and the losses."""
+"""Training of the landmark networks: random views of pictures with known points, and the losses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.landmarks.data import HAND, LandmarkPictures
 from sargan_core.models.landmarks.network import (
     CROP_POINTS,
     EYE_POINTS,
@@ -20,67 +20,50 @@ from sargan_core.models.landmarks.network import (
     eye_frame,
     mouth_frame,
 )
-from sargan_core.training.views import sample, spoil
+from sargan_core.training.augment import degrade, sample_views
 
-# Points that face each other across the opening of eye or mouth: their distance says whether it is shut.
+# Pairs of points across the opening of an eye or of the mouth; their distance is the opening.
 OPPOSITE = ((37, 41), (38, 40), (43, 47), (44, 46), (61, 67), (62, 66), (63, 65))
-# Kinds of points: set by hand, of a mesh that was found, of the mesh that was rendered.
-HAND, FOUND, RENDERED = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures with known points, on the device where the network learns.
-
-    Attributes:
-        images: (N, 1, S, S) uint8 luminance.
-        points: (N, 68, 2) float32 pixels.
-        trust: (N, 68) how much each point counts.
-        kind: (N,) int64, who set the points.
-        chances: (N,) how often each picture is drawn.
-    """
-
-    images: Tensor
-    points: Tensor
-    trust: Tensor
-    kind: Tensor
-    chances: Tensor
 
 
 class Lesson(nn.Module):
     """The networks in training, with what the kinds of points differ in.
 
-    The networks answer with points as a person sets them; a rendered face's points lie elsewhere on the same face, by a
-    shift per point that is learned along and is the same for all faces of a kind.
+    The networks predict points where a person would set them. The points of a mesh lie elsewhere on the same face; one
+    shift per point, the same for all faces of a kind, is learned for each kind of mesh.
 
     Args:
         pictures: what is learned from.
-        batch: pictures a step.
+        batch: pictures per step.
+        device: where the networks learn.
     """
 
-    def __init__(self, pictures: Pictures, batch: int = 96) -> None:
+    def __init__(
+        self, pictures: LandmarkPictures, batch: int = 96, device: torch.device | str = "cpu"
+    ) -> None:
         super().__init__()
         self.networks = LandmarkNetworks()
         self.shift = nn.Parameter(torch.zeros(2, POINTS, 2))
-        self.pictures = pictures
         self.batch = batch
+        # On the device, as all of them fit there and steps are short.
+        self.images = torch.from_numpy(pictures.images)[:, None].to(device)
+        self.points = torch.from_numpy(pictures.landmarks).to(device)
+        self.trust = torch.from_numpy(pictures.trust).to(device)
+        self.kind = torch.from_numpy(pictures.kind).to(device)
+        self.chances = torch.from_numpy(pictures.chances).to(device)
+        self.to(device)
 
     def shifts(self, kind: Tensor) -> Tensor:
-        """Return (B, 68, 2), in eye distances, mirror images of themselves."""
+        """Return the shift (B, 68, 2) of each kind in eye distances; it is symmetric."""
         flipped = self.shift[:, list(MIRRORED)] * self.shift.new_tensor([-1.0, 1.0])
         every = torch.cat([torch.zeros_like(self.shift[:1]), (self.shift + flipped) / 2])
         return every[kind]
 
     def loss(self) -> Tensor:
         """Draw a batch and return its loss, in pixels of the first network's crop."""
-        data = self.pictures
-        drawn = torch.multinomial(data.chances, self.batch, replacement=True)
-        images, points, trust, kind = (
-            data.images[drawn].float() / 255,
-            data.points[drawn],
-            data.trust[drawn],
-            data.kind[drawn],
-        )
+        drawn = torch.multinomial(self.chances, self.batch, replacement=True)
+        images, points = self.images[drawn].float() / 255, self.points[drawn]
+        trust, kind = self.trust[drawn], self.kind[drawn]
         flip = torch.rand(self.batch, device=images.device) < 0.5
         mirror = points[:, list(MIRRORED)]
         mirror = torch.stack([images.shape[-1] - 1 - mirror[..., 0], mirror[..., 1]], -1)
@@ -91,12 +74,12 @@ class Lesson(nn.Module):
 
     def _face(self, images: Tensor, points: Tensor, trust: Tensor, kind: Tensor) -> Tensor:
         matrix = jittered(upright(points, SIZE), SIZE, shift=4.5, turn=0.16, zoom=0.13)
-        views = spoil(sample(images, matrix, SIZE), 0.7)
+        views = degrade(sample_views(images, matrix, SIZE), 0.7)
         found = self.networks.face(views) + 0.28 * SIZE * self.shifts(kind)
         return point_loss(found, inverse(matrix, points), trust, tuple(range(POINTS)))
 
     def _patches(self, images: Tensor, points: Tensor, trust: Tensor, kind: Tensor) -> Tensor:
-        # Patches are cut from upright pictures by points that the first network will miss a little.
+        # Patches are cut around points with the error of the first network.
         base = upright(points, SIZE)
         level = inverse(base, points)
         near = level + 0.7 * torch.randn_like(level[:, :1]) + 0.5 * torch.randn_like(level)
@@ -111,15 +94,15 @@ class Lesson(nn.Module):
             inner[:, 0, 0] = inner[:, 1, 1] = scale
             inner[:, :, 2] = centre - (PATCH - 1) / 2 * scale[:, None]
             matrix = jittered(compose(base, inner), PATCH, shift=2.5, turn=0.09, zoom=0.08)
-            views = spoil(sample(images, matrix, PATCH), 0.6)
+            views = degrade(sample_views(images, matrix, PATCH), 0.6)
             found = network(views) + (0.28 * SIZE / scale)[:, None, None] * self.shifts(kind)[:, list(listed)]
             truth = inverse(matrix, points)[:, list(listed)]
             loss = loss + point_loss(found, truth, trust[:, list(listed)], listed) / 2
         return loss
 
 
-def random_pictures(device: torch.device, count: int = 8, side: int = 2 * SIZE) -> Pictures:
-    """Return noise to measure a step on, with points spread as those of a face are."""
+def random_pictures(count: int = 8, side: int = 2 * SIZE) -> LandmarkPictures:
+    """Return random pictures to time a step with; their points are spread like those of a face."""
     random = torch.Generator().manual_seed(0)
     points = torch.rand(count, POINTS, 2, generator=random) * side / 8 + 3 * side / 8
     for listed, (x, y) in (
@@ -128,17 +111,17 @@ def random_pictures(device: torch.device, count: int = 8, side: int = 2 * SIZE) 
         (range(48, 68), (0.5, 0.6)),
     ):
         points[:, list(listed)] += side * (torch.tensor([x, y]) - 0.5)
-    return Pictures(
-        torch.randint(0, 256, (count, 1, side, side), generator=random, dtype=torch.uint8).to(device),
-        points.to(device),
-        torch.ones(count, POINTS, device=device),
-        torch.zeros(count, dtype=torch.int64, device=device),
-        torch.ones(count, device=device),
+    return LandmarkPictures(
+        images=torch.randint(0, 256, (count, side, side), generator=random, dtype=torch.uint8).numpy(),
+        landmarks=points.numpy(),
+        trust=np.ones((count, POINTS), np.float32),
+        kind=np.full(count, HAND),
+        chances=np.ones(count),
     )
 
 
 def point_loss(found: Tensor, truth: Tensor, trust: Tensor, listed: tuple[int, ...]) -> Tensor:
-    """Return the smooth distance of points, and of the openings of eyes and mouth as far as they are ``listed``."""
+    """Return the smooth L1 loss of the ``listed`` points, and of the openings of eyes and mouth among them."""
     error = functional.smooth_l1_loss(found, truth, reduction="none", beta=0.5).sum(2)
     loss = (error * trust).sum() / trust.sum()
     pairs = [
@@ -155,7 +138,7 @@ def point_loss(found: Tensor, truth: Tensor, trust: Tensor, listed: tuple[int, .
 
 
 def upright(points: Tensor, size: int) -> Tensor:
-    """Return (B, 2, 3) from crop to picture: the similarity that brings eyes and mouth to ``CROP_POINTS``."""
+    """Return the similarity (B, 2, 3) from crop to picture that puts eyes and mouth on ``CROP_POINTS``."""
     targets = torch.stack(
         [points[:, 36:42].mean(1), points[:, 42:48].mean(1), points[:, [48, 54]].mean(1)], 1
     )
@@ -170,7 +153,7 @@ def upright(points: Tensor, size: int) -> Tensor:
 
 
 def jittered(matrix: Tensor, size: int, *, shift: float, turn: float, zoom: float) -> Tensor:
-    """Return ``matrix`` (B, 2, 3) after a random turn, scale and shift of the view about its middle."""
+    """Return ``matrix`` (B, 2, 3) with a random rotation, scale and shift of the view about its centre."""
     count, device = len(matrix), matrix.device
     angle, log_scale, log_stretch = torch.randn(3, count, device=device).clamp(-2.5, 2.5)
     scale, stretch = torch.exp(log_scale * zoom), torch.exp(log_stretch * 0.05)
@@ -184,14 +167,14 @@ def jittered(matrix: Tensor, size: int, *, shift: float, turn: float, zoom: floa
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """Return (B, 2, 3): ``inner`` first, then ``outer``."""
+    """Return the (B, 2, 3) transform that applies ``inner``, then ``outer``."""
     linear = outer[:, :, :2] @ inner
     linear[:, :, 2] += outer[:, :, 2]
     return linear
 
 
 def inverse(matrix: Tensor, points: Tensor) -> Tensor:
-    """Return picture points (B, K, 2) in the pixels of the views."""
+    """Return picture points (B, K, 2) in pixels of the views."""
     (a, b), (c, d) = matrix[:, 0, :2].unbind(1), matrix[:, 1, :2].unbind(1)
     # Written out: a library's inverse of many small matrices is slow on GPUs.
     turned = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1)

@@ -18,16 +18,16 @@ from lightning_fabric import Fabric
 
 from sargan_core.data.crops import face_from_landmarks
 from sargan_core.errors import PhotoError
-from sargan_core.models.landmarks.data import KnownFace, known_faces, read_pictures
+from sargan_core.models.landmarks.data import HAND, KnownFace, known_faces, read_pictures
 from sargan_core.models.landmarks.finder import BuiltinLandmarks
-from sargan_core.models.landmarks.lesson import HAND, Lesson, random_pictures
+from sargan_core.models.landmarks.lesson import Lesson, random_pictures
 from sargan_core.models.landmarks.network import PATCH, SIZE, LandmarkNetworks
 from sargan_core.models.state import halved, without
 from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_text
 from sargan_core.photo.photo import read_photo
 from sargan_core.training.checks import check_counts
-from sargan_core.training.loop import Schedule, fit, make_fabric
+from sargan_core.training.loop import Schedule, fit
 from sargan_core.training.plan import Survey, TrainingPlan, count_parameters
 from sargan_core.training.run_folder import card_head
 from sargan_core.training.session import Prepared, TrainingRun
@@ -35,9 +35,9 @@ from sargan_core.weights import WeightsRecord, save_weights
 
 CARD = "landmarks.md"
 DESCRIPTION = f"68 landmarks: a look at the face in {SIZE} px, closer ones at mouth and eyes in {PATCH} px"
-# Steps that are measured for a plan, of so many pictures.
+# Number of steps, and their batch, that a plan times.
 MEASURED, FEW = 3, 8
-# Parts of the face that the card tells of.
+# Parts of the face that the card lists.
 PARTS = {
     "all points": range(68),
     "brows": range(17, 27),
@@ -53,11 +53,10 @@ class LandmarksRun(TrainingRun):
 
     Attributes:
         steps: number of the last step.
-        minutes: end after this time; None = when the steps are made.
-        batch: pictures a step.
-        rate: the highest rate.
+        minutes: stop after this time; None = after ``steps``.
+        batch: pictures per step.
+        rate: peak learning rate.
         seed: of weights, draws and augmentation.
-        device: where the networks learn.
     """
 
     steps: int = 20_000
@@ -65,7 +64,6 @@ class LandmarksRun(TrainingRun):
     batch: int = 128
     rate: float = 2e-3
     seed: int = 0
-    device: str = "cpu"
 
     weights: ClassVar[str] = "landmarks.safetensors"
 
@@ -74,21 +72,17 @@ class LandmarksRun(TrainingRun):
         super().check()
         check_counts({"--steps": self.steps, "--batch": self.batch})
 
-    def fabric(self) -> Fabric:
-        """See ``TrainingRun.fabric``."""
-        return make_fabric(self.device, "fp32")
-
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Read the photos; see ``TrainingRun.prepare``."""
         faces, split, skipped = known_faces(self.folders, self.test_fraction)
         train = [face for face in faces if face.person in set(split.train)]
         unseen = [face for face in faces if face.person in set(split.test)]
-        pictures = read_pictures(train, fabric.device, skipped, progress, self.max_pixels)
+        pictures = read_pictures(train, skipped, progress, self.max_pixels)
         names = ", ".join(sorted({face.person.split("-", 1)[0] for face in train}))
 
         def finish(folder: Path, progress: Progress) -> None:
             torch.manual_seed(self.seed)
-            lesson = Lesson(pictures, self.batch).to(fabric.device)
+            lesson = Lesson(pictures, self.batch, fabric.device)
 
             def said(step: int, _: float) -> None:
                 progress(min(step, self.steps), self.steps)
@@ -108,7 +102,7 @@ class LandmarksRun(TrainingRun):
         faces, split, skipped = known_faces(self.folders, self.test_fraction)
         train = [face for face in faces if face.person in set(split.train)]
         titles = [face.title for face in train]
-        lesson = Lesson(random_pictures(fabric.device), FEW).to(fabric.device)
+        lesson = Lesson(random_pictures(), FEW, fabric.device)
         times: list[float] = []
         for _ in range(MEASURED + 1):
             lesson.loss().backward()
@@ -146,8 +140,8 @@ def save_landmarks(networks: LandmarkNetworks, path: Path, *, data: str) -> Weig
 def errors(networks: LandmarkNetworks, faces: Sequence[KnownFace]) -> dict[str, tuple[int, dict[str, float]]]:
     """Return per kind of picture the number and the mean error of each part, as shares of the outer eye distance.
 
-    The points are found as in use, from eyes and corners of the mouth as a detector would give them. Where they were
-    not set by hand, what the mean of each point differs in is left out: they mark other places on the same face.
+    The points are found as in use, from eyes and corners of the mouth as a detector would give them. For points that
+    were not set by hand, the mean difference of each point is subtracted, because they mark other places on the face.
     """
     finder = BuiltinLandmarks(networks=networks.eval())
     rows: dict[str, list[npt.NDArray[np.float64]]] = {}

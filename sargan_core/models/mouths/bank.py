@@ -17,19 +17,19 @@ from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_w
 
 KIND = "mouths"
 NAME = "mouths"
-# Light in the pictures reaches this many times that of the whites of the eyes.
+# Largest luminance in the pictures, as a multiple of that of the whites of the eyes.
 BRIGHTEST = 2.0
 CURVES = ("upper", "lower", "edge")
-# A mouth of the bank is not larger than this; more would be no bank of ours.
+# Largest number of mouths in a bank.
 MOST = 256
 
 
 @dataclass(frozen=True, eq=False)
 class MouthBank:
-    """Teeth of people who lent them, and what their mouths are like.
+    """Teeth of real people, and measurements of their mouths.
 
     Attributes:
-        teeth: what is seen between their lips.
+        teeth: one picture per person.
         traits: (N, 3) float32, see ``mouth_traits``.
     """
 
@@ -40,7 +40,7 @@ class MouthBank:
         """Return the teeth of the person whose mouth is most like this one; the same for the same landmarks.
 
         Args:
-            landmarks: (68, 2) of the face at rest; None = not known, the bank's first.
+            landmarks: (68, 2) of the neutral face; None = not known, the bank's first.
         """
         if landmarks is None or len(self.teeth) == 1:
             return self.teeth[0]

@@ -1,4 +1,4 @@
-"""How the bank of teeth is made: cut out of the real smiles of the London portraits of training people."""
+"""Build the bank of teeth from real smiles: London portraits of training people."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from sargan_core.photo.photo import read_photo
 # Points of the 478-point mesh on the inner lips from corner to corner.
 MESH_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 MESH_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-# Shortest front teeth, as a share of the mouth's width; largest stray of their edge from an arc.
+# Shortest and longest front teeth, as fractions of the mouth's width; largest deviation of their edge from an arc.
 LENGTHS = (0.1, 0.2)
 UNEVEN = 0.0145
-# How bright the brightest of the teeth usually are beside the whites of the eyes.
+# Usual luminance of the brightest teeth, as a multiple of that of the whites of the eyes.
 TEETH_TO_WHITE = 1.33
 LANDMARKS = "landmarks.npz"
 # Smiles out of focus, in the shadow of the upper lip, with uneven teeth or lower ones right behind them, seen by eye.
@@ -40,12 +40,12 @@ LEFT_OUT = ("010", "022", "083", "100", "114", "118", "126", "132")
 
 @dataclass(frozen=True, eq=False)
 class Lent:
-    """Teeth and the person who lent them.
+    """Teeth and the person they belong to.
 
     Attributes:
         person: number in the set.
         teeth: what was cut out.
-        traits: of the person's mouth at rest, see ``mouth_traits``.
+        traits: of the person's neutral mouth, see ``mouth_traits``.
     """
 
     person: str
@@ -77,11 +77,11 @@ def lent_teeth(london: Path, data: list[Path]) -> list[Lent]:
         if number in LEFT_OUT:
             continue
         row = int(np.flatnonzero(points["happy_ids"] == number)[0])
-        rest = int(np.flatnonzero(points["neutral_ids"] == number)[0])
+        neutral = int(np.flatnonzero(points["neutral_ids"] == number)[0])
         teeth = _cut(sample.path, points["happy_mesh478"][row].astype(np.float64))
         if teeth is not None:
             chosen.append(
-                Lent(number, teeth, mouth_traits(points["neutral_ibug68_manual"][rest].astype(np.float64)))
+                Lent(number, teeth, mouth_traits(points["neutral_ibug68_manual"][neutral].astype(np.float64)))
             )
     if not chosen:
         raise DataError(f"{london}: no smile of a training person shows teeth")
@@ -98,7 +98,7 @@ def _cut(path: Path, mesh: npt.NDArray[np.float64]) -> Teeth | None:
     teeth = cut_teeth(picture, Opening(x, upper, lower), STUDIO)
     if teeth is None or not LENGTHS[0] < teeth.length < LENGTHS[1] or even_edge(teeth) > UNEVEN:
         return None
-    # Half of what sets people's teeth apart is left.
+    # Half of the difference in brightness between people is kept.
     brightest = float(np.quantile(teeth.picture.mean(2)[_between(teeth)], 0.92))
     return replace(teeth, picture=teeth.picture * np.float32(np.sqrt(TEETH_TO_WHITE / brightest)))
 

@@ -13,20 +13,14 @@ from sargan_core.models.pixel.model import CURVE, PixelModel, PixelSettings
 from sargan_core.weights import WeightsRecord, save_weights
 
 KIND = "pixel"
-
-
 # What each form needs; landmarks and their regression stay in single precision, half is too coarse for them.
 TENSORS = {
     "plain": ("weight", "bias"),
     "kernel": ("curves",),
     "displaced": ("flow", "weight", "bias", "inside", "goals", "eye_white", "rest", "rest_noise"),
 }
-
-
 # One for the model, not one an expression.
 SHARED = ("eye_white", "rest", "rest_noise")
-
-
 SINGLE = ("goals", *SHARED)
 
 

@@ -18,7 +18,8 @@ import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet
+from sargan_core.data.crop_table import CropSet
+from sargan_core.data.crops import affine_template, spline_template, symmetric
 from sargan_core.data.samples import SYNTH
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
@@ -31,7 +32,6 @@ from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel.model import PixelModel, PixelSettings, coarse
 from sargan_core.models.pixel.ridge import CurveSums, RidgeSums
 from sargan_core.outcome import Progress
-from sargan_core.training.shape import affine_template, spline_template, symmetric
 
 Points = npt.NDArray[np.float64]
 

@@ -41,34 +41,18 @@ from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
 
 FORMS = ("plain", "kernel", "displaced")
-
-
 CHANNELS = ("shared", "separate")
-
-
 SCALINGS = ("product", "fidelity")
-
-
 CURVE = 256
-
-
-# Below this strength what lies between the lips fades in, above it the opening alone decides how much is seen.
+# Strength up to which the inside of the mouth fades in; above it is fully visible between the lips.
 FADE_IN = 0.25
-
-
-# How much darker or brighter than in training the inside of a mouth may be lit.
+# Bounds of the factor on the light in the mouth, relative to the training faces.
 LIGHT_RANGE = (0.35, 1.25)
-
-
 # Distance between own and neutral landmarks, as a fraction of the crop's side, from which a face is not neutral.
 MOVED = 0.004
-
-
-# Gap between the lips, as a fraction of the crop's side, from which a mouth is taken for open.
+# Gap between the lips, as a fraction of the crop's side, from which a mouth counts as open.
 OPEN_FROM = 0.012
-
-
-# Fixed-point iterations that find where an edit of strength s takes its coefficients from.
+# Fixed-point iterations of ``_pull``.
 PULL_STEPS = 24
 
 
@@ -106,13 +90,13 @@ class PixelModel(ExpressionModel):
         settings: form, channels, scaling, fitted expressions.
         template: the crop's alignment; ``spline`` for the displaced form.
         tensors: by name, E = fitted expressions, C = 1 (shared) or 3 (separate), S = crop side:
-            ``weight``, ``bias`` (E, C, S, S) for plain and displaced, where bias always has three channels: what
-            is seen between the lips has a colour; ``curves`` (E, C, 256, S, S) for kernel;
+            ``weight``, ``bias`` (E, C, S, S) for plain and displaced, where bias always has three channels, because
+            the inside of the mouth has a colour; ``curves`` (E, C, 256, S, S) for kernel;
             ``flow`` (E, 2, L, L) backward displacement in crop pixels on a coarse lattice, ``inside`` (E, 1, S, S)
-            where the mouth's inside is seen, ``goals`` (E, 68, 2) where the landmarks of a face lie after the edit,
-            as fractions of S, ``eye_white`` (3,) mean colour of the eyes' whites in training,
-            ``rest`` (137, 136) and ``rest_noise`` () for displaced: regression from
-            landmarks to the neutral face's, and how far it moves landmarks of neutral faces.
+            mask of the visible inside of the mouth, ``goals`` (E, 68, 2) landmarks after the edit, as fractions of S,
+            ``eye_white`` (3,) mean colour of the whites of the eyes in training, ``rest`` (137, 136) and
+            ``rest_noise`` () regression from landmarks to those of the neutral face, and its error on neutral faces,
+            all for displaced.
     """
 
     name = "pixel"
@@ -134,16 +118,16 @@ class PixelModel(ExpressionModel):
         """Return the regression from landmarks to those of the neutral face, None for forms that do not move."""
         if self.settings.form != "displaced":
             return None
-        rest = self._tensor("rest").cpu().double().numpy()
+        regression = self._tensor("rest").cpu().double().numpy()
         noise = float(self._tensor("rest_noise"))
         size = self.template.size
 
         def estimate(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             known = np.concatenate([(landmarks / size).ravel(), [1.0]])
-            move = (known @ rest).reshape(-1, 2) * size
-            # A face that is already neutral must not be touched by the regression's own error.
+            move = (known @ regression).reshape(-1, 2) * size
+            # A neutral face must not be changed by the regression's own error.
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
-            # Lips that are parted are not at rest, however little else moved.
+            # A face with parted lips is not neutral, even if nothing else moved.
             parted = (opening(landmarks) / size - OPEN_FROM) / OPEN_FROM
             share = np.clip(max((excess - 2.0) / 3.0, parted), 0.0, 1.0)
             return landmarks + share * move
@@ -151,7 +135,7 @@ class PixelModel(ExpressionModel):
         return estimate
 
     def goal(self, expression: Expression) -> npt.NDArray[np.float64]:
-        """Return where the 68 landmarks of any face lie after an edit of full strength, (68, 2) crop pixels.
+        """Return the landmarks of any face after an edit of full strength, (68, 2) crop pixels.
 
         Raises:
             UsageError: the form moves nothing, or a target that the weights were not fitted for.
@@ -183,8 +167,8 @@ class PixelModel(ExpressionModel):
         image = crops.image[index : index + 1]
         parts = [(self._row(expression), weight) for expression, weight in target.parts if weight > 0]
         if self.settings.form == "displaced":
-            rest = None if crops.rest is None else crops.rest[index]
-            return self._displace(image, crops.landmarks[index], rest, parts)
+            neutral = None if crops.rest is None else crops.rest[index]
+            return self._displace(image, crops.landmarks[index], neutral, parts)
         low, high = image.amin(), image.amax()
         stretched = self.settings.scaling == "fidelity"
         x = (image - low) / (high - low).clamp_min(1e-6) if stretched else image
@@ -210,11 +194,11 @@ class PixelModel(ExpressionModel):
         return torch.lerp(first, second, entry - below)[None]
 
     def _displace(
-        self, image: Tensor, landmarks: Tensor, rest: Tensor | None, parts: Sequence[tuple[int, float]]
+        self, image: Tensor, landmarks: Tensor, neutral: Tensor | None, parts: Sequence[tuple[int, float]]
     ) -> EditedCrops:
         still = torch.zeros_like(image[:, :2])
         everything = torch.ones_like(image[:, :1])
-        lips, parted = self._lips(landmarks, rest, parts)
+        lips, parted = self._lips(landmarks, neutral, parts)
         if not parts:
             return EditedCrops(image, still, everything, lips, parted)
         flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
@@ -234,10 +218,10 @@ class PixelModel(ExpressionModel):
             bias = sample(self._tensor("bias")[row : row + 1], where)
             offset = offset + amount * bias * torch.lerp(torch.ones_like(light), light, inside)
         kept = gain.mean(1, keepdim=True).clamp(0, 1)
-        if rest is not None and self._is_moved(landmarks, rest):
-            # The face's own expression goes to the extent that the new one comes.
+        if neutral is not None and self._is_moved(landmarks, neutral):
+            # The face's own expression fades out as the new one fades in.
             strength = min(1.0, sum(weight for _, weight in parts))
-            flow = flow + sample(self._own_expression(landmarks, rest, strength), positions(flow))
+            flow = flow + sample(self._own_expression(landmarks, neutral, strength), positions(flow))
             image, seen = self._close_mouth(image, landmarks, strength)
             kept = kept * sample(seen, positions(flow))
         found = landmarks.detach().cpu().double().numpy()
@@ -252,11 +236,11 @@ class PixelModel(ExpressionModel):
         return EditedCrops(edited, flow, kept, lips, parted)
 
     def _lips(
-        self, landmarks: Tensor, rest: Tensor | None, parts: Sequence[tuple[int, float]]
+        self, landmarks: Tensor, neutral: Tensor | None, parts: Sequence[tuple[int, float]]
     ) -> tuple[Tensor, Tensor]:
-        """Return the lips of the edited face and how much is seen between them, as of ``EditedCrops``.
+        """Return the lips of the edited face and the visibility of the inside of the mouth, as of ``EditedCrops``.
 
-        Displacements of the parts add up, and the face's own expression goes to the extent that they come.
+        Displacements of the parts add up, and the face's own expression fades out as they fade in.
         """
         size = self.template.size
         opened = [(row, weight) for row, weight in parts if bool(self._tensor("inside")[row].any())]
@@ -268,19 +252,19 @@ class PixelModel(ExpressionModel):
         shape = (landmarks.new_tensor(self.template.shape) * size - 0.5)[48:68]
         goals = self._tensor("goals")[:, 48:68] * size - 0.5
         lips = shape + sum(weight * (goals[row] - shape) for row, weight in parts)
-        if rest is not None and self._is_moved(landmarks, rest):
+        if neutral is not None and self._is_moved(landmarks, neutral):
             left = max(0.0, 1 - sum(weight for _, weight in parts))
             own = landmarks.detach().cpu().double().numpy()
             own = closed(own) if opening(own) > OPEN_FROM * size else together(own)
             lips = lips + left * (torch.from_numpy(own[48:68]).to(landmarks) - shape)
         return lips[None], parted
 
-    def _is_moved(self, landmarks: Tensor, rest: Tensor) -> bool:
-        """Return whether a face is not at rest itself; not so where its landmarks are unknown."""
-        return bool(((landmarks - rest).abs() > MOVED * self.template.size).any())
+    def _is_moved(self, landmarks: Tensor, neutral: Tensor) -> bool:
+        """Return whether a face has an expression of its own; False where its landmarks are unknown."""
+        return bool(((landmarks - neutral).abs() > MOVED * self.template.size).any())
 
     def _light(self, image: Tensor, landmarks: Tensor) -> Tensor:
-        """Return the light on this face relative to the training faces, (1, 3, 1, 1), told by the eyes' whites."""
+        """Return the light on this face relative to the training faces, (1, 3, 1, 1), from the whites of the eyes."""
         size = self.template.size
         shape = np.asarray(self.template.shape, dtype=np.float64) * size - 0.5
         own = landmarks.detach().cpu().double().numpy()
@@ -289,16 +273,16 @@ class PixelModel(ExpressionModel):
         ratio = white / self._tensor("eye_white").clamp_min(0.05)
         return ratio.clamp(*LIGHT_RANGE).view(1, 3, 1, 1)
 
-    def _own_expression(self, landmarks: Tensor, rest: Tensor, strength: float) -> Tensor:
-        """Return the backward field (1, 2, S, S) that takes the face's own expression away, in crop pixels.
+    def _own_expression(self, landmarks: Tensor, neutral: Tensor, strength: float) -> Tensor:
+        """Return the backward field (1, 2, S, S) that removes the face's own expression, in crop pixels.
 
-        With strength 1 the neutral landmarks show what lies at the face's own; with less, points in between do.
+        With strength 1 the face's landmarks move to the neutral ones, with less to points in between.
         Each lip has a field of its own, because where an open mouth closes the two move towards each other.
         """
         size = self.template.size
         own = closed(landmarks.detach().cpu().double().numpy())
-        neutral = together(rest.detach().cpu().double().numpy())
-        goal = closed(neutral + (1 - strength) * (own - neutral))
+        still = together(neutral.detach().cpu().double().numpy())
+        goal = closed(still + (1 - strength) * (own - still))
         layers = [
             spline_field(goal[list(points)], (own - goal)[list(points)], size, smoothing=0.3)
             for points in (ALL_POINTS, WITHOUT_LOWER_LIP, WITHOUT_UPPER_LIP)
@@ -309,20 +293,20 @@ class PixelModel(ExpressionModel):
         return torch.lerp(field, between, inside)
 
     def _close_mouth(self, image: Tensor, landmarks: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-        """Return the crop with an open mouth painted over, and where its own detail may still be seen.
+        """Return the crop with the inside of an open mouth painted over, and the weight of its own detail.
 
-        Lips that come together would otherwise squeeze the teeth into a bright line.
+        Otherwise lips that come together would squeeze the teeth into a bright line.
         """
         own = closed(landmarks.detach().cpu().double().numpy())
         inside = between_lips(image, own)
-        # A gap that is no wider than the landmarks' own error is a closed mouth.
+        # A gap not wider than the error of the landmarks counts as a closed mouth.
         gap = opening(own) / self.template.size
         certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)
         hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
         return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
 
     def _goal_of(self, parts: Sequence[tuple[int, float]]) -> npt.NDArray[np.float64]:
-        """Return about where the landmarks lie after an edit, (68, 2) crop pixels."""
+        """Return the approximate landmarks after an edit, (68, 2) crop pixels."""
         shape = np.asarray(self.template.shape, dtype=np.float64)
         goals = self._tensor("goals").cpu().double().numpy()
         moves = sum(weight * (goals[row] - shape) for row, weight in parts)
@@ -339,10 +323,10 @@ class PixelModel(ExpressionModel):
 
 
 def _pull(full: Tensor, strength: float) -> Tensor:
-    """Return where an edit of some strength takes its content's place in the full edit from.
+    """Return the field (1, 2, S, S) from an edit of some strength to the places of its content in the full edit.
 
-    A full backward field ``d`` shows at ``q`` what lies at ``q + d(q)``. At strength s the same content is seen at
-    ``p = q + (1 - s) d(q)``. The answer is the field ``q - p``, by fixed-point iteration, (1, 2, S, S).
+    The full backward field ``d`` takes the content of ``q`` from ``q + d(q)``. At strength s this content is at
+    ``p = q + (1 - s) d(q)``. The result is ``q - p`` at ``p``, by fixed-point iteration.
     """
     pull = torch.zeros_like(full)
     if strength == 1.0:

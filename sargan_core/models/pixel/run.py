@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
-from sargan_core.data.crops import Cropper, face_from_landmarks
+from sargan_core.data.crop_table import CropSet, make_crop_set
+from sargan_core.data.crops import face_from_landmarks
 from sargan_core.data.samples import SYNTH, Pair, Sample, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
@@ -39,8 +39,6 @@ from sargan_core.training.session import Prepared, TrainingRun
 from sargan_core.weights import WeightsRecord
 
 Rgb8 = npt.NDArray[np.uint8]
-
-
 FIGURES = "figures.json"
 CARD = "pixel.md"
 SHEET = "sheet.png"
@@ -50,14 +48,14 @@ MOST_COMPARED = 24
 
 @dataclass(frozen=True)
 class Figures:
-    """Error of one target expression on people never trained on, face region, root mean square in 8-bit levels.
+    """Root mean square error in the face region, in 8-bit levels, for one target on people never trained on.
 
     Attributes:
         expression: the target.
         kind: ``real`` or ``rendered`` people.
-        pairs: how many pairs were compared.
+        pairs: number of pairs compared.
         error: between the edited and the true picture.
-        unchanged: between the input and the true picture: what doing nothing scores.
+        unchanged: between the input and the true picture, as a baseline.
     """
 
     expression: str
@@ -99,13 +97,7 @@ class PixelRun(TrainingRun):
         """Crop the photos; see ``TrainingRun.prepare``."""
         sources = read_sources(self.folders)
         split = split_by_person(sources.samples, self.test_fraction)
-        cropper = Cropper(
-            self.fit.template,
-            landmarks=self.landmarks,
-            known_first=True,
-            cache=cache,
-            max_pixels=self.max_pixels,
-        )
+        cropper = self.cropper(self.fit.template, cache)
         skipped = list(sources.skipped)
         sides = []
         for samples in split.apply(sources.samples):
@@ -186,7 +178,7 @@ def edit_crop(model: PixelModel, image: Rgb8, landmarks: npt.NDArray[np.float32]
 
 
 def held_out_figures(model: PixelModel, crops: CropSet, most: int = MOST_COMPARED) -> list[Figures]:
-    """Return the error of each target on the pairs of ``crops``, against doing nothing.
+    """Return the error of each target on the pairs of ``crops``, and that of the unchanged input.
 
     Args:
         model: the model.
@@ -214,7 +206,7 @@ def held_out_figures(model: PixelModel, crops: CropSet, most: int = MOST_COMPARE
 
 
 def held_out_sheet(model: PixelModel, crops: CropSet, people: int = SHEET_PEOPLE) -> Rgb8:
-    """Return a sheet: a row a person, the neutral crop and its edit to every expression."""
+    """Return a sheet with one row per person: the neutral crop and its edit to every expression."""
     own = crops.own & (crops.labels == Expression.NEUTRAL.label)
     real = own & (crops.sources != SYNTH)
     rows = np.flatnonzero(real if real.any() else own)
@@ -252,9 +244,9 @@ def card(
 
 
 def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
-    """Return the pairs to fit: from neutral to each expression, and back once a person, take and expression.
+    """Return the pairs to fit: from neutral to each expression, and back once per person and expression.
 
-    Photos of one person whose landmarks come from different hands are left out: their difference is not motion.
+    Pairs whose landmarks were annotated in different ways are left out, because their difference is not motion.
     """
     chosen: list[Pair] = []
     returned: set[tuple[str, Expression]] = set()

@@ -1,40 +1,40 @@
-"""Training data as arrays: aligned crops, who and what they show, and which of them form pairs."""
+"""Training data of the generators: aligned crops of labelled people, and the pairs that are drawn from them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
+from sargan_core.data.crop_table import LINKS, TABLE, CropSet, column, make_crop_set
 from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import STILL, SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
-from sargan_core.expressions import LABELS, Expression
+from sargan_core.expressions import Expression
 from sargan_core.faces.face import Template
 from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS
-from sargan_core.training.packs import UNREADABLE, read_pack, write_pack
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees.
+    """One training batch.
 
     Attributes:
         source: (B, 3, S, S) float32 RGB in [0, 1].
         target: (B, 3, S, S) float32 RGB in [0, 1]: the same person with the wanted expression.
         source_label: (B,) int64.
         target_label: (B,) int64.
-        trust: (B,) float32 in (0, 1], how much the pair's pixels count.
+        trust: (B,) float32 in (0, 1], weight of the pair's pixels in the loss.
     """
 
     source: Tensor
@@ -44,168 +44,77 @@ class Batch:
     trust: Tensor
 
 
-@dataclass(frozen=True)
-class CropPairs:
-    """Aligned crops of labelled people and the pairs among them; a pair shares one alignment.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CropPairs(CropSet):
+    """Crops of labelled people and the pairs that a generator learns from; a pair shares one alignment.
 
     Attributes:
-        crops: (N, 3, S, S) uint8 RGB.
-        persons: who each crop shows, N names.
-        labels: (N,) int64, index into ``expressions.LABELS``.
-        pairs: (P, 2) int64, crop indices of source and target.
         odds: (P,) float32, how often a pair is drawn, relative to the others.
         trust: (P,) float32 in (0, 1]: 1 for pairs that differ in nothing but the expression, less where the
             head moved or the light changed.
         mask: (S, S) float32 in [0, 1], where a pair with trust below 1 is compared.
-        template: the alignment of the crops.
-        held_out: the people who are not trained on.
+        held_out: names of the people who are not trained on.
     """
 
-    crops: Tensor
-    persons: tuple[str, ...]
-    labels: Tensor
-    pairs: Tensor
-    odds: Tensor
-    trust: Tensor
-    mask: Tensor
-    template: Template
-    held_out: tuple[str, ...] = ()
+    odds: npt.NDArray[np.float32] = column(np.float32, of=LINKS)
+    trust: npt.NDArray[np.float32] = column(np.float32, of=LINKS)
+    mask: npt.NDArray[np.float32] = column(np.float32, (-1,), of=TABLE)
+    held_out: npt.NDArray[np.str_] = column(np.str_, of=TABLE)
 
     def __post_init__(self) -> None:
-        count, size = len(self.persons), self.template.size
-        expected = {
-            "crops": (self.crops, (count, 3, size, size), torch.uint8),
-            "labels": (self.labels, (count,), torch.int64),
-            "pairs": (self.pairs, (len(self.pairs), 2), torch.int64),
-            "odds": (self.odds, (len(self.pairs),), torch.float32),
-            "trust": (self.trust, (len(self.pairs),), torch.float32),
-            "mask": (self.mask, (size, size), torch.float32),
+        super().__post_init__()
+        size = self.template.size
+        expected: dict[str, tuple[npt.NDArray[Any], tuple[int, ...]]] = {
+            "images": (self.images, (len(self.persons), 3, size, size)),
+            "labels": (self.labels, (len(self.persons),)),
+            "odds": (self.odds, (len(self.pairs),)),
+            "trust": (self.trust, (len(self.pairs),)),
+            "mask": (self.mask, (size, size)),
         }
-        for name, (tensor, shape, dtype) in expected.items():
-            if tuple(tensor.shape) != shape or tensor.dtype != dtype:
-                raise DataError(
-                    f"training data: {name} is {tuple(tensor.shape)} {tensor.dtype}, expected {shape} {dtype}"
-                )
-        if len(self.pairs) and not 0 <= int(self.pairs.min()) <= int(self.pairs.max()) < count:
-            wrong = [number for number in self.pairs.flatten().tolist() if not 0 <= number < count]
-            raise DataError(f"training data: a pair names crop {wrong[0]}, there are {count}")
-        if count and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(LABELS):
-            raise DataError(f"training data: a label is none of the {len(LABELS)} expressions")
-        for name, tensor in (("odds", self.odds), ("trust", self.trust), ("mask", self.mask)):
-            if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
+        for name, (value, shape) in expected.items():
+            if value.shape != shape:
+                raise DataError(f"training data: {name} is {value.shape}, expected {shape}")
+        for name in ("odds", "trust", "mask"):
+            value = getattr(self, name)
+            if not bool((np.isfinite(value) & (value >= 0)).all()):
                 raise DataError(f"training data: {name} holds numbers below 0 or none at all")
-
-    @property
-    def size(self) -> int:
-        """Side of the crops in pixels."""
-        return self.template.size
-
-    def select(self, persons: frozenset[str]) -> CropPairs:
-        """Return the crops and pairs of ``persons`` only."""
-        kept = [index for index, person in enumerate(self.persons) if person in persons]
-        place = torch.full((len(self.persons),), -1, dtype=torch.int64)
-        place[kept] = torch.arange(len(kept))
-        pairs = place[self.pairs]
-        whole = (pairs >= 0).all(1)
-        return CropPairs(
-            self.crops[kept],
-            tuple(self.persons[index] for index in kept),
-            self.labels[kept],
-            pairs[whole],
-            self.odds[whole],
-            self.trust[whole],
-            self.mask,
-            self.template,
-            self.held_out,
-        )
-
-    def only(self, rows: Sequence[int]) -> CropPairs:
-        """Return the pairs ``rows`` alone, in this order, with their crops."""
-        chosen = self.pairs[list(rows)]
-        kept, pairs = torch.unique(chosen, return_inverse=True)
-        return CropPairs(
-            self.crops[kept],
-            tuple(self.persons[index] for index in kept.tolist()),
-            self.labels[kept],
-            pairs,
-            self.odds[list(rows)],
-            self.trust[list(rows)],
-            self.mask,
-            self.template,
-            self.held_out,
-        )
 
     def training(self) -> CropPairs:
         """Return the part to train on."""
-        return self.select(frozenset(self.persons) - frozenset(self.held_out))
+        return self.select(~np.isin(self.persons, self.held_out))
 
     def test(self) -> CropPairs:
         """Return the part of the people held out."""
-        return self.select(frozenset(self.held_out))
+        return self.select(np.isin(self.persons, self.held_out))
 
     def draw(self, count: int, random: torch.Generator, device: torch.device) -> Batch:
         """Return ``count`` pairs drawn with replacement, on ``device``; ``random`` is a CPU generator."""
-        chosen = torch.multinomial(self.odds, count, replacement=True, generator=random)
-        source, target = self.pairs[chosen].unbind(1)
+        odds = torch.from_numpy(self.odds)
+        chosen = torch.multinomial(odds, count, replacement=True, generator=random).numpy()
+        source, target = self.pairs[chosen].T
         return Batch(
-            self.crops[source].to(device).float() / 255,
-            self.crops[target].to(device).float() / 255,
-            self.labels[source].to(device),
-            self.labels[target].to(device),
-            self.trust[chosen].to(device),
+            self.pictures(source).to(device),
+            self.pictures(target).to(device),
+            torch.from_numpy(self.labels[source]).to(device),
+            torch.from_numpy(self.labels[target]).to(device),
+            torch.from_numpy(self.trust[chosen]).to(device),
         )
 
     def draw_single(self, count: int, random: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return ``count`` crops (B, 3, S, S) float32 in [0, 1] and their labels, drawn uniformly."""
-        chosen = torch.randint(len(self.persons), (count,), generator=random)
-        return self.crops[chosen].to(device).float() / 255, self.labels[chosen].to(device)
-
-    def save(self, path: Path, *, overwrite: bool = True) -> None:
-        """Write everything as one file; raises what ``write_pack`` raises."""
-        names = ("crops", "labels", "pairs", "odds", "trust", "mask")
-        described = {
-            "persons": self.persons,
-            "held_out": self.held_out,
-            "template": self.template.to_json(),
-        }
-        write_pack(path, {name: getattr(self, name) for name in names}, described, overwrite=overwrite)
-
-    @classmethod
-    def load(cls, path: Path) -> CropPairs:
-        """Read what ``save`` wrote.
-
-        Raises:
-            DataError: the file cannot be read or holds something else.
-        """
-        try:
-            tensors, described = read_pack(path)
-            return cls(
-                persons=tuple(described["persons"]),
-                template=Template.from_json(described["template"]),
-                held_out=tuple(described["held_out"]),
-                **tensors,
-            )
-        except UNREADABLE as error:
-            raise DataError(f"{path}: not a packed training set ({error})") from error
+        chosen = torch.randint(len(self), (count,), generator=random).numpy()
+        return self.pictures(chosen).to(device), torch.from_numpy(self.labels[chosen]).to(device)
 
 
 # Eyes and mouth as fractions of the side: room above for raised brows and below for a dropped jaw.
 EYES_AND_MOUTH = ((0.335, 0.345), (0.665, 0.345), (0.5, 0.712))
-
-
-# Of the many pairs between two expressions that are not neutral, one in this many is used.
+# Of the pairs between two expressions that are not neutral, one in this many is used.
 CROSS_SHARE = 8
-
-
-# How much a pair of real photos counts, whose head and light are not quite still.
+# Weight of a pair of real photos, between which the head or the light moved a little.
 LOOSE_TRUST = 0.25
-
-
-# How often each direction is drawn for one person, all its pairs together; and one face as input and truth.
+# How often the pairs of one person are drawn, in total per direction; the last: one crop as both input and truth.
 FROM_NEUTRAL, TO_NEUTRAL, CROSS, SAME = 6.0, 2.4, 0.9, 0.45
-
-
-# Rendered people are many and look alike: each is drawn less often than a real one.
+# Factor for rendered people, who are many and look alike.
 SYNTH_SHARE = 0.22
 
 
@@ -216,7 +125,7 @@ def sargan_template(size: int) -> Template:
 
 @dataclass(frozen=True)
 class Photos:
-    """The photos of a training, and how they become crops.
+    """The photos to train on, and how they are cropped.
 
     Attributes:
         folders: as ``read_sources`` takes them, or one file written by ``CropPairs.save``.
@@ -258,23 +167,54 @@ def prepare(photos: Photos, template: Template) -> tuple[CropPairs, tuple[Skippe
     if data is not None:
         check_packed(data, template, photos.folders[0])
         return data, ()
+    return cut_pairs(photos, template, chosen_pairs, crop_pairs)
+
+
+def cut_pairs(
+    photos: Photos,
+    template: Template,
+    choose: Callable[[Sequence[Sample]], list[Pair]],
+    make: Callable[[CropSet], CropPairs],
+    *,
+    only_pairs: bool = False,
+    known_first: bool = False,
+) -> tuple[CropPairs, tuple[Skipped, ...]]:
+    """Read and split photos, cut the chosen pairs, and make training data of them.
+
+    Args:
+        photos: what to read.
+        template: the alignment to cut in.
+        choose: the pairs to cut.
+        make: training data from the crops.
+        only_pairs: cut no photo that is in no pair.
+        known_first: see ``Cropper``.
+
+    Raises:
+        DataError: no usable photo or pair.
+    """
     sources = read_sources(photos.folders)
     split = split_by_person(sources.samples, photos.test_fraction)
-    chosen = chosen_pairs(sources.samples)
+    chosen = choose(sources.samples)
     check_pairs(chosen, split.train, photos.folders[0])
-    cropper = Cropper(template, landmarks=photos.landmarks, cache=photos.cache, max_pixels=photos.max_pixels)
-    crops, missed = make_crop_set(sources.samples, chosen, cropper, photos.progress)
-    data = replace(crop_pairs(crops), held_out=split.test)
+    cropper = Cropper(
+        template,
+        landmarks=photos.landmarks,
+        known_first=known_first,
+        cache=photos.cache,
+        max_pixels=photos.max_pixels,
+    )
+    crops, missed = make_crop_set(() if only_pairs else sources.samples, chosen, cropper, photos.progress)
+    data = replace(make(crops), held_out=np.array(split.test, np.str_))
     check_crops(data, photos.folders[0], missed)
     return data, (*sources.skipped, *missed)
 
 
 def check_packed(data: CropPairs, template: Template, file: Path) -> None:
-    """Raise DataError for a packed file of crops that another training was to see, or of no use to any."""
+    """Raise DataError for a packed file with crops in another alignment, or without a pair to train on."""
     if data.template != template:
         raise DataError(
-            f"{file}: packed with crops of {data.size} px in its own alignment; "
-            f"use --size {data.size} or pack again"
+            f"{file}: packed with crops of {data.template.size} px in its own alignment; "
+            f"use --size {data.template.size} or pack again"
         )
     check_crops(data, file)
 
@@ -294,9 +234,9 @@ def check_pairs(chosen: Sequence[Pair], train: Sequence[str], folder: Path) -> N
 
 
 def check_crops(data: CropPairs, folder: Path, missed: Sequence[Skipped] = ()) -> None:
-    """Raise DataError if of the crops to train on no two are a pair of different expressions."""
+    """Raise DataError if there is no pair of different expressions to train on."""
     pairs = data.training().pairs
-    if not bool((pairs[:, 0] != pairs[:, 1]).any()):
+    if not (pairs[:, 0] != pairs[:, 1]).any():
         why = f" ({len(missed)} photos left out, mostly: {missed[0].reason})" if missed else ""
         raise DataError(
             f"{folder}: no pair to train on of two photos of one person with different expressions{why}"
@@ -304,8 +244,7 @@ def check_crops(data: CropPairs, folder: Path, missed: Sequence[Skipped] = ()) -
 
 
 def crop_pairs(crops: CropSet) -> CropPairs:
-    """Return a crop set with the odds and trust of its pairs, and every own crop paired with itself."""
-    labels = torch.from_numpy(crops.labels)
+    """Return the crops and pairs of a crop set with odds and trust; every own crop is also paired with itself."""
     own = np.flatnonzero(crops.own)
     table = np.concatenate([crops.pairs, np.stack([own, own], 1)])
     neutral = crops.labels[table] == Expression.NEUTRAL.label
@@ -317,14 +256,14 @@ def crop_pairs(crops: CropSet) -> CropPairs:
     odds = pair_odds(kinds, totals, crops.persons[table[:, 0]], crops.sources[table[:, 0]] == SYNTH)
     still = np.isin(crops.sources[table], list(STILL)).any(1) | same
     return CropPairs(
-        crops=torch.from_numpy(crops.images),
-        persons=tuple(str(person) for person in crops.persons),
-        labels=labels,
-        pairs=torch.from_numpy(table),
-        odds=torch.from_numpy(odds).float(),
-        trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
-        mask=face_mask(crops.template.size),
         template=crops.template,
+        images=crops.images,
+        persons=crops.persons,
+        labels=crops.labels,
+        pairs=table,
+        odds=odds.astype(np.float32),
+        trust=np.where(still, 1.0, LOOSE_TRUST).astype(np.float32),
+        mask=face_mask(crops.template.size),
     )
 
 
@@ -339,8 +278,8 @@ def pair_odds(
     Args:
         kinds: (P,) index into ``totals``.
         totals: how often each kind is drawn for one person.
-        persons: (P,) whose pair it is.
-        rendered: (P,) whether the person is a rendered one.
+        persons: (P,) who each pair shows.
+        rendered: (P,) whether that person is rendered.
     """
     _, numbers = np.unique(persons, return_inverse=True)
     groups = numbers * len(totals) + kinds
@@ -348,11 +287,11 @@ def pair_odds(
     return odds * np.where(rendered, SYNTH_SHARE, 1.0)
 
 
-def face_mask(size: int) -> torch.Tensor:
-    """Return where loosely aligned pairs are compared: 1 on the face, 0 on hair and background, (S, S)."""
+def face_mask(size: int) -> npt.NDArray[np.float32]:
+    """Return the weight (S, S) of each pixel of a loosely aligned pair: 1 on the face, 0 on hair and background."""
     ticks = (torch.arange(size) + 0.5) / size
     distance = (((ticks[None] - 0.5) / 0.4) ** 2 + ((ticks[:, None] - 0.55) / 0.47) ** 2).sqrt()
-    return ((1 - distance) / 0.15).clamp(0, 1)
+    return np.asarray(((1 - distance) / 0.15).clamp(0, 1).numpy())
 
 
 def sheet_samples(data: CropPairs, count: int) -> CropPairs:
@@ -361,27 +300,17 @@ def sheet_samples(data: CropPairs, count: int) -> CropPairs:
     for label, share in ((Expression.NEUTRAL.label, count - 2), (Expression.HAPPY.label, 2)):
         first = {
             person: index
-            for index, person in reversed(list(enumerate(data.persons)))
-            if int(data.labels[index]) == label
+            for index, person in reversed(list(enumerate(data.persons.tolist())))
+            if data.labels[index] == label
         }
         people = sorted(first)
         step = max(1, len(people) // max(1, share))
         chosen += [first[person] for person in people[::step][:share]]
-    empty = torch.zeros(0)
-    return CropPairs(
-        data.crops[chosen],
-        tuple(data.persons[index] for index in chosen),
-        data.labels[chosen],
-        torch.zeros(0, 2, dtype=torch.int64),
-        empty,
-        empty,
-        data.mask,
-        data.template,
-    )
+    return data.select(chosen)
 
 
 def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
-    """Return the pairs to cut: all with a neutral face, a fixed share of the others."""
+    """Return the pairs to cut: all with a neutral photo, and a fixed subset of the others."""
     return [
         pair
         for pair in pairs(samples)
@@ -391,6 +320,6 @@ def chosen_pairs(samples: Sequence[Sample]) -> list[Pair]:
 
 
 def pair_number(pair: Pair) -> int:
-    """Return a number of 0 to 2 ** 32 - 1 by content, not at random: the same photos give the same choice."""
+    """Return a hash of a pair from 0 to 2 ** 32 - 1, so that the same photos always give the same choice."""
     text = f"{pair.source.person}/{pair.source.path.name}/{pair.target.expression}/{pair.target.path.name}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

@@ -1,4 +1,4 @@
-"""Generators on disk: safetensors in half precision with their record, loaded strictly."""
+"""Generators on disk: half precision safetensors with a record; import of official checkpoints."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from sargan_core.expressions import LABELS
 from sargan_core.faces.face import Template
 from sargan_core.models.sargan.checkpoint_file import read_state
 from sargan_core.models.sargan.generator import Generator, GeneratorSettings, preset
-from sargan_core.models.state import check_size, halved, misfits
+from sargan_core.models.state import check_fit, check_size, halved
 from sargan_core.photo.files import some_names
 from sargan_core.weights import WeightsRecord, save_weights
 
 KIND = "generator"
-
-
 # A generator that works on another model's picture; its settings name that model as ``base``.
 REFINER = "refiner"
 
@@ -78,10 +76,10 @@ def build_generator(record: WeightsRecord, tensors: dict[str, Tensor]) -> Genera
         raise WeightsError(f"{record.file}: settings not understood ({error}); export it again") from error
     if settings.blocks + settings.downs > len(tensors):
         raise WeightsError(f"{record.file}: its settings ask for more layers than it holds; export it again")
-    # Compared without memory first: settings may ask for any size, tensors are no larger than their file.
+    # Compared on the meta device first: settings may ask for any size, while tensors are no larger than their file.
     with torch.device("meta"):
         empty = Generator(settings)
-    _check_fit(empty, tensors, record.file)
+    check_fit(empty, tensors, record.file, settings.arch)
     _check_sizes(record, empty)
     generator = Generator(settings)
     load_strictly(generator, {name: tensor.float() for name, tensor in tensors.items()}, record.file)
@@ -117,29 +115,15 @@ def load_strictly(generator: Generator, state: dict[str, Tensor], source: str) -
     Raises:
         WeightsError: missing, unexpected or differently shaped tensors; the message names source and keys.
     """
-    _check_fit(generator, state, source)
+    check_fit(generator, state, source, generator.settings.arch)
     generator.load_state_dict(state)
-
-
-def _check_fit(generator: Generator, state: dict[str, Tensor], source: str) -> None:
-    found = misfits(generator, state)
-    listed = [f"{kind}: {some_names(names)}" for kind, names in found.items() if names]
-    if listed:
-        arch = generator.settings.arch
-        raise WeightsError(f"{source}: the weights do not fit {arch} ({'; '.join(listed)})")
 
 
 # The crops that the authors' samples show: eyes and mouth as fractions of the side (docs/papers.md 2.4).
 OFFICIAL_TEMPLATE = Template(128, "affine", (0.263, 0.353), (0.732, 0.354), (0.496, 0.71))
-
-
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
-
 # Layers of one attention unit, and the input channels of the one that is never called.
 UNIT_LAYERS = 8
-
-
 UNUSED_INPUTS = 3
 
 
@@ -157,7 +141,7 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
 
     Args:
         path: a file written by ``torch.save``; only tensors are read from it, no code is run.
-        arch: ``sargan``, ``usgan`` or ``stargan``; None = told from the layers.
+        arch: ``sargan``, ``usgan`` or ``stargan``; None = guessed from the layers.
 
     Returns:
         The generator, 128 px, with the file's weights in float32.
@@ -175,7 +159,7 @@ def import_checkpoint(path: Path, arch: str | None = None) -> Generator:
             f"{path}: holds numbers that are not finite, or not as float16, which weights are written in: "
             f"{some_names(odd)}"
         )
-    # Compared without memory first: a small file may name any width.
+    # Compared on the meta device first: a small file may ask for any width.
     with torch.device("meta"):
         state = _renamed(Generator(settings), layers, path)
     generator = Generator(settings)
@@ -218,7 +202,7 @@ def _guess(layers: list[_Layer]) -> str:
 
 
 def _renamed(generator: Generator, layers: list[_Layer], path: Path) -> dict[str, Tensor]:
-    """Give the layers our names: each of ours takes the file's next unused one of its shape."""
+    """Return the file's tensors under our names: each of our layers takes the next unused one of its shape."""
     left = list(layers)
     state: dict[str, Tensor] = {}
     for layer in _layers(generator.state_dict(), path):

@@ -16,10 +16,8 @@ from sargan_core.errors import UsageError
 from sargan_core.models.layers import FewOutputsConvolution, InstanceNorm
 
 STEM_KERNEL = 7
-
-
-# Of a label plane's constant, instance norm leaves only what the border makes of it, about a tenth; so label
-# weights start larger than the others, or the targets look alike to the network for a long time.
+# Instance norm cancels a label plane's constant except near the border, where about a tenth of it remains. So the label
+# weights are initialised larger than the others; otherwise the network would not distinguish targets for a long time.
 LABEL_START = 3.0
 
 
@@ -28,7 +26,7 @@ class GeneratorSettings:
     """Settings of a generator.
 
     Attributes:
-        arch: ``sargan``, ``usgan`` or ``stargan``; a name for people, the other settings decide.
+        arch: ``sargan``, ``usgan`` or ``stargan``; a label only, the other settings define the network.
         width: channels of the stem; every down-sampling doubles them.
         downs: number of down-samplings (and of up-samplings).
         blocks: number of residual blocks at the lowest resolution.
@@ -303,7 +301,7 @@ class Discriminator(nn.Module):
         self.kind = nn.Conv2d(inputs, settings.labels, settings.size >> settings.layers, bias=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Judge (B, 3, S, S) images in [-1, 1].
+        """Classify (B, 3, S, S) images in [-1, 1].
 
         Returns:
             realness (B, 1, s, s) without sigmoid, high = real; class logits (B, labels); the features of

@@ -21,8 +21,8 @@ class SarganModel(ExpressionModel):
     """A generator as an expression model: crops in [0, 1], mixes and strengths.
 
     Args:
-        generator: the network; it is used as it is, so load its weights before.
-        template: the alignment that its training crops had.
+        generator: the network, with its weights loaded.
+        template: the alignment of its training crops.
         precision: ``fp32`` or ``bf16``.
     """
 
@@ -56,7 +56,7 @@ class SarganModel(ExpressionModel):
         owner = torch.tensor(indices, device=device)
         labels = one_hot([row[1] for row in rows], self.generator.settings.labels, device)
         weights = torch.tensor([row[2] for row in rows], device=device).view(-1, 1, 1, 1)
-        # One expression a crop, the usual case, needs no copies of the shared stem.
+        # One expression per crop, the usual case, needs no copies of the shared stem.
         shared = None if indices == list(range(len(targets))) else owner
         change = self.change(image, labels, shared)
         image.index_add_(0, owner, weights * change)
@@ -80,7 +80,7 @@ class SarganModel(ExpressionModel):
 
 
 def _accelerate(generator: Generator) -> None:
-    """Put the layers that matter most on a CPU in their faster form."""
+    """Use the faster form of the layers that take most of the time on a CPU."""
     for block in generator.blocks:
         assert isinstance(block, ResidualBlock)
         for place in (0, 3):
@@ -89,12 +89,12 @@ def _accelerate(generator: Generator) -> None:
                 block.feature[place] = WinogradConvolution(layer)
 
 
-# How far below the mouth of the template the middle of the window lies, as a fraction of the crop's side.
+# Distance of the window's centre below the template's mouth, as a fraction of the crop's side.
 DROP = 0.02
 
 
 class RefinedModel(ExpressionModel):
-    """The pixel model's edit with the change that a generator adds to it.
+    """The pixel model's edit, refined by a generator that adds a change to it.
 
     Args:
         base: the displaced pixel model that the generator was trained on, fitted for all seven expressions.
@@ -167,7 +167,7 @@ class Window:
 
 
 def mouth_window(template: Template, size: int) -> Window:
-    """Return the part of the crop that a refiner sees: round the mouth, with room for a dropped jaw."""
+    """Return the window of the crop that a refiner sees: around the mouth, with room for a dropped jaw."""
     x, y = template.mouth[0] * template.size, (template.mouth[1] + DROP) * template.size
     most = template.size - size
     left, top = (min(max(round(centre - size / 2), 0), most) for centre in (x, y))
@@ -175,7 +175,7 @@ def mouth_window(template: Template, size: int) -> Window:
 
 
 def face_masks(base: PixelModel, window: Window) -> Tensor:
-    """Return where the refiner may change each expression of ``base``: on the face, fading to the window's border.
+    """Return where the refiner may change the edit of each expression: on the face, fading out at the window's border.
 
     (7, 1, size, size) float32 in [0, 1], in label order.
     """

@@ -48,7 +48,7 @@ class SarganTraining:
         squared_until: last step that minimises squared distances instead of absolute ones and gradients
             (paired): absolute distances hold an untrained residual network at the identity.
         adversarial_from: first step of the adversarial, feature and class losses (paired).
-        head: factor of the head's first weights; small = the network starts by changing next to nothing.
+        head: factor on the initial weights of the last layer; small = the network changes almost nothing at first.
         augment: augmentation.
         seed: of weights, draws and augmentation.
     """
@@ -77,16 +77,6 @@ class SarganTraining:
         check_rate(self.rate)
         check_seed(self.seed)
         check_counts({"--batch": self.batch, "--adversarial-from": self.adversarial_from})
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> SarganTraining:
-        """Build settings from ``dataclasses.asdict`` of settings."""
-        nested = {
-            "generator": GeneratorSettings(**values["generator"]),
-            "discriminator": DiscriminatorSettings(**values["discriminator"]),
-            "augment": AugmentSettings(**values["augment"]),
-        }
-        return cls(**{**values, **nested})
 
 
 def check_generator(settings: GeneratorSettings) -> None:
@@ -127,7 +117,7 @@ def paired_recipe(
 def refine_recipe(
     generator: GeneratorSettings, batch: int = 8, seed: int = 0, **changes: Any
 ) -> SarganTraining:
-    """Return the recipe of a refiner: it starts from the base's picture, and its faces lie still."""
+    """Return the recipe of a refiner: it starts from the base's picture, whose faces are already aligned."""
     still = replace(AugmentSettings(), rotation=0.0, zoom=0.0, shift=0.0, occluder_odds=0.0, sketch_odds=0.02)
     settings: dict[str, Any] = {"head": 0.3, "rate": 1e-3, "adversarial_from": 1200, "augment": still}
     recipe = paired_recipe(generator, batch, seed, **{**settings, **changes})
@@ -136,8 +126,6 @@ def refine_recipe(
 
 # Extra weight of pixels that the expression changes.
 CHANGE_GAIN = 6.0
-
-
 # A difference of this size (of the range [-1, 1]) counts as a full change.
 FULL_CHANGE = 0.25
 
@@ -190,7 +178,7 @@ def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor], trust: Tens
     """Return the mean L1 distance of discriminator features of made and true pictures.
 
     Args:
-        made: features (B, C, h, w), one tensor a layer.
+        made: features (B, C, h, w), one tensor per layer.
         real: the same of the true pictures; no gradient flows into them.
         trust: (B,) weight of each pair.
     """
@@ -218,7 +206,7 @@ def gradient_penalty(
         discriminator: images (B, 3, S, S) -> realness of any shape.
         real: (B, 3, S, S).
         made: (B, 3, S, S).
-        random: draws the shares, on the CPU.
+        random: CPU generator for the fractions.
     """
     share = torch.rand(len(real), 1, 1, 1, generator=random).to(real)
     mixed = (share * real + (1 - share) * made).detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""How a refiner is trained: on the picture of its base, inside the face, towards the true appearance."""
+"""Training of a refiner: its input is the edit of its base model, its target the true picture in the same geometry."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.crop_set import CropSet, make_crop_set
-from sargan_core.data.crops import Cropper, face_from_landmarks
+from sargan_core.data.crop_table import CropSet
+from sargan_core.data.crops import face_from_landmarks
 from sargan_core.data.samples import STILL, SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
-from sargan_core.data.sources import read_sources
-from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract, face_crops
@@ -31,7 +29,7 @@ from sargan_core.models.sargan.data import (
     CropPairs,
     Photos,
     check_crops,
-    check_pairs,
+    cut_pairs,
     pair_number,
     pair_odds,
 )
@@ -42,11 +40,9 @@ from sargan_core.models.sargan.task import SarganTask
 from sargan_core.training.augment import NONE, augment
 from sargan_core.training.loop import step_random, to_picture
 
-# How much the pixels of the eyes count, whose irises lie elsewhere in the truth, and those between the lips, where
-# the truth shows one of many possible sets of teeth.
+# Weight of the pixels of the eyes, whose irises are elsewhere in the truth, and of those between the lips, where the
+# truth shows one of many possible sets of teeth.
 EYES_COUNT = 0.3
-
-
 INSIDE_COUNT = 0.8
 
 
@@ -55,7 +51,7 @@ class RefineTask(SarganTask):
 
     Args:
         settings: what to train and how.
-        data: pairs of the base's edit and the truth, see ``refinement.prepare_refinement``.
+        data: pairs of the base's edit and the truth, see ``prepare_refinement``.
         samples: such pairs of people left out, for the sample sheets.
         fabric: device, precision and processes.
         base: the model to refine.
@@ -91,7 +87,7 @@ class RefineTask(SarganTask):
         wanted, trust = batch.target_label, batch.trust
         face = self.face[wanted]
         made = source + face * (self.generator(source, self._one_hot(wanted)) - source)
-        # The discriminator is to judge the face alone: what surrounds it is the same in both pictures.
+        # The surroundings of the face are the same in both pictures, so that the discriminator sees the face alone.
         target = source + face * (target - source)
         weight = losses.change_weight(source, target) * self.region[wanted] * trust[:, None, None, None]
         metrics = {
@@ -109,9 +105,9 @@ class RefineTask(SarganTask):
 
     @torch.no_grad()
     def sheet(self) -> Tensor:
-        """Return three rows a person: the base's edits, the refined ones, the truth; a column a sample pair of hers."""
-        source, target = self.samples.crops[self.samples.pairs].float().div(255).unbind(1)
-        wanted = self.samples.labels[self.samples.pairs[:, 1]].to(self.fabric.device)
+        """Return three rows per person: edits of the base, refined edits, truths; one column per pair."""
+        source, target = self.samples.pictures(self.samples.pairs).unbind(1)
+        wanted = torch.from_numpy(self.samples.labels[self.samples.pairs[:, 1]]).to(self.fabric.device)
         source, target = self._to_network(source), self._to_network(target)
         face = self.face[wanted]
         made = source + face * (self.average(source, self._one_hot(wanted)) - source)
@@ -132,7 +128,7 @@ class RefineTask(SarganTask):
 
 
 def compared(base: PixelModel, window: Window) -> Tensor:
-    """Return how much each pixel of the face counts for every expression, (7, 1, size, size) in [0, 1]."""
+    """Return the weight of each pixel in the loss for every expression, (7, 1, size, size) in [0, 1]."""
     whole = base.template.size
     inside = base.get_buffer("inside")
     weights = []
@@ -143,45 +139,33 @@ def compared(base: PixelModel, window: Window) -> Tensor:
 
 
 def sheet_pairs(data: CropPairs, people: int) -> CropPairs:
-    """Return one pair a label, in label order, of ``people`` people who have them all, evenly chosen."""
+    """Return one pair per label, in label order, of up to ``people`` people who have all labels, evenly chosen."""
     labels = data.labels[data.pairs[:, 1]].tolist()
     first: dict[str, dict[int, int]] = {}
     for row, label in enumerate(labels):
-        person = data.persons[int(data.pairs[row, 0])]
+        person = str(data.persons[data.pairs[row, 0]])
         first.setdefault(person, {}).setdefault(label, row)
     whole = [person for person in sorted(first) if len(first[person]) == len(LABELS)] or sorted(first)
     chosen = whole[:: max(1, len(whole) // people)][:people]
     rows = [first[person][label] for person in chosen for label in sorted(first[person])]
-    return data.only(rows)
+    return data.select_links(rows)
 
 
 # How often each direction is drawn for one person: from neutral, to neutral, between two others.
 TOTALS = np.array([6.0, 1.5, 1.2])
-
-
-# One in this many pairs is used, by data set and direction; those of photographs from neutral all.
+# One in this many pairs is used, by data set and direction; of all others every one.
 SHARES = {(SYNTH, 0): 2, (SYNTH, 1): 4, (SYNTH, 2): 48, (TRANSFER, 1): 6, (TRANSFER, 2): 32}
-
-
-# Smoothing of the spline that brings the truth to the edit's geometry, as in the fit of the pixel model.
+# Smoothing of the spline that warps the truth to the edit's geometry, as in the fit of the pixel model.
 SMOOTHING = 0.5
-
-
-# Openings of the mouth as fractions of the crop's side: from which the edit's is open, and what a truth may have
-# where the edit's is closed; and the least share of the edit's opening where it is open.
+# Opening of the mouth as a fraction of the crop's side from which the edit's mouth is open, and largest opening of the
+# truth where it is closed; where it is open, the least fraction of its opening that the truth must have.
 OPEN, CLOSED, LEAST_OPEN = 0.02, 0.02, 0.6
-
-
-# How far the truth's landmarks inside the outline may lie from the edit's, as fractions of the crop's side: in the mean
-# and at most. A truth that is posed otherwise (or whose landmarks follow another convention) would be distorted.
+# Largest mean and largest single distance of the truth's landmarks (without the outline) from the edit's, as fractions
+# of the crop's side. A truth in another pose, or with landmarks of another convention, would be distorted.
 REACH_MEAN, REACH_MOST = 0.014, 0.04
-
-
 OUTLINE = 17
-
-
-# Half of the pairs are shown in another light or style before the base edits them, because it adds the same
-# shading to every face: what it does wrong on dark, grey or painted ones is to be seen.
+# Half of the pairs get another light or style before the base edits them. The base adds the same shading to every face,
+# and the refiner must learn to correct it on dark, grey or painted ones.
 APPEARANCE = replace(NONE, colour=1.6, grey_odds=0.15, posterise_odds=0.1, sketch_odds=0.06)
 
 
@@ -204,35 +188,28 @@ def prepare_refinement(photos: Photos, base: PixelModel, size: int) -> tuple[Cro
     if data is not None:
         check_packed_refinement(data, window.template(base.template), photos.folders[0])
         return data, ()
-    sources = read_sources(photos.folders)
-    split = split_by_person(sources.samples, photos.test_fraction)
     affine = replace(base.template, kind="affine", shape=None)
-    cropper = Cropper(
+    return cut_pairs(
+        photos,
         affine,
-        landmarks=photos.landmarks,
+        refined_pairs,
+        lambda crops: edited_pairs(crops, base, window),
+        only_pairs=True,
         known_first=True,
-        cache=photos.cache,
-        max_pixels=photos.max_pixels,
     )
-    chosen = refined_pairs(sources.samples)
-    check_pairs(chosen, split.train, photos.folders[0])
-    crops, missed = make_crop_set((), chosen, cropper, photos.progress)
-    data = replace(edited_pairs(crops, base, window), held_out=split.test)
-    check_crops(data, photos.folders[0], missed)
-    return data, (*sources.skipped, *missed)
 
 
 def check_packed_refinement(data: CropPairs, template: Template, file: Path) -> None:
-    """Raise DataError for a packed file that was made for another model, or is of no use to any."""
+    """Raise DataError for a packed file that was made for another model, or without a pair to train on."""
     if data.template != template:
         raise DataError(
-            f"{file}: packed with crops of {data.size} px for another model; pack again with --refine"
+            f"{file}: packed with crops of {data.template.size} px for another model; pack again with --refine"
         )
     check_crops(data, file)
 
 
 def refined_pairs(samples: Sequence[Sample]) -> list[Pair]:
-    """Return the pairs to edit: a fixed choice where a person has many."""
+    """Return the pairs to edit: a fixed subset where a person has many."""
     return [
         pair
         for pair in pairs(samples)
@@ -272,7 +249,7 @@ def edited_pairs(crops: CropSet, base: PixelModel, window: Window) -> CropPairs:
         if not np.isfinite(crops.landmarks[[source, target]]).all():
             continue
         if source not in alignments:
-            # Pairs come source by source, so one alignment at a time is enough.
+            # Pairs are ordered by source, so one alignment at a time is enough.
             face = face_from_landmarks(crops.landmarks[source])
             alignments = {source: align(face, base.template, base.rest_shape())}
         points = _placed(crops.landmarks[target], alignments[source])
@@ -291,7 +268,7 @@ def edited_pairs(crops: CropSet, base: PixelModel, window: Window) -> CropPairs:
 
 
 def comparable(points: npt.NDArray[np.float64], goal: npt.NDArray[np.float64], size: int) -> bool:
-    """Whether a truth with landmarks ``points`` can be brought to ``goal``: near it, its mouth open or closed alike.
+    """Return whether a truth with landmarks ``points`` can be warped to ``goal``: near, and both mouths open or closed.
 
     Both are (68, 2) pixels of a crop of side ``size``.
     """
@@ -303,13 +280,13 @@ def comparable(points: npt.NDArray[np.float64], goal: npt.NDArray[np.float64], s
 
 
 def _placed(landmarks: npt.NDArray[np.float32], alignment: Alignment) -> npt.NDArray[np.float64]:
-    """Return landmarks of the affine crop on the aligned one, lips that cross put together."""
+    """Return landmarks of the affine crop in pixels of the aligned one; lips that cross are brought together."""
     places = alignment.to_crop(torch.from_numpy(landmarks.T.copy())[None, :, :, None])
     return closed(places[0, :, :, 0].T.double().numpy())
 
 
 def _shown(crops: CropSet, number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return input and truth (S, S, 3) of a pair, every second pair in another light or style."""
+    """Return input and truth (S, S, 3) of a pair; every second pair gets another light or style."""
     both = torch.from_numpy(crops.images[crops.pairs[number]])
     if number % 2:
         random = torch.Generator().manual_seed(number)
@@ -333,7 +310,7 @@ def _brought(
     alignment: Alignment,
     goal: npt.NDArray[np.float64],
 ) -> Tensor:
-    """Return the truth (3, S, S) with its landmarks, which lie at ``points`` of the aligned crop, on ``goal``.
+    """Return the truth (3, S, S), warped so that its landmarks move from ``points`` of the aligned crop to ``goal``.
 
     It is sampled twice and bilinearly, as the edit is: a sharper truth would teach sharpening.
     """
@@ -356,12 +333,12 @@ def _as_crop_pairs(
     odds = pair_odds(kinds, TOTALS, crops.persons[rows[:, 0]], rendered)
     still = np.isin(crops.sources[rows], list(STILL)).any(1)
     return CropPairs(
-        crops=pictures,
-        persons=tuple(str(person) for person in crops.persons[rows].reshape(-1)),
-        labels=torch.from_numpy(labels.reshape(-1)),
-        pairs=torch.arange(2 * len(rows)).view(-1, 2),
-        odds=torch.from_numpy(odds).float(),
-        trust=torch.where(torch.from_numpy(still), 1.0, LOOSE_TRUST),
-        mask=face_masks(base, window).amax((0, 1)),
         template=window.template(base.template),
+        images=pictures.numpy(),
+        persons=crops.persons[rows].reshape(-1),
+        labels=labels.reshape(-1),
+        pairs=np.arange(2 * len(rows)).reshape(-1, 2),
+        odds=odds.astype(np.float32),
+        trust=np.where(still, 1.0, LOOSE_TRUST).astype(np.float32),
+        mask=face_masks(base, window).amax((0, 1)).cpu().numpy(),
     )

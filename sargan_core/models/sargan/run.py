@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
 
-import torch
+import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -30,7 +29,7 @@ from sargan_core.models.sargan.data import (
     sargan_template,
     sheet_samples,
 )
-from sargan_core.models.sargan.file import build_generator
+from sargan_core.models.sargan.file import KIND, REFINER, build_generator
 from sargan_core.models.sargan.model import mouth_window
 from sargan_core.models.sargan.recipes import SarganTraining, check_generator
 from sargan_core.models.sargan.refine import (
@@ -56,7 +55,6 @@ from sargan_core.training.plan import (
     survey,
 )
 from sargan_core.training.session import Prepared, TrainingRun
-from sargan_core.weights import open_weights
 
 SHEET_ROWS = 8
 SHEET_PEOPLE = 4
@@ -64,28 +62,19 @@ SHEET_PEOPLE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class SarganRun(TrainingRun):
-    """A training run of a generator, directly or as a refiner.
+    """A training run of a generator that edits photos directly, or that refines another model's edits.
 
     Attributes:
-        loop: length and what is written how often.
+        loop: length, and how often what is written.
         training: recipe and networks.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``fp32`` or ``bf16``.
-        start: a generator file to start from, of the same architecture and any crop size; empty = none.
         refine: name of the shipped model whose picture is refined; empty = photos are edited directly.
     """
 
     loop: LoopSettings
     training: SarganTraining
-    device: str = "auto"
     precision: str = "fp32"
-    start: str = ""
     refine: str = ""
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        return super().from_json({**values, "training": SarganTraining.from_json(values["training"])})
 
     def check(self) -> None:
         """Raise UsageError for options that cannot be trained with."""
@@ -100,11 +89,11 @@ class SarganRun(TrainingRun):
         """Crop the photos, or read a pack; see ``TrainingRun.prepare``."""
         base, start = load_base(self), load_start(self)
         data, skipped = self.crops(base, cache, progress)
-        people = frozenset(data.persons)
-        test = tuple(sorted(people & frozenset(data.held_out)))
+        people = frozenset(data.persons.tolist())
+        test = tuple(sorted(people & frozenset(data.held_out.tolist())))
         split = Split(tuple(sorted(people - frozenset(test))), test, self.test_fraction)
         training = data.training()
-        held_out = data.test() if data.held_out else training
+        held_out = data.test() if len(data.held_out) else training
         samples = sheet_samples(held_out, SHEET_ROWS) if base is None else sheet_pairs(held_out, SHEET_PEOPLE)
         return Prepared(skipped, split, self._task(self.training, training, samples, fabric, base, start))
 
@@ -167,8 +156,8 @@ class SarganRun(TrainingRun):
             (check_packed if base is None else check_packed_refinement)(data, template, folders[0])
             training = data.training()
             return Survey(
-                people=len(set(training.persons)),
-                held_out=len(set(data.held_out)),
+                people=len(set(training.persons.tolist())),
+                held_out=len(set(data.held_out.tolist())),
                 pictures=count_labels(training.labels.tolist()),
                 pairs=count_pairs(training.labels[training.pairs].tolist()),
             )
@@ -186,11 +175,10 @@ def load_start(run: SarganRun) -> dict[str, Tensor] | None:
         WeightsError: they cannot be read, or are no generator's.
         UsageError: they are of another architecture.
     """
-    if not run.start or run.resume:
+    opened = run.open_start("a generator", KIND, REFINER)
+    if opened is None:
         return None
-    record, tensors = open_weights(Path(run.start))
-    own = run.training.generator
-    start = build_generator(record, tensors)
+    own, start = run.training.generator, build_generator(*opened)
     if replace(start.settings, size=own.size) != own:
         raise UsageError(f"--start {run.start}: holds {start.settings}, asked for is {own}")
     return start.state_dict()
@@ -231,10 +219,17 @@ def pack(
 
 
 def random_pairs(template: Template) -> CropPairs:
-    """Return noise to measure a step on: one person with every expression and all pairs among them."""
+    """Return random pictures to time a step with: one person with every expression, and all pairs among them."""
     count = len(LABELS)
-    labels = torch.arange(count)
-    pairs = torch.cartesian_prod(labels, labels)
-    ones = torch.ones(len(pairs))
-    crops, mask = random_crops(template.size), face_mask(template.size)
-    return CropPairs(crops, ("random",) * count, labels, pairs, ones, ones, mask, template)
+    pairs = np.stack(np.meshgrid(np.arange(count), np.arange(count), indexing="ij"), 2).reshape(-1, 2)
+    ones = np.ones(len(pairs), np.float32)
+    return CropPairs(
+        template=template,
+        images=random_crops(template.size),
+        persons=np.array(["random"] * count),
+        labels=np.arange(count),
+        pairs=pairs,
+        odds=ones,
+        trust=ones,
+        mask=face_mask(template.size),
+    )

@@ -1,4 +1,4 @@
-"""How SARGAN, US-GAN and StarGAN are trained: the papers' recipe, and ours for pairs."""
+"""Training of SARGAN, US-GAN and StarGAN: the published recipe, and ours for pairs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from sargan_core.models.sargan.file import save_generator
 from sargan_core.models.sargan.generator import Discriminator, Generator, one_hot
 from sargan_core.models.sargan.recipes import SarganTraining
 from sargan_core.training.augment import augment
-from sargan_core.training.loop import descend, step_random, to_picture, update_average
+from sargan_core.training.loop import TrainingTask, descend, step_random, to_picture, update_average
 
 CRITIC_STEPS = 5
-
-
 PENALTY_EVERY = 8
 
 
-class SarganTask:
+class SarganTask(TrainingTask):
     """A ``TrainingTask`` for both recipes.
 
     Args:
@@ -64,8 +62,8 @@ class SarganTask:
         self.generator, self.generator_optimiser = fabric.setup(
             generator, torch.optim.Adam(generator.parameters(), settings.rate, betas)
         )
-        # The discriminator itself, for passes after which its own weights are not updated: between several
-        # processes the wrapped one would wait for their gradients.
+        # The unwrapped discriminator, for passes that do not update it: with several processes the wrapped one would
+        # wait for gradients of the others.
         self.bare_discriminator = discriminator
         self.discriminator, self.discriminator_optimiser = fabric.setup(
             discriminator, torch.optim.Adam(discriminator.parameters(), settings.rate, betas)
@@ -80,7 +78,7 @@ class SarganTask:
         return self._paired_step(step, random)
 
     def _paper_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
-        """A discriminator step; every fifth time a generator step too."""
+        """Make a discriminator step, and every fifth time a generator step."""
         crops, origin = self.data.draw_single(self.settings.batch, random, self.fabric.device)
         (crops,) = augment((crops,), self.settings.augment, random)
         real = self._to_network(crops)
@@ -90,14 +88,14 @@ class SarganTask:
         target, source = self._one_hot(wanted), self._one_hot(origin)
         with torch.no_grad():
             made = self.generator(real, target)
-        realness, judged, kind = self._compare(real, made)
+        realness, made_realness, kind = self._compare(real, made)
         with torch.autocast(real.device.type, enabled=False):
             penalty = losses.gradient_penalty(
                 lambda x: self.bare_discriminator(x)[0], real, made.float(), random
             )
         metrics = {
             "d_real": realness.mean(),
-            "d_made": judged.mean(),
+            "d_made": made_realness.mean(),
             "d_penalty": penalty,
             "d_class": functional.cross_entropy(kind, origin),
         }
@@ -121,10 +119,10 @@ class SarganTask:
         return {name: value.detach() for name, value in metrics.items()}
 
     def _paired_step(self, step: int, random: torch.Generator) -> dict[str, Tensor]:
-        """A generator step on pairs; once adversarial, a discriminator step too."""
+        """Make a generator step on pairs, and from ``adversarial_from`` on a discriminator step."""
         settings = self.settings
         batch = self.data.draw(settings.batch, random, self.fabric.device)
-        mask = self.data.mask.to(self.fabric.device).expand(len(batch.trust), 3, -1, -1)
+        mask = torch.from_numpy(self.data.mask).to(self.fabric.device).expand(len(batch.trust), 3, -1, -1)
         crops, truth, mask = self._augment_pair(batch.source, batch.target, mask, random)
         source, target = self._to_network(crops), self._to_network(truth)
         wanted, trust = batch.target_label, batch.trust
@@ -152,7 +150,7 @@ class SarganTask:
         wanted: Tensor,
         trust: Tensor,
     ) -> dict[str, Tensor]:
-        """Add the adversarial losses once it is time for them, and update the networks."""
+        """Add the adversarial losses from ``adversarial_from`` on, and update the networks."""
         settings = self.settings
         adversarial = step >= settings.adversarial_from
         if adversarial:
@@ -173,9 +171,9 @@ class SarganTask:
     def _discriminate_pairs(
         self, step: int, target: Tensor, made: Tensor, wanted: Tensor
     ) -> dict[str, Tensor]:
-        realness, judged, kind = self._compare(target, made)
+        realness, made_realness, kind = self._compare(target, made)
         metrics = {
-            "d_hinge": losses.hinge_discriminator(realness, judged),
+            "d_hinge": losses.hinge_discriminator(realness, made_realness),
             "d_class": functional.cross_entropy(kind, wanted),
         }
         loss = metrics["d_hinge"] + metrics["d_class"]
@@ -190,7 +188,7 @@ class SarganTask:
     def _augment_pair(
         self, source: Tensor, target: Tensor, mask: Tensor, random: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Augment a pair alike; of the changes the mask takes part only in the geometric ones."""
+        """Augment both pictures of a pair with the same draws; the mask gets the geometric changes only."""
         state = random.get_state()
         source, target = augment((source, target), self.settings.augment, random)
         twin = torch.Generator()
@@ -199,7 +197,7 @@ class SarganTask:
         return source, target, mask
 
     def _frozen_discriminator(self, images: Tensor) -> Any:
-        """Judge without collecting gradients of the discriminator's own weights."""
+        """Return the discriminator's output without gradients of its own weights."""
         self.bare_discriminator.requires_grad_(False)
         with self.fabric.autocast():
             result = self.bare_discriminator(images)
@@ -207,7 +205,7 @@ class SarganTask:
         return result
 
     def _compare(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Judge both in one pass: realness of the real ones, of the made ones, classes of the real ones."""
+        """Return realness of the real and of the generated pictures, and classes of the real ones, in one pass."""
         realness, kind, _ = self.discriminator(torch.cat([real, made.to(real)]))
         one, other = realness.float().chunk(2)
         return one, other, kind[: len(real)].float()
@@ -226,31 +224,23 @@ class SarganTask:
             for group in optimiser.param_groups:
                 group["lr"] = rate
 
-    def state(self) -> dict[str, Any]:
-        """Return networks, average and optimisers; see ``TrainingTask``."""
+    def parts(self) -> dict[str, Any]:
+        """See ``TrainingTask``."""
         return {
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "average": self.average.state_dict(),
-            "generator_optimiser": self.generator_optimiser.state_dict(),
-            "discriminator_optimiser": self.discriminator_optimiser.state_dict(),
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "generator_optimiser": self.generator_optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
         }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``state`` returned; see ``TrainingTask``."""
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.average.load_state_dict(state["average"])
-        self.generator_optimiser.load_state_dict(state["generator_optimiser"])
-        self.discriminator_optimiser.load_state_dict(state["discriminator_optimiser"])
 
     @torch.no_grad()
     def sheet(self) -> Tensor:
         """Return one row per sample crop: the crop, then every label in label order."""
         rows = []
         labels = self._one_hot(torch.arange(self.settings.generator.labels))
-        for crop in self.samples.crops:
-            image = self._to_network(crop[None].float() / 255)
+        for row in range(len(self.samples)):
+            image = self._to_network(self.samples.pictures([row]))
             owner = torch.zeros(len(labels), dtype=torch.int64, device=image.device)
             made = self.average(image, labels, owner)
             rows.append(torch.cat(list(torch.cat([image, made])), dim=2))

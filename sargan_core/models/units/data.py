@@ -2,119 +2,166 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from sargan_core.data.crop_table import CropTable, column
+from sargan_core.data.rendered import (
+    ARRAYS,
+    UNITS,
+    UnitFaces,
+    read_other_sources,
+    read_records,
+    read_units,
+    unit_folders,
+)
 from sargan_core.data.samples import SYNTH, Sample, Skipped, pairs
-from sargan_core.data.sources import read_sources
+from sargan_core.data.sources import Sources
 from sargan_core.data.split import Split, split_by_person
 from sargan_core.errors import DataError, PhotoError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import similarity
 from sargan_core.faces.landmarks import upright_crop
 from sargan_core.models.units.face_model import Array, FaceModel
+from sargan_core.models.units.fit import TRUST, Expected, bounded_ridge, eye_distance, fit_face, fit_pose
 from sargan_core.models.units.network import CROP_POINTS, SIZE
-from sargan_core.models.units.pairs import fitted_code
 from sargan_core.outcome import Progress
 from sargan_core.photo.photo import MAX_PIXELS, read_photo
-from sargan_core.units import CODE_NAMES
+from sargan_core.units import CODE_NAMES, LARGEST, LOWEST
 
 # Room around the network's crop for shift and scale in training.
 MARGIN = 8
 SIDE = SIZE + 2 * MARGIN
 # Crops that a plan looks at.
 FEW = 60
-ARRAYS, BASIS, RECORDS = "units.npz", "unit_basis.npz", "meta.csv"
-# How much a code that was fitted to landmarks of a photo counts beside an exact one.
+BASIS = "unit_basis.npz"
+# Weight in the loss of a code that was fitted to the landmarks of a photo; exact ones have 1.
 FITTED_TRUST = 0.4
-# Sculpted units by the names that records of rendered people have for them.
-SCULPTED = {
-    "eyebrows-{side}-inner-up": "brow_inner_up",
-    "eyebrows-{side}-up": "brow_up",
-    "eyebrows-{side}-down": "brow_down",
-    "eye-{side}-closure": "lid_close",
-    "eye-{side}-opened-up": "lid_wide",
-    "eye-{side}-slit": "squint",
-    "nose-{side}-elevation": "nose_wrinkle",
-    "nose-{side}-dilatation": "nostril_wide",
-    "cheek/{letter}-cheek-trans-up": "cheek_raise",
-    "cheek/{letter}-cheek-volume-incr": "cheek_full",
-}
-SCULPTED_WHOLE = {
-    "eyebrows/eyebrows-trans-down": ("brow_whole_down",),
-    "nose-compression": ("nose_squeeze",),
-    "mouth-corner-puller": ("corner_pull_L", "corner_pull_R"),
-    "mouth-upward-retraction": ("smile_teeth_L", "smile_teeth_R"),
-    "mouth-depression": ("corner_down_L", "corner_down_R"),
-    "mouth-depression-retraction": ("lower_lip_down_L", "lower_lip_down_R"),
-    "mouth-elevation": ("upper_lip_up_L", "upper_lip_up_R"),
-    "mouth-retraction": ("lip_stretch_L", "lip_stretch_R"),
-    "mouth-part-later": ("lips_part_side_L", "lips_part_side_R"),
-    "mouth-parling": ("lips_part",),
-    "mouth-eversion": ("chin_raise",),
-    "mouth-compression": ("lip_press",),
-    "mouth-pursing": ("pucker",),
-    "mouth-open": ("jaw_open",),
-    "neck-platysma": ("neck_tight",),
-}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CodedFaces(CropTable):
+    """Luminance crops (N, 144, 144) of faces with their codes.
+
+    Attributes:
+        code: (N, U) float32.
+        trust: (N,) float32, weight of the code in the loss.
+        angles: (N, 3) float32 yaw, pitch, roll in degrees in the crop; NaN where they are not known.
+    """
+
+    code: npt.NDArray[np.float32] = column(np.float32, (len(CODE_NAMES),))
+    trust: npt.NDArray[np.float32] = column(np.float32)
+    angles: npt.NDArray[np.float32] = column(np.float32, (3,))
 
 
 @dataclass(frozen=True)
-class CodedFaces:
-    """Crops with codes; arrays share their first index.
-
-    Attributes:
-        crops: (N, C, C) uint8 luminance, C = 144.
-        landmarks: (N, 68, 2) float32 pixels of the crops.
-        code: (N, U) float32.
-        trust: (N,) float32, how much the code counts.
-        angles: (N, 3) float32 yaw, pitch, roll in degrees in the crop; NaN where they are not known.
-        number: (N,) int64; rows with the same number >= 0 have one code on two people.
-        persons: (N,) str.
-        kinds: (N,) str, the data set.
-    """
-
-    crops: npt.NDArray[np.uint8]
-    landmarks: npt.NDArray[np.float32]
-    code: npt.NDArray[np.float32]
-    trust: npt.NDArray[np.float32]
-    angles: npt.NDArray[np.float32]
-    number: npt.NDArray[np.int64]
-    persons: npt.NDArray[np.str_]
-    kinds: npt.NDArray[np.str_]
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def select(self, chosen: npt.NDArray[np.bool_]) -> CodedFaces:
-        """Return the rows of a mask (N,)."""
-        return CodedFaces(
-            self.crops[chosen],
-            self.landmarks[chosen],
-            self.code[chosen],
-            self.trust[chosen],
-            self.angles[chosen],
-            self.number[chosen],
-            self.persons[chosen],
-            self.kinds[chosen],
-        )
-
-
-@dataclass
 class _Row:
     path: Path
+    person: str
+    source: str
     landmarks: Array
     code: Array
-    trust: float
-    angles: Array
-    number: int
-    person: str
-    kind: str
+    trust: float = 1.0
+    angles: Array = field(default_factory=lambda: np.full(3, np.nan))
+
+
+@dataclass(frozen=True)
+class UnitPhotos:
+    """What was found in the folders, before any picture is read.
+
+    Attributes:
+        rendered: sets of pictures with random codes.
+        sources: the other photos.
+        records: code and angles of rendered people who pose by name, by ``expression/person``.
+        posed: codes (N, U) of these people, by expression; neutral is left out.
+        model: the face model.
+    """
+
+    rendered: tuple[UnitFaces, ...]
+    sources: Sources
+    records: Mapping[str, tuple[Array, Array]]
+    posed: Mapping[Expression, Array]
+    model: FaceModel
+
+    def neutral_landmarks(self, persons: Sequence[str]) -> list[Array]:
+        """Return the known landmarks (68, 2) of the neutral photographs of ``persons``."""
+        known = set(persons)
+        return [
+            sample.landmarks.astype(np.float64)
+            for sample in self.sources.samples
+            if _is_neutral_photo(sample) and sample.person in known and sample.landmarks is not None
+        ]
+
+    def rows(self) -> list[_Row]:
+        """Return every picture whose code is known or can be fitted."""
+        rows = [row for faces in self.rendered for row in _rendered(faces)]
+        return [*rows, *self._posed(), *self._photographed()]
+
+    def _posed(self) -> list[_Row]:
+        """Return the rendered people who pose by name."""
+        rows = []
+        for sample in self.sources.samples:
+            landmarks = sample.landmarks
+            if sample.source != SYNTH or _key(sample) not in self.records or landmarks is None:
+                continue
+            code, angles = self.records[_key(sample)]
+            points = landmarks.astype(np.float64)
+            crop_angles = _in_crop(angles, points)
+            rows.append(_Row(sample.path, sample.person, SYNTH, points, code, 1.0, crop_angles))
+        return rows
+
+    def _photographed(self) -> list[_Row]:
+        """Return neutral photos, whose code is 0, and others with a code that is fitted to their landmarks."""
+        samples, rows = self.sources.samples, []
+        for sample in samples:
+            if _is_neutral_photo(sample) and sample.landmarks is not None:
+                points = sample.landmarks.astype(np.float64)
+                rows.append(
+                    _Row(sample.path, sample.person, sample.source, points, np.zeros(len(CODE_NAMES)))
+                )
+        for pair in pairs(samples):
+            one, other = pair.source, pair.target
+            if one.expression is not Expression.NEUTRAL or other.source == SYNTH:
+                continue
+            before, after = (
+                (one.landmarks, other.landmarks)
+                if pair.still
+                else (one.found_landmarks, other.found_landmarks)
+            )
+            posed = self.posed.get(other.expression)
+            if before is None or after is None or posed is None or other.landmarks is None:
+                continue
+            code = fitted_code(self.model, before.astype(np.float64), after.astype(np.float64), posed)
+            points = other.landmarks.astype(np.float64)
+            rows.append(_Row(other.path, other.person, other.source, points, code, FITTED_TRUST))
+        return rows
+
+
+def read_unit_photos(folders: Sequence[Path]) -> UnitPhotos:
+    """Return what the folders hold: at least one set with ``units.npz``, and rendered people who pose by name.
+
+    Raises:
+        DataError: one of these is missing, or something cannot be read.
+    """
+    homes = unit_folders(folders)
+    if not homes:
+        raise DataError(f"{folders[0]}: no {ARRAYS} here; the encoder learns from rendered units")
+    sources, records = read_other_sources(folders), read_records(folders)
+    codes: dict[Expression, list[Array]] = {}
+    for sample in sources.samples:
+        if sample.source == SYNTH and _key(sample) in records and sample.expression is not Expression.NEUTRAL:
+            codes.setdefault(sample.expression, []).append(records[_key(sample)][0])
+    if not codes:
+        raise DataError(
+            f"{folders[0]}: no rendered people who pose the expressions by name; add them with another --data (synth)"
+        )
+    posed = {expression: np.stack(some) for expression, some in codes.items()}
+    rendered = tuple(read_units(home) for home in homes)
+    return UnitPhotos(rendered, sources, records, posed, read_basis(homes[0]))
 
 
 def read_basis(folder: Path) -> FaceModel:
@@ -136,42 +183,34 @@ def read_basis(folder: Path) -> FaceModel:
 
 
 def coded_faces(
-    folders: Sequence[Path],
+    photos: UnitPhotos,
     test_fraction: float,
     max_pixels: int = MAX_PIXELS,
     progress: Progress = lambda done, total: None,
     least: bool = False,
-) -> tuple[CodedFaces, Split, FaceModel, list[Skipped]]:
-    """Return all crops with their codes, who is held out, the face model, and what was left out.
+) -> tuple[CodedFaces, Split, list[Skipped]]:
+    """Return all crops with their codes, who is held out, and what was left out.
 
     Args:
-        folders: one with ``units.npz`` and any with labelled photos.
+        photos: see ``read_unit_photos``.
         test_fraction: part of the people held out.
-        max_pixels: photos of more are left out.
+        max_pixels: photos of more pixels are left out.
         progress: called with (done, total).
         least: cut a few crops only, for a plan.
 
     Raises:
-        DataError: no folder of rendered units, or nothing in the others.
+        DataError: none of the pictures can be read.
     """
-    homes = [folder for folder in folders if (folder / ARRAYS).is_file()]
-    if not homes:
-        raise DataError(f"{folders[0]}: no {ARRAYS} here; the encoder learns from rendered units")
-    model = read_basis(homes[0])
-    photos = [folder for folder in folders if folder not in homes]
-    found = read_sources(photos) if photos else None
-    samples = found.samples if found else ()
-    rows = [row for home in homes for row in _rendered(home)]
-    records = _records(photos)
-    rows += _posed(samples, records)
-    rows += _photographed(samples, model, _by_expression(samples, records))
+    rows = photos.rows()
     split = split_by_person(
-        [*samples, *(Sample(row.path, row.person, Expression.NEUTRAL, "units") for row in rows)],
+        [
+            *photos.sources.samples,
+            *(Sample(row.path, row.person, Expression.NEUTRAL, UNITS) for row in rows),
+        ],
         test_fraction,
     )
-    skipped = list(found.skipped) if found else []
     faces, missed = _cut(rows[:: max(1, len(rows) // FEW)] if least else rows, max_pixels, progress)
-    return faces, split, model, skipped + missed
+    return faces, split, [*photos.sources.skipped, *missed]
 
 
 def encoder_matrix(landmarks: Array) -> Array:
@@ -180,128 +219,24 @@ def encoder_matrix(landmarks: Array) -> Array:
     return similarity(CROP_POINTS * SIZE - 0.5, anchors)
 
 
-def _rendered(home: Path) -> list[_Row]:
-    with np.load(home / ARRAYS, allow_pickle=False) as arrays:
-        values = {
-            name: arrays[name] for name in ("names", "id", "identity", "code", "code_id", "landmarks", "pose")
-        }
-    rows = []
-    for index, name in enumerate(values["names"]):
-        landmarks = values["landmarks"][index].astype(np.float64) - 0.5
-        angles = _in_crop(values["pose"][index].astype(np.float64), landmarks)
-        person = f"units-{values['id'][values['identity'][index]]}"
-        code = values["code"][index].astype(np.float64)
-        number = int(values["code_id"][index])
-        rows.append(_Row(home / "images" / str(name), landmarks, code, 1.0, angles, number, person, "units"))
-    return rows
+def _rendered(faces: UnitFaces) -> list[_Row]:
+    columns = zip(faces.paths, faces.persons, faces.points, faces.codes, faces.angles, strict=True)
+    return [
+        _Row(path, person, UNITS, points, code.astype(np.float64), 1.0, _in_crop(angles, points))
+        for path, person, points, code, angles in columns
+    ]
 
 
-def _records(folders: Sequence[Path]) -> dict[str, tuple[Array, Array]]:
-    """Return code and pose of rendered people of posed expressions, by ``expression/person``."""
-    records: dict[str, tuple[Array, Array]] = {}
-    for path in (folder / RECORDS for folder in folders):
-        if not path.is_file():
-            continue
-        try:
-            with path.open(newline="", encoding="utf-8") as stream:
-                for line in csv.DictReader(stream):
-                    if "units" in line and "yaw" in line:
-                        pose = np.array([float(line[name]) for name in ("yaw", "pitch", "roll")])
-                        records[f"{line['expression']}/{line['id']}"] = sculpted_code(line["units"]), pose
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); fetch the data set again") from error
-    return records
-
-
-def codes_by_expression(folders: Sequence[Path]) -> dict[Expression, Array]:
-    """Return the codes (N, U) that rendered people posed for each expression.
-
-    Raises:
-        DataError: there are no such people.
-    """
-    photos = [folder for folder in folders if not (folder / ARRAYS).is_file()]
-    samples = read_sources(photos).samples if photos else ()
-    codes = _by_expression(samples, _records(photos))
-    if not codes:
-        raise DataError(
-            f"{folders[0]}: no rendered people who pose the expressions by name; add them with another --data (synth)"
-        )
-    return codes
-
-
-def _by_expression(
-    samples: Sequence[Sample], records: dict[str, tuple[Array, Array]]
-) -> dict[Expression, Array]:
-    codes: dict[Expression, list[Array]] = {}
-    for sample in samples:
-        if sample.source == SYNTH and _key(sample) in records and sample.expression is not Expression.NEUTRAL:
-            codes.setdefault(sample.expression, []).append(records[_key(sample)][0])
-    return {expression: np.stack(some) for expression, some in codes.items()}
+def _is_neutral_photo(sample: Sample) -> bool:
+    return sample.source != SYNTH and sample.expression is Expression.NEUTRAL
 
 
 def _key(sample: Sample) -> str:
     return f"{sample.path.parent.name}/{sample.path.stem}"
 
 
-def _posed(samples: Sequence[Sample], records: dict[str, tuple[Array, Array]]) -> list[_Row]:
-    """Return the rendered people of seven posed expressions, whose records name the sculpted units."""
-    rows = []
-    for sample in samples:
-        landmarks = sample.landmarks
-        if sample.source != SYNTH or _key(sample) not in records or landmarks is None:
-            continue
-        code, pose = records[_key(sample)]
-        points = landmarks.astype(np.float64)
-        rows.append(_Row(sample.path, points, code, 1.0, _in_crop(pose, points), -1, sample.person, SYNTH))
-    return rows
-
-
-def sculpted_code(text: str) -> Array:
-    """Return the code (U,) of a record such as ``eye-left-slit=0.2;mouth-open=0.1``."""
-    code = np.zeros(len(CODE_NAMES))
-    named = dict(SCULPTED_WHOLE)
-    for pattern, unit in SCULPTED.items():
-        for side in ("left", "right"):
-            named[pattern.format(side=side, letter=side[0])] = (f"{unit}_{side[0].upper()}",)
-    for item in filter(None, text.split(";")):
-        name, _, weight = item.partition("=")
-        for part in named.get(name, ()):
-            code[CODE_NAMES.index(part)] = float(weight)
-    return code
-
-
-def _photographed(samples: Sequence[Sample], model: FaceModel, known: dict[Expression, Array]) -> list[_Row]:
-    """Return neutral photos, whose code is 0, and others with the code that their landmarks ask for."""
-    unknown = np.full(3, np.nan)
-    nothing = np.zeros(len(CODE_NAMES))
-    rows = []
-    for sample in samples:
-        if (
-            sample.source != SYNTH
-            and sample.expression is Expression.NEUTRAL
-            and sample.landmarks is not None
-        ):
-            landmarks = sample.landmarks.astype(np.float64)
-            rows.append(_Row(sample.path, landmarks, nothing, 1.0, unknown, -1, sample.person, sample.source))
-    for pair in pairs(samples):
-        one, other = pair.source, pair.target
-        if one.expression is not Expression.NEUTRAL or other.source == SYNTH or other.expression not in known:
-            continue
-        before, after = (
-            (one.landmarks, other.landmarks) if pair.still else (one.found_landmarks, other.found_landmarks)
-        )
-        if before is None or after is None or other.landmarks is None:
-            continue
-        code = fitted_code(
-            model, before.astype(np.float64), after.astype(np.float64), known[other.expression]
-        )
-        landmarks = other.landmarks.astype(np.float64)
-        rows.append(_Row(other.path, landmarks, code, FITTED_TRUST, unknown, -1, other.person, other.source))
-    return rows
-
-
 def _in_crop(angles: Array, landmarks: Array) -> Array:
-    """Return yaw, pitch and roll (3,) of a head as it is seen in the encoder's crop, which is turned upright."""
+    """Return yaw, pitch and roll (3,) of a head in the encoder's crop, which is rotated upright."""
     matrix = encoder_matrix(landmarks)
     turned = float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
     return angles - [0.0, 0.0, turned]
@@ -323,13 +258,92 @@ def _cut(rows: Sequence[_Row], max_pixels: int, progress: Progress) -> tuple[Cod
         progress(done, len(rows))
     if not kept:
         raise DataError(f"{rows[0].path}: none of the pictures can be read")
-    return CodedFaces(
-        np.stack(crops),
-        np.stack(points).astype(np.float32),
-        np.stack([row.code for row in kept]).astype(np.float32),
-        np.array([row.trust for row in kept], np.float32),
-        np.stack([row.angles for row in kept]).astype(np.float32),
-        np.array([row.number for row in kept]),
-        np.array([row.person for row in kept]),
-        np.array([row.kind for row in kept]),
-    ), skipped
+    faces = CodedFaces(
+        images=np.stack(crops),
+        landmarks=np.stack(points).astype(np.float32),
+        persons=np.array([row.person for row in kept]),
+        sources=np.array([row.source for row in kept]),
+        code=np.stack([row.code for row in kept]).astype(np.float32),
+        trust=np.array([row.trust for row in kept], np.float32),
+        angles=np.stack([row.angles for row in kept]).astype(np.float32),
+    )
+    return faces, skipped
+
+
+# Standard deviation of the measured motion of a landmark, as a fraction of the distance between the eyes.
+MOTION_NOISE = 0.015
+# Standard deviation of a code around the nearest posed one: of the units that the expression uses, and of all others.
+SPREAD, SPREAD_OTHERS = 0.3, 0.06
+# How often pose and code are fitted in turn.
+TURNS = 4
+# Strengths at which posed codes are compared with the photo.
+STRENGTHS = (0.4, 0.7, 1.0, 1.3)
+# Landmarks that move with the head only: ends of the jaw line, nose, corners of the eyes.
+STEADY = np.array([0, 1, 2, 14, 15, 16, 27, 28, 29, 30, 33, 36, 39, 42, 45])
+
+
+def fitted_code(model: FaceModel, before: Array, after: Array, posed: Array) -> Array:
+    """Return the code (U,) of a face by comparison with the neutral photo of the same person.
+
+    Args:
+        model: the face model.
+        before: (68, 2) landmarks of the person's neutral photo.
+        after: (68, 2) landmarks of the photo with an expression, found the same way.
+        posed: (N, U) codes that people posed for the same expression.
+    """
+    neutral = fit_face(model, before, _no_expression())
+    mean, modes, offsets = model.points
+    person = mean + np.tensordot(neutral.identity, modes[: len(neutral.identity)], 1)
+    # What the model misses of this person moves with the head.
+    missing = (before - neutral.pose.project(person)) @ np.linalg.pinv(neutral.pose.matrix).T
+    person = person + missing
+    weights = TRUST / (MOTION_NOISE * eye_distance(before)) ** 2
+    steady = np.zeros(68)
+    steady[STEADY] = 1.0
+    pose = fit_pose(person, after, steady)
+    motion = after - pose.project(person)
+    candidates = np.concatenate([strength * posed for strength in STRENGTHS])
+    shown = np.einsum("nu,ulk->nlk", candidates, offsets @ pose.matrix.T)
+    error = (((shown - motion) ** 2).sum(2) * weights).sum(1)
+    spread = np.where(posed.any(0), SPREAD, SPREAD_OTHERS)
+    expected = Expected(candidates[int(error.argmin())], spread, np.array(LOWEST), np.array(LARGEST) * 1.2)
+    code = np.clip(expected.code, expected.low, expected.high)
+    for _ in range(TURNS):
+        pose = fit_pose(person + np.tensordot(code, offsets, 1), after, weights)
+        motion = after - pose.project(person)
+        columns = (offsets @ pose.matrix.T).reshape(len(offsets), -1).T
+        code = bounded_ridge(columns, motion.ravel(), np.repeat(weights, 2), expected, code)
+    return code
+
+
+# Principal components of the landmark offsets that are kept.
+COMPONENTS = 12
+
+
+def landmark_habits(model: FaceModel, faces: Sequence[Array]) -> Array:
+    """Return how landmarks of photographs differ from those of the face model, (1 + COMPONENTS, 68, 3).
+
+    Annotators set some points beside the model's vertices, and people differ in ways that its modes do not hold;
+    neither must be read as an expression. Residuals of fits without an expression are brought into the model's frame;
+    the result is their mean and their principal components in standard deviations. Depth cannot be seen and stays 0.
+
+    Args:
+        model: the face model.
+        faces: landmarks (68, 2) of neutral, frontal faces.
+    """
+    residuals = np.zeros((len(faces), 68, 3))
+    mean, modes, _ = model.points
+    for row, landmarks in enumerate(faces):
+        fit = fit_face(model, landmarks, _no_expression())
+        person = mean + np.tensordot(fit.identity, modes[: len(fit.identity)], 1)
+        residuals[row] = (landmarks - fit.pose.project(person)) @ np.linalg.pinv(fit.pose.matrix).T
+    residuals[..., 2] = 0
+    average = residuals.mean(0)
+    _, sizes, axes = np.linalg.svd((residuals - average).reshape(len(residuals), -1), full_matrices=False)
+    scaled = axes[:COMPONENTS] * (sizes[:COMPONENTS, None] / np.sqrt(len(residuals)))
+    return np.concatenate([average[None], scaled.reshape(-1, 68, 3)])
+
+
+def _no_expression() -> Expected:
+    zero = np.zeros(len(CODE_NAMES))
+    return Expected(zero, zero, zero, zero)

@@ -1,7 +1,4 @@
-"""Movement of a face in a picture: vertices of the face model move, and the picture's pixels go with them.
-
-Only what is seen moves: hidden parts of a turned head are behind others. Lips and lids are surfaces of their own.
-"""
+"""Displacement field of a picture when the vertices of the face model move, with hidden surfaces removed."""
 
 from __future__ import annotations
 
@@ -12,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.faces.warp import thin_plate_operator
-from sargan_core.models.units.face_model import Array, FaceModel
+from sargan_core.models.units.face_model import Array, FaceModel, Pose, rotation_of
 from sargan_core.models.units.fit import Fit
+from sargan_core.units import CODE_NAMES
 
-# How closely the picture's own points are followed where the model has them elsewhere; see ``spline_field``.
+# Smoothing of the spline that moves the vertices onto the landmarks; see ``spline_field``.
 SMOOTHING = 1.0
-# Width, as a share of the crop's side, over which the movement of the surface fades out at the outline of the head.
+# Width over which the movement fades out at the outline of the head, as a fraction of the crop's side.
 FADE = 0.05
-# Width of the smoothing of the movement, as a share of the crop's side.
+# Standard deviation of the blur of the movement, as a fraction of the crop's side.
 SMOOTHED = 0.006
 
 
@@ -28,9 +26,9 @@ class Surface:
     """A moved face as a crop sees it, S x S pixels.
 
     Attributes:
-        flow: (2, S, S) float32 crop pixels: what is seen at ``p`` came from ``p + flow(p)``.
-        carried: (K, S, S) float32, what else the vertices carry.
-        share: (S, S) float32 in [0, 1]: 1 where skin is seen, fading out at the outline of the head.
+        flow: (2, S, S) float32 crop pixels: the content at ``p`` comes from ``p + flow(p)``.
+        carried: (K, S, S) float32, further values of the vertices, interpolated.
+        share: (S, S) float32 in [0, 1]: 1 on visible skin, fading out at the outline of the head.
     """
 
     flow: npt.NDArray[np.float32]
@@ -39,7 +37,7 @@ class Surface:
 
 
 def placed_vertices(model: FaceModel, fit: Fit, landmarks: Array, size: int) -> Array:
-    """Return where all vertices lie in the crop, (V, 2) pixels, so that the landmarks lie where they were found."""
+    """Return all vertices in the crop, (V, 2) pixels, moved so that the landmark vertices lie on the landmarks."""
     seen = fit.pose.project(model.shape(fit.identity, fit.code))
     points = seen[model.landmarks]
     operator = thin_plate_operator(points, seen, SMOOTHING * (size / 256) ** 2)
@@ -55,12 +53,12 @@ def moved_surface(
     depth: Array,
     size: int,
 ) -> Surface:
-    """Return the surface of a face whose vertices have moved.
+    """Return the visible surface of a face whose vertices have moved.
 
     Args:
         model: the face model.
-        skin: (T,) which triangles are skin that can be seen from before.
-        carried: (V, K) whatever is to be known of each pixel's skin.
+        skin: (T,) which triangles are skin, see ``skin_triangles``.
+        carried: (V, K) values to interpolate.
         before: (V, 2) crop pixels.
         after: (V, 2) crop pixels.
         depth: (V,) after the movement, larger = nearer.
@@ -80,7 +78,7 @@ def moved_surface(
     field = _smoothed(field, seen)
     head = (number >= 0).astype(np.uint8)
     distance = cv2.distanceTransform(np.pad(head, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    # The crop's own border is no outline.
+    # The crop's own border is not an outline of the head.
     ramp = np.clip(distance / (FADE * size), 0, 1)
     share = ramp * ramp * (3 - 2 * ramp)
     share[number < 0] = 0
@@ -88,7 +86,7 @@ def moved_surface(
 
 
 def _smoothed(field: npt.NDArray[np.float32], seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return fields (C, S, S) without their steps where skin slides under skin, as at the wings of the nose."""
+    """Return fields (C, S, S) with their steps smoothed, such as at the wings of the nose, where skin covers skin."""
     sigma = SMOOTHED * field.shape[-1]
     weight = cv2.GaussianBlur(seen, (0, 0), sigma)
     blurred = [cv2.GaussianBlur(plane * seen, (0, 0), sigma) / np.maximum(weight, 1e-3) for plane in field]
@@ -96,13 +94,10 @@ def _smoothed(field: npt.NDArray[np.float32], seen: npt.NDArray[np.float32]) -> 
 
 
 def skin_triangles(model: FaceModel) -> npt.NDArray[np.bool_]:
-    """Return which triangles (T,) are skin: those of the sockets and of the mouth's inside are seen only through gaps.
+    """Return which triangles (T,) are skin, and not part of the eye sockets or of the inside of the mouth.
 
-    They are those that nobody sees of a head with shut eyes and lips, from wherever a face is looked at.
+    Skin are all triangles that are visible from some direction while eyes and lips are closed.
     """
-    from sargan_core.models.units.face_model import Pose, rotation_of
-    from sargan_core.units import CODE_NAMES
-
     code = np.array([1.02 if name.startswith("lid_close") else 0.0 for name in CODE_NAMES])
     vertices = model.shape(np.zeros(len(model.modes)), code)
     found = np.zeros(len(model.triangles), bool)
@@ -118,10 +113,10 @@ def skin_triangles(model: FaceModel) -> npt.NDArray[np.bool_]:
 def _seen_triangles(
     triangles: npt.NDArray[np.int64], points: Array, depth: Array, size: int
 ) -> npt.NDArray[np.int32]:
-    """Return the triangle that each pixel shows, (S, S) int32, -1 = none: drawn from far to near."""
+    """Return the number of the triangle visible at each pixel, (S, S) int32, -1 = none; drawn from far to near."""
     corners = points[triangles]
     one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    # y points down, so those that face the viewer turn the other way.
+    # y points down, so triangles that face the viewer are clockwise.
     facing = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0] < 0
     near = (corners.max(1) > -1).all(1) & (corners.min(1) < size).all(1)
     drawn = np.flatnonzero(facing & near)
@@ -134,7 +129,7 @@ def _seen_triangles(
 
 
 def _barycentric(corners: Array, points: Array) -> Array:
-    """Return the weights (N, 3) of three corners (N, 3, 2) that make a point (N, 2); at most a little outside."""
+    """Return the barycentric weights (N, 3) of points (N, 2) in triangles (N, 3, 2), clipped to [0, 1]."""
     one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     inner = points - corners[:, 0]
     area = one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]

@@ -1,7 +1,7 @@
-"""A small linear face model: a mean head, ways in which people differ, and a displacement for each face unit.
+"""A small linear face model: a mean head, identity modes, and a displacement for each face unit.
 
 ``shape(a, c) = mean + sum a_i modes_i + sum c_u offsets_u``; x to the subject's left, y up, z to the viewer, lengths in
-decimetres. Seen by a camera far away: ``picture(v) = scale * (R v)_xy + shift`` with y turned down.
+decimetres. The projection is orthographic: ``picture(v) = scale * (R v)_xy + shift`` with y pointing down.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pose:
-    """How a head lies in a picture.
+    """Pose of a head in a picture.
 
     Attributes:
-        rotation: (3, 3) of the head before the camera.
+        rotation: (3, 3) of the head relative to the camera.
         scale: pixels per decimetre.
-        shift: (2,) pixels, where the model's origin is seen.
+        shift: (2,) pixels, the model's origin in the picture.
     """
 
     rotation: Array
@@ -39,7 +39,7 @@ class Pose:
         return np.asarray(points @ self.matrix.T + self.shift)
 
     def depth(self, points: Array) -> Array:
-        """Return how near (..., 3) model points are to the viewer, (...), in pixels."""
+        """Return the depth (...) of model points (..., 3) in pixels, larger = nearer to the viewer."""
         return np.asarray(self.scale * points @ self.rotation[2])
 
 
@@ -53,8 +53,8 @@ class FaceModel:
         offsets: (U, V, 3), displacement at weight 1.
         triangles: (T, 3) vertex numbers, counter-clockwise seen from outside.
         landmarks: (68,) vertex numbers, iBUG order.
-        habits: (H, 68, 3) where landmarks of photographs lie beside those of the model: the first is the mean, the
-            others are ways in which people differ that the modes do not hold, in standard deviations; H may be 0.
+        habits: (H, 68, 3) offsets of annotated landmarks from those of the model: their mean, then their principal
+            components in standard deviations, which the modes do not hold; H may be 0.
     """
 
     mean: Array
@@ -71,7 +71,7 @@ class FaceModel:
         )
 
     def normals(self, vertices: Array) -> Array:
-        """Return the directions (V, 3) that the skin faces at vertices (V, 3), of length 1."""
+        """Return the unit normals (V, 3) at vertices (V, 3)."""
         corners = vertices[self.triangles]
         faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         sums = np.stack(
@@ -87,7 +87,7 @@ class FaceModel:
     def points(self) -> tuple[Array, Array, Array]:
         """Mean, modes and offsets of the landmarks alone: (68, 3), (K + H - 1, 68, 3), (U, 68, 3).
 
-        The mean is that of photographs, and what people differ in by habit are further modes.
+        The mean includes that of the landmark offsets, and their components are further modes.
         """
         rows = self.landmarks
         mean = self.mean[rows] + self.habits[:1].sum(0)
@@ -107,12 +107,3 @@ def rotation_of(yaw: float, pitch: float, roll: float) -> Array:
     about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
     about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
     return np.asarray(about_z @ about_x @ about_y)
-
-
-def angles_of(rotation: Array) -> tuple[float, float, float]:
-    """Return yaw, pitch and roll in degrees; the inverse of ``rotation_of``."""
-    # R = Z(-roll) X(pitch) Y(-yaw): its second column is that of Z X, its third row that of X Y.
-    roll = np.arctan2(rotation[0, 1], rotation[1, 1])
-    pitch = np.arcsin(np.clip(rotation[2, 1], -1.0, 1.0))
-    yaw = np.arctan2(rotation[2, 0], rotation[2, 2])
-    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))

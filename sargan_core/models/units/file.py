@@ -12,11 +12,12 @@ from torch import Tensor
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS
 from sargan_core.models.aipgan.parts import Shading
-from sargan_core.models.state import halved, misfits, without
+from sargan_core.models.state import check_fit, halved, without
 from sargan_core.models.units.face_model import FaceModel
 from sargan_core.models.units.model import TEMPLATE, Knowledge, UnitsModel
 from sargan_core.models.units.movement import Appearance, Head
 from sargan_core.models.units.network import UnitEncoder
+from sargan_core.photo.files import some_names
 from sargan_core.units import CODE_NAMES
 from sargan_core.weights import WeightsRecord, save_weights
 
@@ -25,7 +26,7 @@ KIND = "units"
 LEFT_OUT = ("num_batches_tracked",)
 # Widths of the encoder that a file may ask for.
 WIDTHS = range(8, 129)
-# Lengths that are the file's own: vertices, identity modes, triangles, ways of moving, sides of pictures.
+# Shapes of the other tensors; lengths with a name may be any, but the same everywhere.
 SHAPES: dict[str, tuple[str | int, ...]] = {
     "head.mean": ("vertices", 3),
     "head.modes": ("modes", "vertices", 3),
@@ -42,7 +43,7 @@ SHAPES: dict[str, tuple[str | int, ...]] = {
     "knowledge.gain": (len(CODE_NAMES),),
     "knowledge.posed": (len(LABELS), len(CODE_NAMES)),
 }
-# More of any than this cannot be of a face, and would take long.
+# Upper bound of each of these lengths.
 LARGEST_LENGTH = 30_000
 
 
@@ -57,7 +58,7 @@ def save_units(model: UnitsModel, path: Path, *, name: str = "", data: str = "")
     """
     face, appearance = model.head.model, model.head.appearance
     tensors = {
-        # Half precision would put landmarks off by a tenth of a pixel; movements and people may be that coarse.
+        # Half precision would move landmarks by a tenth of a pixel; for displacements and modes it is fine.
         "head.mean": torch.from_numpy(face.mean).float(),
         "head.modes": torch.from_numpy(face.modes).half(),
         "head.offsets": torch.from_numpy(face.offsets).half(),
@@ -102,11 +103,11 @@ def build_units(record: WeightsRecord, tensors: Mapping[str, Tensor]) -> UnitsMo
         if name.startswith("encoder.")
     }
     with torch.device("meta"):
-        found = misfits(UnitEncoder(width), state, LEFT_OUT)
-    wrong = [*found["missing"], *found["unexpected"], *found["of another shape"], *_misshapen(parts)]
+        check_fit(UnitEncoder(width), state, record.file, "the encoder", LEFT_OUT)
+    wrong = _misshapen(parts)
     if wrong:
         raise WeightsError(
-            f"{record.file}: tensors missing, unexpected or of another shape: {', '.join(sorted(wrong)[:6])}"
+            f"{record.file}: tensors missing, unexpected or of another shape: {some_names(sorted(wrong))}"
         )
     arrays = {name: tensor.double().numpy() for name, tensor in parts.items()}
     face = FaceModel(

@@ -1,4 +1,4 @@
-"""Expressions as codes of face units: read off one face, or named, and given to another by moving a 3-D face model."""
+"""Expressions as codes of face units, from a reference photo or by name, applied by moving a 3-D face model."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from sargan_core.models.units.network import CROP_POINTS, SIZE, UnitEncoder, cod
 from sargan_core.models.units.prototypes import prototype_code
 from sargan_core.units import CODE_NAMES, MIRRORED_CODE, MIRRORED_SIGN, UnitMix
 
-# Where a face lies in the crop: the encoder's view inside of it, and room for a jaw that drops.
+# Alignment of the crop: it contains the encoder's view, and room for a dropped jaw.
 TEMPLATE = Template(288, "similarity", (0.37, 0.344), (0.63, 0.344), (0.5, 0.6133))
-# What of a code is the face at rest: values below the first count as none, from the second on in full. They are
-# multiples of the error of the reading.
+# Values of a code below the first are ignored as part of the neutral face, from the second on they count in full; both
+# as multiples of the encoder's error.
 RESTING = (0.4, 1.2)
-# How far landmarks may draw a code from what the encoder says, as a multiple of the error of the reading, and which
-# units they see: brows and mouth fully, lids, whose points miss shut and narrow eyes, less, cheeks and nose not.
+# How far landmarks may move a code away from the encoder's answer, as a multiple of the encoder's error; and how well
+# landmarks show each unit: brows and mouth well, lids (whose points miss closed and narrow eyes) less, cheeks and nose
+# not at all.
 LEEWAY = 1.6
 SEEN = np.array(
     [
@@ -43,12 +44,12 @@ SEEN = np.array(
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Numbers learned with the encoder.
+    """Statistics that were measured with the encoder.
 
     Attributes:
         spread: (U,) standard deviation of the error of the encoder's answer.
-        gain: (U,) how much wider the true values of each unit spread than the answers: a network that is in doubt
-            answers with a mean, which is too little of what it sees.
+        gain: (U,) standard deviation of the true values over that of the answers: a network in doubt answers with a
+            mean, which is too weak.
         posed: (7, U) mean code of each expression by name, in the order of ``expressions.LABELS``.
     """
 
@@ -61,9 +62,9 @@ class UnitsModel(ExpressionModel):
     """Gives aligned crops the code of a reference, of names of units, or of an expression by name.
 
     Args:
-        encoder: reads codes.
+        encoder: predicts codes.
         head: face model and appearance.
-        knowledge: what goes with the encoder.
+        knowledge: statistics of the encoder.
     """
 
     name = "units"
@@ -90,7 +91,7 @@ class UnitsModel(ExpressionModel):
         )
 
     def read_code(self, crops: FaceCrops, name: str) -> tuple[float, ...]:
-        """Return the expression of the one face of ``crops`` as a code, without what is the face at rest.
+        """Return the expression of the one face of ``crops`` as a code, without what belongs to the neutral face.
 
         Raises:
             NoFaceError: it has no landmarks; ``name`` is the photo's.
@@ -102,7 +103,7 @@ class UnitsModel(ExpressionModel):
         return tuple(self.shown(fit.code).tolist())
 
     def shown(self, code: Array) -> Array:
-        """Return a code without what is the face at rest: small values fade to 0."""
+        """Return a code without what belongs to the neutral face: small values fade to 0."""
         ratio = np.abs(code) / np.maximum(self.knowledge.spread, 1e-3)
         share = np.clip((ratio - RESTING[0]) / (RESTING[1] - RESTING[0]), 0, 1)
         low, high = (bound.double().numpy() for bound in code_bounds())
@@ -136,7 +137,7 @@ class UnitsModel(ExpressionModel):
         fit = self.read(image, own)
         change = self._change(fit.code, target)
         low, high = (bound.double().numpy() for bound in code_bounds())
-        # What a face shows already may be beyond what units reach; it is never pushed further.
+        # A face's own code may be out of bounds already; it is never moved further out.
         wanted = np.clip(fit.code + change, np.minimum(low, fit.code), np.maximum(high, fit.code))
         return move(self.head, image, own, fit, wanted - fit.code)
 
@@ -151,7 +152,7 @@ class UnitsModel(ExpressionModel):
         return self._named(shown, target)
 
     def _named(self, shown: Array, mix: ExpressionMix) -> Array:
-        """Return the change that expressions by name ask for; the face's own goes to the extent that they come."""
+        """Return the change (U,) for expressions by name; the face's own expression fades out as they fade in."""
         change = -min(1.0, sum(weight for _, weight in mix.parts)) * shown
         for expression, weight in mix.parts:
             posed = self.knowledge.posed[LABELS.index(expression)]
@@ -166,7 +167,7 @@ def encoder_view(image: Tensor, landmarks: Array) -> tuple[Tensor, Array]:
     scale = (source[1, 0] - source[0, 0]) / (target[1, 0] - target[0, 0])
     corner = source[0] - scale * target[0]
     light = (image * image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    # As the training's crops: area averages where the picture is finer, then straight lines.
+    # As in training: an area average to reduce the picture, then bilinear interpolation.
     small = functional.interpolate(light, scale_factor=0.5, mode="area")
     ticks = torch.arange(SIZE, dtype=image.dtype, device=image.device) * scale
     x, y = ((ticks + start + 0.5) / side * 2 - 1 for start in corner)

@@ -1,4 +1,4 @@
-"""One face's change of code as a change of its picture: movement, folds, what is seen between the lips."""
+"""Turn a change of code into a change of the picture: moved skin, shading and folds, closing eyelids."""
 
 from __future__ import annotations
 
@@ -25,45 +25,46 @@ from sargan_core.models.units.face_model import Array, FaceModel
 from sargan_core.models.units.fit import Fit
 from sargan_core.units import CODE_NAMES
 
-# How much further or less far than the model's the lids of a face may have to go until they meet.
+# Bounds of the factor between the lid movement that closes a face's eye and the one that closes the model's.
 LID_REACH = (0.5, 2.5)
-# An eye of which the code says that it is all but shut is taken to have at least this share of its way left.
+# Least fraction of the way to closed that an eye is assumed to have left, even if its code says it is almost closed.
 LEAST_LEFT = 0.4
-# Code from which an eye is taken for shut, and how much wider than it is found one that is not shut may become when
-# its own code is taken back, as a share of its opening.
+# Code from which an eye counts as closed; and by how much, as a fraction of its opening, an eye that is not closed may
+# open when its own code is removed.
 SHUT = 0.7
 WIDER = 0.12
-# Opening after the edit, as a share of that before, from which an eye no longer shuts, and from which it stays open.
+# Opening after the edit, as a fraction of that before: below the first an eye closes, above the second it stays open.
 CLOSES = (0.45, 0.8)
-# How far beyond the edge of the opening that is seen the skin of the lids begins, beside their landmarks.
+# Where the skin of the lids begins: 0 = at their landmarks, 1 = at the visible edge of the opening.
 OUTSIDE = 1.0
-# Direction of the light that bulges and folds are seen in, from the face: from the front and above, as faces mostly
-# are; the share of light from everywhere; and bounds of its change, natural logarithms.
+# Direction of the assumed light (seen from the face: in front and above), the fraction of ambient light, and bounds of
+# the change of the log luminance.
 LIGHT = np.array([0.0, 0.447, 0.894])
 AMBIENT = 0.45
 RELIEF = (-0.3, 0.08)
-# How much of that is shown: skin is soft, and the shading by movement holds a part of it.
+# Fraction of that change that is applied: skin is soft, and the learned shading holds a part of it.
 RELIEF_SHARE = 0.65
-# Width of the softness of its edges, as a share of the crop's side.
+# Standard deviation of its blur, as a fraction of the crop's side.
 SOFT = 0.012
-# Lips are wet and round: how much less of it is seen on them.
+# By how much it is reduced on the lips, which are wet and round.
 LIPS_SHINE = 0.7
-# Reach of the colour around an eye into its shut lid, as a share of the crop's side, and how much darker it is there.
+# Colour of a closed lid: standard deviation of the blur of the skin around the eye, as a fraction of the crop's side,
+# and a factor on its luminance.
 LID_COLOUR = 0.02
 LID_SHADE = 0.95
-# How far the lashes give way to the colour of the lid.
+# Weight of the lid's colour over the lashes.
 LASHES = 0.65
-# Sides of the picture in the order of ``EYES``, as the subject's.
+# The subject's sides, in the order of ``EYES``.
 SIDES = ("R", "L")
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """What skin looks like when it moves, in a frame of its own: the frontal mean face.
+    """How skin changes its look when it moves, in the frame of the frontal mean face.
 
     Attributes:
         shading: log luminance change by movement.
-        places: (V, 2) where each vertex lies in the frame, as fractions of its side.
+        places: (V, 2) position of each vertex in the frame, as fractions of its side.
         scale: (2,) fractions of the side per decimetre, y down.
     """
 
@@ -74,12 +75,12 @@ class Appearance:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """What all faces share.
+    """The parts of the model that are the same for all faces.
 
     Attributes:
         model: the face model.
         skin: (T,) bool, see ``skin_triangles``.
-        appearance: see there.
+        appearance: how skin changes its look.
     """
 
     model: FaceModel
@@ -91,15 +92,15 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     """Return a crop with the code of its face changed.
 
     Args:
-        head: what all faces share.
+        head: face model and appearance.
         image: (1, 3, S, S).
-        landmarks: (68, 2) crop pixels, as found.
+        landmarks: (68, 2) crop pixels.
         fit: of the face model to them.
-        change: (U,) wanted change of the code.
+        change: (U,) change of the code.
     """
     model, size = head.model, image.shape[-1]
     own = settled(landmarks, size)
-    # Lids are moved from where their edges are seen: skin, not eyeball, has to come along.
+    # Lids are moved from their visible edges, so that skin moves and not the eyeball.
     before = placed_vertices(model, fit, edges_of_lids(own), size)
     moved = np.tensordot(change * _lid_gains(model, fit, own, change), model.offsets, 1)
     shift = moved @ fit.pose.matrix.T
@@ -135,7 +136,7 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
 
 
 def _staying_open(own: Array, goal: Array, image: Tensor) -> Tensor:
-    """Return 1 on the side of an eye that stays open, 0 on that of one that shuts, (1, 1, S, S)."""
+    """Return 1 on the side of an eye that stays open, 0 on that of one that closes, (1, 1, S, S)."""
     size = image.shape[-1]
     sides = torch.zeros(1, 1, size, size, device=image.device, dtype=image.dtype)
     middle = int(np.clip(own[27:31, 0].mean(), 0, size))
@@ -148,15 +149,15 @@ def _staying_open(own: Array, goal: Array, image: Tensor) -> Tensor:
 
 
 def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what the skin of lids shows that comes from where the eyeball was, and where that is, (1, 1, S, S).
+    """Return a picture for lid skin that the photo does not show, and where it is needed, (1, 1, S, S).
 
-    A lid that shuts shows more of its skin than the photo has of it: the colour around the eye stands for it.
+    A closing lid needs skin where the eyeball was; it gets the colour around the eye.
     """
     size = image.shape[-1]
     eyes = torch.zeros(1, size, size, dtype=torch.float64)
     for eye in EYES:
         eyes = torch.maximum(eyes, between_lids(sound(own), eye, size))
-        # Lashes would be drawn out into streaks: a part of them is left as a shadow.
+        # Lashes would be stretched into streaks: a part of them is left as a shadow.
         eyes = torch.maximum(eyes, LASHES * between_lids(with_seen_lids(sound(own)), eye, size))
     seen = eyes.to(image)[None]
     sigma = LID_COLOUR * size
@@ -169,12 +170,12 @@ def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[
 
 
 def relief_change(model: FaceModel, shape: Array, moved: Array, rotation: Array) -> Array:
-    """Return the change of the log luminance of each vertex (V,), because its skin faces the light otherwise.
+    """Return the change of the log luminance of each vertex (V,) because its normal turns to or from the light.
 
     Args:
         model: the face model.
         shape: (V, 3) before.
-        moved: (V, 3) by how much each vertex moves.
+        moved: (V, 3) displacement of each vertex.
         rotation: of the head.
     """
 
@@ -186,7 +187,7 @@ def relief_change(model: FaceModel, shape: Array, moved: Array, rotation: Array)
 
 
 def shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tensor) -> Tensor:
-    """Return the factor on the light of each pixel, (1, 1, S, S)."""
+    """Return the factor on the luminance of each pixel, (1, 1, S, S)."""
     side = int(appearance.shading.get_buffer("pictures").shape[-1]) * 2
     factor = appearance.shading(motion * side, side).to(image)
     where = torch.from_numpy(place).to(image)[None] * side - 0.5
@@ -194,7 +195,7 @@ def shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tens
 
 
 def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> Array:
-    """Return the factor (U,) on each unit: lids of large eyes have further to go, and lids that meet go no further."""
+    """Return the factor (U,) on each unit: lids of large eyes move further, and lids that meet move no further."""
     gains = np.ones(len(CODE_NAMES))
     seen = fit.pose.project(model.shape(fit.identity, fit.code)[model.landmarks])
     found_openings = eye_openings(edges_of_lids(landmarks))
@@ -205,11 +206,11 @@ def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> A
         closed = seen + (model.offsets[shut, model.landmarks] @ fit.pose.matrix.T)
         closing = max(modelled - eye_openings(closed)[eye], 1e-6)
         left = max(1 - fit.code[shut], LEAST_LEFT)
-        # A code of 1 shuts the eye, whatever of it the code names already.
+        # A code of 1 closes the eye, however far its own code says it is closed already.
         whole = min(1.0, left / change[shut]) if change[shut] > 0 else 1.0
         gains[shut] = whole * np.clip(found / (closing * left), *LID_REACH)
         if change[shut] < 0 and fit.code[shut] < SHUT:
-            # Whether lids hang or are so made is hard to tell: eyes that look open open a little further at most.
+            # Drooping lids and narrow eyes look alike, so eyes that look open may open only a little further.
             gains[shut] = min(gains[shut], WIDER * found / (closing * -change[shut]))
         for unit in ("lid_wide", "squint"):
             gains[CODE_NAMES.index(f"{unit}_{side}")] = np.clip(found / max(modelled, 1e-6), *LID_REACH)
@@ -217,6 +218,6 @@ def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> A
 
 
 def edges_of_lids(landmarks: Array) -> Array:
-    """Return the landmarks with those of the lids on their skin, just outside of the opening that is seen."""
+    """Return the landmarks with those of the lids moved onto their skin, just outside the visible opening."""
     points = sound(landmarks)
     return points + OUTSIDE * (with_seen_lids(points) - points)

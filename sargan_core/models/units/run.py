@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,40 +13,34 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from sargan_core.data.samples import SYNTH
-from sargan_core.data.sources import read_sources
+from sargan_core.data.rendered import UNITS as UNIT_SET
 from sargan_core.data.split import Split
-from sargan_core.errors import DataError, UsageError, WeightsError
-from sargan_core.expressions import Expression
+from sargan_core.errors import DataError, UsageError
 from sargan_core.models.aipgan.model import AipganModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.assemble import assembled, posed_codes
 from sargan_core.models.units.data import (
-    ARRAYS,
     MARGIN,
     SIDE,
     CodedFaces,
     coded_faces,
-    codes_by_expression,
-    read_basis,
+    landmark_habits,
+    read_unit_photos,
 )
 from sargan_core.models.units.displacement import skin_triangles
 from sargan_core.models.units.face_model import Array, FaceModel
 from sargan_core.models.units.file import KIND, build_units, save_units
-from sargan_core.models.units.habits import landmark_habits
 from sargan_core.models.units.model import Knowledge
 from sargan_core.models.units.network import SIZE, UnitEncoder
 from sargan_core.models.units.task import (
-    EncoderBank,
     UnitsOptions,
     UnitsTask,
-    chances_of,
     mislaid,
     movement_gram,
 )
 from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_text
-from sargan_core.training.loop import LoopSettings, make_fabric, step_random
+from sargan_core.training.loop import LoopSettings, step_random
 from sargan_core.training.plan import Survey, TrainingPlan, count_parameters, seconds_per_step
 from sargan_core.training.run_folder import card_head
 from sargan_core.training.session import Prepared, TrainingRun
@@ -53,12 +48,11 @@ from sargan_core.units import CODE_NAMES, UNITS
 from sargan_core.weights import WeightsRecord, open_weights
 
 CARD = "units.md"
-RENDERED = "units"
-# Skin that is further back, in decimetres from the tip of the nose, is no face.
+# Skin whose z is smaller (decimetres, larger = nearer to the viewer) does not belong to the face.
 FRONT = -0.9
-# Units that are hardly read are not made much of.
+# Upper bound of a unit's gain, so that noise in a unit that is read badly is not amplified.
 LARGEST_GAIN = 1.4
-# Neutral photos from which on habits of landmarks can be told.
+# Fewest neutral photos from which offsets of the landmarks are estimated.
 LEAST_FACES = 20
 
 
@@ -67,45 +61,34 @@ class UnitsRun(TrainingRun):
     """A training run of the encoder.
 
     Attributes:
-        loop: length and what is written how often; its number of steps counts, not that of ``training``.
-        training: how.
-        device: ``cpu``, ``cuda`` or ``mps``.
-        start: a units file whose encoder to start from; empty = none.
+        loop: length, and how often what is written; its number of steps counts, not that of ``training``.
+        training: settings.
     """
 
     loop: LoopSettings
     training: UnitsOptions = field(default_factory=UnitsOptions)
-    device: str = "cpu"
-    start: str = ""
 
     weights: ClassVar[str] = "units.safetensors"
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Self:
-        """Build a run from ``dataclasses.asdict`` of one."""
-        return super().from_json({**values, "training": UnitsOptions(**values["training"])})
-
-    def fabric(self) -> Fabric:
-        """Return where the run trains; UsageError if that is not on this machine."""
-        return make_fabric(self.device, "fp32")
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the pictures; see ``TrainingRun.prepare``."""
         start = load_start(self)
-        posed = posed_codes(codes_by_expression(self.folders))
-        faces, split, model, skipped = coded_faces(
-            self.folders, self.test_fraction, self.max_pixels, progress
-        )
+        photos = read_unit_photos(self.folders)
+        posed = posed_codes(dict(photos.posed))
+        faces, split, skipped = coded_faces(photos, self.test_fraction, self.max_pixels, progress)
         held = np.isin(faces.persons, split.test)
-        known, unseen = faces.select(~held), faces.select(held & (faces.kinds == RENDERED))
+        known, unseen = faces.select(~held), faces.select(held & (faces.sources == UNIT_SET))
         if not len(unseen):
             raise DataError(
                 f"{self.data[0]}: nobody of the rendered people is held out; ask for a larger --test"
             )
-        kinds = ", ".join(sorted(set(known.kinds.tolist())))
+        kinds = ", ".join(sorted(set(known.sources.tolist())))
         described = f"{len(split.train)} people of {kinds}"
 
-        model = replace(model, habits=self._habits(split))
+        neutral = photos.neutral_landmarks(split.train)
+        model = photos.model
+        if len(neutral) >= LEAST_FACES:
+            model = replace(model, habits=landmark_habits(model, neutral))
 
         def export(encoder: UnitEncoder, path: Path) -> None:
             whole = built(
@@ -114,7 +97,7 @@ class UnitsRun(TrainingRun):
             save_units(whole, path, name="units", data=described)
 
         training = replace(self.training, steps=self.loop.steps)
-        task = UnitsTask(bank_of(known).to(fabric.device), gram_of(model), training, export, start)
+        task = UnitsTask(known, gram_of(model), training, export, start, fabric.device)
 
         def finish(folder: Path, progress: Progress) -> None:
             record = open_weights(folder / self.weights)[0]
@@ -123,34 +106,15 @@ class UnitsRun(TrainingRun):
 
         return Prepared(tuple(skipped), split, task, finish)
 
-    def _habits(self, split: Split) -> Array:
-        """Return the habits of the landmarks of neutral photos of the people to train on; none without such photos."""
-        photos = [folder for folder in self.folders if not (folder / ARRAYS).is_file()]
-        samples = read_sources(photos).samples if photos else ()
-        train = set(split.train)
-        faces = [
-            sample.landmarks.astype(np.float64)
-            for sample in samples
-            if sample.source != SYNTH
-            and sample.expression is Expression.NEUTRAL
-            and sample.person in train
-            and sample.landmarks is not None
-        ]
-        return landmark_habits(self._basis(), faces) if len(faces) >= LEAST_FACES else np.zeros((0, 68, 3))
-
-    def _basis(self) -> FaceModel:
-        return read_basis(next(folder for folder in self.folders if (folder / ARRAYS).is_file()))
-
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
         start = load_start(self)
-        codes_by_expression(self.folders)
-        faces, split, model, skipped = coded_faces(
-            self.folders, self.test_fraction, self.max_pixels, least=True
-        )
+        photos = read_unit_photos(self.folders)
+        faces, split, skipped = coded_faces(photos, self.test_fraction, self.max_pixels, least=True)
         training = replace(self.training, steps=self.loop.steps)
-        bank = bank_of(faces).to(fabric.device)
-        task = UnitsTask(bank, gram_of(model), training, lambda encoder, path: None, start)
+        task = UnitsTask(
+            faces, gram_of(photos.model), training, lambda encoder, path: None, start, fabric.device
+        )
         return TrainingPlan(
             _survey(faces, split, tuple(skipped)),
             size=SIZE,
@@ -163,14 +127,8 @@ class UnitsRun(TrainingRun):
 
 
 def _survey(faces: CodedFaces, split: Split, skipped: tuple[Any, ...]) -> Survey:
-    kinds = faces.kinds.tolist()
-    return Survey(
-        len(split.train),
-        len(split.test),
-        {kind: kinds.count(kind) for kind in sorted(set(kinds))},
-        {},
-        skipped,
-    )
+    pictures = dict(sorted(Counter(faces.sources.tolist()).items()))
+    return Survey(len(split.train), len(split.test), pictures, {}, skipped)
 
 
 def load_start(run: UnitsRun) -> dict[str, Tensor] | None:
@@ -180,14 +138,10 @@ def load_start(run: UnitsRun) -> dict[str, Tensor] | None:
         WeightsError: they cannot be read, or are no encoder's.
         UsageError: they are of another width.
     """
-    if not run.start or run.resume:
+    opened = run.open_start("an encoder of face units", KIND)
+    if opened is None:
         return None
-    record, tensors = open_weights(Path(run.start))
-    if record.kind != KIND:
-        raise WeightsError(
-            f"{run.start}: holds a {record.kind}, not an encoder of face units; see sargan models list"
-        )
-    encoder = build_units(record, tensors).encoder
+    encoder = build_units(*opened).encoder
     if encoder.width != run.training.width:
         raise UsageError(
             f"--start {run.start}: is of width {encoder.width}, asked for is {run.training.width}"
@@ -206,36 +160,24 @@ def built(encoder: UnitEncoder, face: FaceModel, knowledge: Knowledge) -> Any:
 
 
 def gram_of(model: FaceModel) -> Tensor:
-    """Return ``movement_gram`` of the face model's skin; the back of the head and the mouth's inside do not count."""
+    """Return ``movement_gram`` of the face model's skin, without the back of the head and the inside of the mouth."""
     seen = np.unique(model.triangles[skin_triangles(model)])
     seen = seen[model.mean[seen, 2] > FRONT]
     return movement_gram(torch.from_numpy(model.offsets[:, seen]).float())
 
 
-def bank_of(faces: CodedFaces) -> EncoderBank:
-    """Return crops with codes as tensors."""
-    return EncoderBank(
-        torch.from_numpy(faces.crops),
-        torch.from_numpy(faces.landmarks),
-        torch.from_numpy(faces.code),
-        torch.from_numpy(faces.trust),
-        torch.from_numpy(faces.angles),
-        chances_of(faces.kinds.tolist()),
-    )
-
-
 def measured(found: Array, true: Array, posed: Array) -> Knowledge:
-    """Return what codes (N, U) that were read say beside the true ones of people never trained on."""
+    """Return error and gain of predicted codes (N, U) against the true ones of people never trained on."""
     spread = np.sqrt(((found - true) ** 2).mean(0))
     gain = true.std(0) / np.maximum(found.std(0), 1e-6)
     return Knowledge(spread, gain.clip(1.0, LARGEST_GAIN), posed)
 
 
 def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
-    """Return the codes (N, U) that an encoder reads, with landmarks as a finder gives them."""
+    """Return the codes (N, U) that an encoder predicts, with noisy landmarks as in use."""
     device = next(encoder.parameters()).device
     window = slice(MARGIN, SIDE - MARGIN)
-    crops = torch.from_numpy(faces.crops[:, window, window].copy())
+    crops = torch.from_numpy(faces.images[:, window, window].copy())
     points = mislaid(torch.from_numpy(faces.landmarks - MARGIN), step_random(0, 0))
     encoder.eval()
     with torch.inference_mode():
@@ -247,7 +189,7 @@ def read_codes(encoder: UnitEncoder, faces: CodedFaces) -> Array:
 
 
 def correlation(found: Array, true: Array) -> Array:
-    """Return the correlation of each entry of codes (N, U); NaN for one that never varies."""
+    """Return the correlation (U,) of predicted and true codes (N, U); NaN for a unit that never varies."""
     centred = [values - values.mean(0) for values in (found, true)]
     spread = [np.sqrt((values**2).mean(0)) for values in centred]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -255,9 +197,8 @@ def correlation(found: Array, true: Array) -> Array:
 
 
 def told_apart(codes: Array, persons: npt.NDArray[np.str_]) -> float:
-    """Return how well codes (N, U) tell who it is: how likely two of one person are nearer than two of different ones.
-
-    0.5 = not at all: nothing of the person is in the code.
+    """Return how well codes (N, U) reveal the person: the probability that two codes of one person are nearer to each
+    other than two of different people (area under the ROC curve); 0.5 = nothing of the person is in the code.
     """
     one, other = np.triu_indices(len(codes), 1)
     distance = np.linalg.norm(codes[one] - codes[other], axis=1)
@@ -270,13 +211,13 @@ def told_apart(codes: Array, persons: npt.NDArray[np.str_]) -> float:
 
 @dataclass(frozen=True)
 class UnitsFigures:
-    """What an encoder reaches on rendered people never trained on.
+    """Results of an encoder on rendered people never trained on.
 
     Attributes:
-        pictures: how many.
-        correlations: (U,) of read and true values.
-        told_apart: of the read codes, see there.
-        told_apart_exactly: of the true codes.
+        pictures: number of pictures.
+        correlations: (U,) of predicted and true values.
+        told_apart: ``told_apart`` of the predicted codes.
+        told_apart_exactly: ``told_apart`` of the true codes.
     """
 
     pictures: int
@@ -286,7 +227,7 @@ class UnitsFigures:
 
 
 def held_out_figures(found: Array, faces: CodedFaces) -> UnitsFigures:
-    """Return the figures of codes (N, U) that were read off faces."""
+    """Return the figures of the codes (N, U) predicted for ``faces``."""
     return UnitsFigures(
         len(faces),
         correlation(found, faces.code.astype(np.float64)),
@@ -302,11 +243,11 @@ def card(record: WeightsRecord, training: UnitsOptions, figures: UnitsFigures) -
             record, f"{training.steps} steps of {training.batch}, peak rate {training.learning_rate:g}"
         ),
         "",
-        f"Who it is can be told from the code with {figures.told_apart:.3f} (area under the ROC curve of one person's "
-        f"codes against different people's; 0.5 = not at all; the true codes have {figures.told_apart_exactly:.3f}).",
+        f"How well a code reveals the person: {figures.told_apart:.3f} (area under the ROC curve of one person's codes "
+        f"against different people's; 0.5 = not at all; the true codes have {figures.told_apart_exactly:.3f}).",
         "",
-        f"Correlation of read and true codes on {figures.pictures} pictures of rendered people never trained on, mean "
-        f"{np.nanmean(figures.correlations):.2f}:",
+        f"Correlation of predicted and true codes on {figures.pictures} pictures of rendered people never trained on, "
+        f"mean {np.nanmean(figures.correlations):.2f}:",
         "",
         "| unit | FACS | r |",
         "|---|---|---|",

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from skimage.data import astronaut
 
 from sargan_core.data.crop_cache import ArrayCache, checksum, default_cache
-from sargan_core.data.crop_set import make_crop_set
+from sargan_core.data.crop_table import make_crop_set
 from sargan_core.data.crops import Cropper, face_from_landmarks, points_in_crop
 from sargan_core.data.samples import KnownLandmarks, Pair, Sample, pairs
 from sargan_core.errors import DataError, NoFaceError, PhotoError

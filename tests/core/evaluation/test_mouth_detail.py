@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sargan_core.evaluation.mouth import mouth_detail
+from sargan_core.evaluation.metrics import mouth_detail
 from sargan_core.faces.face import Template
 from sargan_core.faces.mouth import FACING, INNER_LIPS
 from sargan_core.weights import find_record

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from sargan_core.errors import TrainingError, UsageError
-from sargan_core.training.results import RESULTS, UNFINISHED, earlier_results, results, run_folder
+from sargan_core.training.run_folder import (
+    RESULTS,
+    UNFINISHED,
+    earlier_results,
+    folder_to_resume,
+    results_folder,
+)
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -35,21 +41,21 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("at_once", [False, True])
 def test_nothing_of_an_earlier_run_is_replaced_unasked(tmp_path: Path, name: str, at_once: bool):
     (tmp_path / name.replace("*", "x")).write_text("old")
-    with pytest.raises(UsageError, match="--overwrite"), results(tmp_path, at_once=at_once):
+    with pytest.raises(UsageError, match="--overwrite"), results_folder(tmp_path, at_once=at_once):
         pytest.fail("work was done")
     assert content(tmp_path) == {name.replace("*", "x"): "old"}
 
 
 def test_files_of_the_users_own_are_no_run(tmp_path: Path):
     (tmp_path / "note.txt").write_text("mine")
-    with results(tmp_path) as folder:
+    with results_folder(tmp_path) as folder:
         (folder / "generator.safetensors").write_text("new")
     assert content(tmp_path) == {"note.txt": "mine", "generator.safetensors": "new"}
 
 
 def test_an_earlier_run_gives_way_when_the_new_one_is_whole(run: Path):
     before = content(run)
-    with results(run, overwrite=True) as folder:
+    with results_folder(run, overwrite=True) as folder:
         (folder / "generator.safetensors").write_text("new")
         assert {name: text for name, text in content(run).items() if UNFINISHED not in name} == before
     assert content(run) == {"generator.safetensors": "new", "note.txt": "old"}
@@ -59,10 +65,10 @@ def test_an_earlier_run_gives_way_when_the_new_one_is_whole(run: Path):
 def test_an_interrupted_replacement_is_resumed_and_the_earlier_run_stays_until_then(run: Path):
     before = content(run)
     with pytest.raises(KeyboardInterrupt):
-        interrupted(results(run, overwrite=True), "checkpoint.pt")
+        interrupted(results_folder(run, overwrite=True), "checkpoint.pt")
     assert content(run) == {**before, f"{UNFINISHED}/checkpoint.pt": "half"}
-    assert run_folder(run) == run / UNFINISHED
-    with results(run, resume=True) as folder:
+    assert folder_to_resume(run) == run / UNFINISHED
+    with results_folder(run, resume=True) as folder:
         assert (folder / "checkpoint.pt").read_text() == "half"
     assert content(run) == {"checkpoint.pt": "half", "note.txt": "old"}
 
@@ -70,9 +76,9 @@ def test_an_interrupted_replacement_is_resumed_and_the_earlier_run_stays_until_t
 def test_what_cannot_be_resumed_appears_together_or_not_at_all(tmp_path: Path):
     out = tmp_path / "a" / "b"
     with pytest.raises(KeyboardInterrupt):
-        interrupted(results(out, at_once=True), "pixel.safetensors")
+        interrupted(results_folder(out, at_once=True), "pixel.safetensors")
     assert not (tmp_path / "a").exists()
-    with results(out, at_once=True) as folder:
+    with results_folder(out, at_once=True) as folder:
         (folder / "pixel.safetensors").write_text("whole")
         assert earlier_results(out) == [out / UNFINISHED]
     assert content(out) == {"pixel.safetensors": "whole"}
@@ -80,10 +86,13 @@ def test_what_cannot_be_resumed_appears_together_or_not_at_all(tmp_path: Path):
 
 def test_a_place_that_is_no_folder_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match="is no folder"), results(tmp_path / "file", overwrite=True):
+    with pytest.raises(UsageError, match="is no folder"), results_folder(tmp_path / "file", overwrite=True):
         pytest.fail("work was done")
-    with pytest.raises(TrainingError, match="--out"), results(tmp_path / "file" / "run"):
+    with pytest.raises(TrainingError, match="--out"), results_folder(tmp_path / "file" / "run"):
         pytest.fail("work was done")
-    with pytest.raises(UsageError, match="one of them"), results(tmp_path, resume=True, overwrite=True):
+    with (
+        pytest.raises(UsageError, match="one of them"),
+        results_folder(tmp_path, resume=True, overwrite=True),
+    ):
         pytest.fail("work was done")
     assert content(tmp_path) == {"file": "mine"}

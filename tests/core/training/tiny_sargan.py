@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 
@@ -18,13 +19,18 @@ SETTINGS = GeneratorSettings(width=4, downs=2, size=SIZE)
 def tiny_pairs(people: int = 4, size: int = SIZE) -> CropPairs:
     random = torch.Generator().manual_seed(5)
     crops = torch.randint(0, 256, (7 * people, 3, size, size), generator=random, dtype=torch.uint8)
-    persons = tuple(f"p{index // 7}" for index in range(7 * people))
-    labels = torch.arange(7).repeat(people)
-    pairs = torch.tensor([(7 * p + 4, 7 * p + label) for p in range(people) for label in range(7)])
-    odds = torch.ones(len(pairs))
-    trust = torch.where(torch.arange(len(pairs)) % 5 == 0, 0.25, 1.0)
-    template, mask = sargan_template(size), face_mask(size)
-    return CropPairs(crops, persons, labels, pairs, odds, trust, mask, template, held_out=("p0",))
+    pairs = np.array([(7 * p + 4, 7 * p + label) for p in range(people) for label in range(7)])
+    return CropPairs(
+        template=sargan_template(size),
+        images=crops.numpy(),
+        persons=np.array([f"p{index // 7}" for index in range(7 * people)]),
+        labels=np.tile(np.arange(7), people),
+        pairs=pairs,
+        odds=np.ones(len(pairs), np.float32),
+        trust=np.where(np.arange(len(pairs)) % 5 == 0, 0.25, 1.0).astype(np.float32),
+        mask=face_mask(size),
+        held_out=np.array(["p0"]),
+    )
 
 
 def tiny_training(recipe: str = "paired", **changes: Any) -> SarganTraining:

@@ -165,7 +165,7 @@ def test_weights_that_do_not_fit_are_refused(painter, tmp_path):
     path = tmp_path / "mine.safetensors"
     save_aipgan(painter, path)
     record, tensors = open_weights(path)
-    with pytest.raises(WeightsError, match="missing, unexpected"):
+    with pytest.raises(WeightsError, match=r"do not fit aipgan \(missing: lids"):
         build_aipgan(record, {name: value for name, value in tensors.items() if "lids" not in name})
     with pytest.raises(WeightsError, match="no form 'melted'"):
         build_aipgan(replace(record, settings={**record.settings, "form": "melted"}), tensors)

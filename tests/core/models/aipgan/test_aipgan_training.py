@@ -5,16 +5,17 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from sargan_core.data.crop_table import CropSet
 from sargan_core.faces.face import Template
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.aipgan.bank import TransferBank, make_bank
-from sargan_core.models.aipgan.data import ExpressionCrops, draw_triples
+from sargan_core.models.aipgan.data import TransferBank, draw_triples, make_bank
 from sargan_core.models.aipgan.network import AipganSettings
 from sargan_core.models.aipgan.parts import shut_lids
 from sargan_core.models.aipgan.recipe import AipganTraining, paired_recipe, paper_recipe
 from sargan_core.models.aipgan.task import AipganTask, attention_error, blobs
 from sargan_core.models.aipgan.train_parts import fit_shading, lid_patches, train_lids
 from sargan_core.models.sargan.generator import DiscriminatorSettings
+from sargan_core.training.checks import settings_from_json
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.weights import find_record
@@ -48,7 +49,7 @@ def drawn(landmarks, tone):
 
 @pytest.fixture(scope="module")
 def crops():
-    images, landmarks, labels, persons, neutral = [], [], [], [], []
+    images, landmarks, labels, persons = [], [], [], []
     for person in range(PEOPLE):
         for amount, label in ((0, 4), (3, 3), (2.5, 3)):
             points = smile(amount)
@@ -56,16 +57,15 @@ def crops():
             landmarks.append(points)
             labels.append(label)
             persons.append(f"p{person}")
-            neutral.append(3 * person)
     sources = np.array(["transfer"] * len(images))
-    return ExpressionCrops(
-        TEMPLATE,
-        np.stack(images),
-        np.asarray(landmarks, np.float32),
-        np.asarray(labels),
-        np.asarray(persons),
-        sources,
-        np.asarray(neutral),
+    return CropSet(
+        template=TEMPLATE,
+        images=np.stack(images),
+        landmarks=np.asarray(landmarks, np.float32),
+        labels=np.asarray(labels),
+        persons=np.asarray(persons),
+        sources=sources,
+        pairs=np.array([(3 * person, 3 * person + other) for person in range(PEOPLE) for other in (1, 2)]),
     )
 
 
@@ -96,12 +96,13 @@ def make_task(bank, training, written=None):
 
 def test_triples_take_the_same_expression_from_somebody_else(crops):
     triples = draw_triples(crops, 200, seed=3)
-    assert (crops.persons[triples.reference] != crops.persons[triples.truth]).all()
-    assert (crops.persons[triples.target] == crops.persons[triples.truth]).all()
-    assert (triples.target != triples.truth).mean() > 0.7
-    same = crops.labels[triples.reference] == crops.labels[triples.truth]
-    assert same[crops.labels[triples.truth] == 4].mean() > 0.6
-    assert np.array_equal(draw_triples(crops, 200, seed=3).truth, triples.truth)
+    reference, target, truth = triples.T
+    assert (crops.persons[reference] != crops.persons[truth]).all()
+    assert (crops.persons[target] == crops.persons[truth]).all()
+    assert (target != truth).mean() > 0.7
+    same = crops.labels[reference] == crops.labels[truth]
+    assert same[crops.labels[truth] == 4].mean() > 0.6
+    assert np.array_equal(draw_triples(crops, 200, seed=3), triples)
 
 
 def test_people_on_one_side_only(crops):
@@ -120,9 +121,9 @@ def test_shading_darkens_where_a_smile_does_and_only_with_motion(shading):
 
 
 def test_moved_targets_are_nearer_the_truth_than_still_ones(bank):
-    still = bank.crops[bank.triples[:, 1]].float()
-    truth = bank.crops[bank.triples[:, 2]].float()
-    assert (bank.moved.float() - truth).abs().mean() < 0.9 * (still - truth).abs().mean()
+    still, truth = bank.pictures(bank.triples[:, 1:]).unbind(1)
+    moved = torch.from_numpy(bank.moved).float() / 255
+    assert (moved - truth).abs().mean() < 0.9 * (still - truth).abs().mean()
 
 
 def test_mirrored_batches_carry_mirrored_landmarks(bank):
@@ -142,7 +143,8 @@ def test_bank_comes_back_from_its_file(bank, tmp_path):
     bank.save(tmp_path / "bank.safetensors")
     again = TransferBank.load(tmp_path / "bank.safetensors")
     assert again.template == bank.template
-    assert torch.equal(again.moved, bank.moved)
+    for name in ("images", "landmarks", "persons", "neutral", "triples", "moved"):
+        assert np.array_equal(getattr(again, name), getattr(bank, name)), name
     assert again.people == PEOPLE
 
 
@@ -198,7 +200,7 @@ def test_settings_survive_json():
     from dataclasses import asdict
 
     training = small(rate=3e-4)
-    assert AipganTraining.from_json(asdict(training)) == training
+    assert settings_from_json(AipganTraining, asdict(training)) == training
 
 
 def test_shut_eyes_are_told_from_open_ones(crops, monkeypatch):

@@ -1,34 +1,30 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sargan_core.data.crop_set import CropSet
-from sargan_core.data.units import UNITS, read_units, read_with_units, unit_folders
+from sargan_core.data.crop_table import CropSet
+from sargan_core.data.rendered import UNITS, read_units, read_with_units, unit_folders
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.models.judge.data import judge_faces, judge_photos, shown_in, wide_template
+from sargan_core.models.judge.data import MARGIN, judge_crops, judge_photos, wide_template
 from sargan_core.models.judge.figures import (
     best_temperature,
     calibrate,
     calibration_error,
     held_out_figures,
     judged,
-    seen,
     verification,
 )
 from sargan_core.models.judge.labels import TYPICAL, code_labels, named_rows
-from sargan_core.models.judge.lesson import JudgeLesson, judge_views
 from sargan_core.models.judge.network import TEMPLATE, build_judge
-from sargan_core.models.judge.task import JudgeTask, JudgeTraining, inner
+from sargan_core.models.judge.task import JudgeLesson, JudgeTask, JudgeTraining, judge_views
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.weights import open_weights
 
 PEOPLE = ("london-1", "london-2", "synth-1", "synth-2", "transfer-3", "units-4")
-CPU = torch.device("cpu")
 NAMES = tuple(
     part for unit in TYPICAL for part in ((f"{unit}_L", f"{unit}_R") if unit.startswith("brow") else (unit,))
 )
@@ -47,17 +43,13 @@ def crop_set() -> CropSet:
             images.append(np.clip(colour[:, None, None] + 50 * stripes, 0, 255).astype(np.uint8))
             labels.append(label)
             persons.append(person)
-    count = len(images)
     return CropSet(
-        wide_template(),
-        np.stack(images),
-        np.full((count, 68, 2), np.nan, np.float32),
-        np.array(labels),
-        np.ones(count, bool),
-        np.array(persons),
-        np.array([person.split("-")[0] for person in persons]),
-        np.array([f"{person}/{label}.jpg" for person, label in zip(persons, labels, strict=True)]),
-        np.zeros((0, 2), np.int64),
+        template=wide_template(),
+        images=np.stack(images),
+        labels=np.array(labels),
+        persons=np.array(persons),
+        sources=np.array([person.split("-")[0] for person in persons]),
+        paths=np.array([f"{person}/{label}.jpg" for person, label in zip(persons, labels, strict=True)]),
     )
 
 
@@ -115,7 +107,7 @@ def test_half_a_code_is_less_certain_and_two_at_once_are_two():
 def test_rendered_units_are_told_by_their_code_and_weak_transfers_as_weaker(crops):
     paths = [Path(str(path)) for path in crops.paths]
     codes = {path: np.eye(7)[3] for path, source in zip(paths, crops.sources, strict=True) if source == UNITS}
-    shown = shown_in(crops, codes)
+    shown = judge_crops(crops, codes).shown
     assert (shown[crops.sources == UNITS].argmax(1) == 3).all()
     posed, moved = (
         shown[(crops.sources == source) & (crops.labels == Expression.ANGRY.label)]
@@ -123,7 +115,7 @@ def test_rendered_units_are_told_by_their_code_and_weak_transfers_as_weaker(crop
     )
     assert moved[0, Expression.ANGRY.label] < posed[0, Expression.ANGRY.label]
     assert moved[0, Expression.NEUTRAL.label] > posed[0, Expression.NEUTRAL.label]
-    drawn = judge_faces(crops, codes, CPU).chances.numpy()
+    drawn = judge_crops(crops, codes).chances
     assert drawn.sum() == pytest.approx(1)
     assert drawn[crops.sources == UNITS].sum() == pytest.approx(0.36)
     assert (
@@ -180,7 +172,7 @@ def test_views_are_pictures_of_the_judges_size():
 
 def test_a_second_face_changes_picture_and_person_alike(crops):
     torch.manual_seed(0)
-    lesson = JudgeLesson(judge_faces(crops, {}, CPU), batch=10, mixed=0.4)
+    lesson = JudgeLesson(judge_crops(crops, {}), batch=10, mixed=0.4)
     views = torch.rand(10, 3, TEMPLATE.size, TEMPLATE.size)
     shares = torch.eye(10)
     mixed, both = lesson._mix(views, shares)
@@ -192,11 +184,14 @@ def test_a_second_face_changes_picture_and_person_alike(crops):
 
 def test_training_learns_both_and_resumes_exactly(crops, tmp_path, monkeypatch):
     # So few steps learn nothing through views that are spoilt.
-    monkeypatch.setattr("sargan_core.models.judge.lesson.judge_views", lambda crops, size: inner(crops))
+    monkeypatch.setattr(
+        "sargan_core.models.judge.task.judge_views",
+        lambda crops, size: crops[..., MARGIN:-MARGIN, MARGIN:-MARGIN],
+    )
+    known = judge_crops(crops, {})
 
     def task(steps: int = 24) -> JudgeTask:
-        faces = judge_faces(crops, {}, CPU)
-        return JudgeTask(JudgeTraining(steps, batch=16), faces, faces, "stripes")
+        return JudgeTask(JudgeTraining(steps, batch=16), known, known, "stripes")
 
     losses: list[dict[str, float]] = []
     whole, halves = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "halves")
@@ -212,11 +207,10 @@ def test_training_learns_both_and_resumes_exactly(crops, tmp_path, monkeypatch):
     assert one[0].data == "stripes"
 
     judge = build_judge(*one)
-    shown = shown_in(crops, {})
-    before = judged(judge, seen(crops))[0]
-    temperature = calibrate(judge, seen(crops), shown)
-    assert np.allclose(judged(judge, seen(crops))[0], before / temperature, atol=1e-4)
-    rows = held_out_figures(judge, replace(crops), shown)
+    before = judged(judge, known.inner)[0]
+    temperature = calibrate(judge, known)
+    assert np.allclose(judged(judge, known.inner)[0], before / temperature, atol=1e-4)
+    rows = held_out_figures(judge, known)
     assert [row.people for row in rows] == [2, 1, 2, 1]
     assert all(sum(map(sum, row.confusion)) == row.crops for row in rows)
 

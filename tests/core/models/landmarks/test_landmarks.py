@@ -4,8 +4,9 @@ import torch
 
 from sargan_core.faces.face import Face
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.models.landmarks.data import LandmarkPictures
 from sargan_core.models.landmarks.finder import BuiltinLandmarks
-from sargan_core.models.landmarks.lesson import Lesson, Pictures, inverse, jittered, point_loss, upright
+from sargan_core.models.landmarks.lesson import Lesson, inverse, jittered, point_loss, upright
 from sargan_core.models.landmarks.network import (
     EYE_POINTS,
     PATCH,
@@ -15,8 +16,8 @@ from sargan_core.models.landmarks.network import (
     eye_frame,
     mouth_frame,
 )
+from sargan_core.training.augment import degrade, sample_views
 from sargan_core.training.loop import Schedule, fit
-from sargan_core.training.views import sample, spoil
 
 
 def test_mirroring_twice_is_nothing():
@@ -39,7 +40,7 @@ def test_networks_answer_inside_their_crop_and_ignore_brightness(network, size, 
     assert torch.allclose(found, darker, atol=0.01)
 
 
-def faces(count: int = 12) -> Pictures:
+def faces(count: int = 12) -> LandmarkPictures:
     """Pictures of a few bright spots where eyes, brows and lips of a turned and moved face would be."""
     torch.manual_seed(0)
     side = 224
@@ -59,20 +60,24 @@ def faces(count: int = 12) -> Pictures:
     across = torch.exp(-((ticks - points[..., :1]) ** 2) / 6)
     down = torch.exp(-((ticks - points[..., 1:]) ** 2) / 6)
     images = torch.einsum("npx,npy->nyx", across, down).clamp(0, 1)[:, None]
-    return Pictures(
-        (40 + 200 * images).byte(),
-        points.float(),
-        torch.ones(count, 68),
-        torch.zeros(count, dtype=torch.int64),
-        torch.ones(count),
+    return LandmarkPictures(
+        images=(40 + 200 * images).byte()[:, 0].numpy(),
+        landmarks=points.float().numpy(),
+        trust=np.ones((count, 68), np.float32),
+        kind=np.zeros(count, np.int64),
+        chances=np.ones(count),
     )
+
+
+def points_of(count: int) -> torch.Tensor:
+    return torch.from_numpy(faces(count).landmarks)
 
 
 def test_views_show_points_where_the_matrix_says():
     data = faces(4)
-    images = data.images.float() / 255
-    matrix = jittered(upright(data.points, SIZE), SIZE, shift=4.5, turn=0.16, zoom=0.13)
-    views, moved = sample(images, matrix, SIZE), inverse(matrix, data.points)
+    images, points = data.pictures(range(4))[:, None], torch.from_numpy(data.landmarks)
+    matrix = jittered(upright(points, SIZE), SIZE, shift=4.5, turn=0.16, zoom=0.13)
+    views, moved = sample_views(images, matrix, SIZE), inverse(matrix, points)
     x, y = moved[:, 36:].round().long().clamp(0, SIZE - 1).unbind(2)
     at_points = torch.stack([view[0][y[row], x[row]] for row, view in enumerate(views)])
     assert at_points.mean() > views.mean() + 0.2
@@ -82,7 +87,7 @@ def test_spoilt_views_stay_pictures_and_differ():
     torch.manual_seed(3)
     for channels in (1, 3):
         picture = torch.rand(1, channels, PATCH, PATCH).expand(12, -1, -1, -1)
-        spoilt = spoil(picture)
+        spoilt = degrade(picture)
         assert spoilt.shape == picture.shape
         assert spoilt.min() >= 0
         assert spoilt.max() <= 1
@@ -90,7 +95,7 @@ def test_spoilt_views_stay_pictures_and_differ():
 
 
 def test_frames_of_mouth_and_eye_hold_their_points():
-    points = faces(3).points
+    points = points_of(3)
     for frame, listed in ((mouth_frame, range(48, 68)), (eye_frame, EYE_POINTS)):
         centre, side = frame(points)
         away = (points[:, list(listed)] - centre[:, None]).abs().amax((1, 2))
@@ -98,7 +103,7 @@ def test_frames_of_mouth_and_eye_hold_their_points():
 
 
 def test_a_mouth_that_should_be_open_costs_though_each_point_is_near():
-    truth = faces(1).points
+    truth = points_of(1)
     found = truth.clone()
     found[:, 61:64, 1] += 1
     found[:, 65:68, 1] -= 1
@@ -146,7 +151,7 @@ class Fixed(torch.nn.Module):
 
 def test_what_is_seen_closer_comes_back_to_the_photo_in_its_place():
     """A symmetric face whose networks know where its points lie is found where it is, brows and lips too."""
-    points = faces(1).points[0].numpy().astype(np.float64)
+    points = points_of(1)[0].numpy().astype(np.float64)
     middle = np.array([2 * points[:, 0].mean(), 0])
     points = (points + middle + points[list(MIRRORED)] * [-1, 1]) / 2
     level = inverse(upright(torch.tensor(points)[None].float(), SIZE), torch.tensor(points)[None].float())

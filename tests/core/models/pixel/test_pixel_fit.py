@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sargan_core.data.crop_set import CropSet
+from sargan_core.data.crop_table import CropSet
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.faces.warp import positions, sample, spline_field
@@ -56,31 +56,19 @@ def crops() -> CropSet:
         pairs += [(first, first + 1), (first + 2, first + 3)]
     count = len(rows)
     return CropSet(
-        PixelOptions(size=SIZE).template,
-        np.stack(rows),
-        np.asarray(marks, np.float32),
-        np.asarray(labels),
-        np.asarray(own),
-        np.asarray(persons),
-        np.asarray(["made"] * count),
-        np.asarray([""] * count),
-        np.asarray(pairs),
+        template=PixelOptions(size=SIZE).template,
+        images=np.stack(rows),
+        landmarks=np.asarray(marks, np.float32),
+        labels=np.asarray(labels),
+        own=np.asarray(own),
+        persons=np.asarray(persons),
+        sources=np.asarray(["made"] * count),
+        pairs=np.asarray(pairs),
     )
 
 
 def only(crops: CropSet, people: range) -> CropSet:
-    rows = np.concatenate([np.arange(4 * person, 4 * person + 4) for person in people])
-    pairs = crops.pairs[[pair[0] in rows for pair in crops.pairs]] - rows[0]
-    columns = (
-        crops.images,
-        crops.landmarks,
-        crops.labels,
-        crops.own,
-        crops.persons,
-        crops.sources,
-        crops.paths,
-    )
-    return CropSet(crops.template, *(column[rows] for column in columns), pairs)
+    return crops.select(np.isin(crops.persons, [f"made-{person}" for person in people]))
 
 
 def test_displaced_form_learns_the_motion_and_shows_it_on_strangers(crops):
@@ -119,19 +107,6 @@ def test_the_regression_takes_a_smile_back_and_leaves_neutral_faces(crops):
 
 
 def test_no_pairs_is_a_data_error(crops):
-    lonely = only(crops, range(2))
-    empty = CropSet(
-        lonely.template,
-        *(
-            lonely.images,
-            lonely.landmarks,
-            lonely.labels,
-            lonely.own,
-            lonely.persons,
-            lonely.sources,
-            lonely.paths,
-        ),
-        lonely.pairs[:0],
-    )
+    empty = crops.select([0, 2])
     with pytest.raises(DataError, match="pairs"):
         fit_pixel(empty, PixelOptions(size=SIZE))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from sargan_core.data.crop_set import CropSet
+from sargan_core.data.crop_table import CropSet
 from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import Expression
 from sargan_core.faces.warp import positions, sample, spline_field
@@ -67,21 +67,20 @@ def crops(base: PixelModel) -> CropSet:
             persons.append(f"p{person}")
         pairs += [(first, first + 1), (first, first + 2), (first + 1, first)]
     return CropSet(
-        replace(base.template, kind="affine", shape=None),
-        np.stack(images),
-        np.asarray(marks, np.float32),
-        np.asarray(labels),
-        np.ones(len(images), bool),
-        np.asarray(persons),
-        np.asarray(["made"] * len(images)),
-        np.asarray([""] * len(images)),
-        np.asarray(pairs),
+        template=replace(base.template, kind="affine", shape=None),
+        images=np.stack(images),
+        landmarks=np.asarray(marks, np.float32),
+        labels=np.asarray(labels),
+        own=np.ones(len(images), bool),
+        persons=np.asarray(persons),
+        sources=np.asarray(["made"] * len(images)),
+        pairs=np.asarray(pairs),
     )
 
 
 @pytest.fixture(scope="module")
 def data(crops: CropSet, base: PixelModel) -> CropPairs:
-    return replace(edited_pairs(crops, base, mouth_window(base.template, SIZE)), held_out=("p1",))
+    return replace(edited_pairs(crops, base, mouth_window(base.template, SIZE)), held_out=np.array(["p1"]))
 
 
 def settings(**changes) -> SarganTraining:
@@ -108,7 +107,7 @@ def test_the_truth_lies_in_the_geometry_of_the_edit(data: CropPairs):
     for row, (source, target) in enumerate(data.pairs.tolist()):
         if int(data.labels[source]) != Expression.NEUTRAL.label or row % 2:
             continue
-        edit, truth = (data.crops[index].float().mean(0)[40:120, 30:130] for index in (source, target))
+        edit, truth = (data.pictures(index).mean(0)[40:120, 30:130] for index in (source, target))
 
         def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
             return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
@@ -128,7 +127,7 @@ def test_a_pack_for_another_size_is_refused(data: CropPairs, base: PixelModel, t
     file = tmp_path / "pack.safetensors"
     data.save(file)
     read, skipped = prepare_refinement(Photos([file]), base, SIZE)
-    assert torch.equal(read.crops, data.crops)
+    assert np.array_equal(read.images, data.images)
     assert not skipped
     with pytest.raises(DataError, match="pack again"):
         prepare_refinement(Photos([file]), base, 224)

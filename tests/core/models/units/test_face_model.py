@@ -3,7 +3,7 @@ import pytest
 
 from sargan_core.models.registry import load_model
 from sargan_core.models.units.displacement import moved_surface, placed_vertices
-from sargan_core.models.units.face_model import Pose, angles_of, rotation_of
+from sargan_core.models.units.face_model import Pose, rotation_of
 from sargan_core.models.units.fit import Expected, Fit, fit_face, fit_pose
 from sargan_core.units import CODE_NAMES, LARGEST, LOWEST
 
@@ -19,6 +19,14 @@ def posed(head, yaw=0.0, pitch=0.0, roll=0.0, size=288):
 
 def a_code(**units):
     return np.array([units.get(name, units.get(name[:-2], 0.0)) for name in CODE_NAMES])
+
+
+def angles_of(rotation):
+    """Yaw, pitch and roll in degrees; R = Z(-roll) X(pitch) Y(-yaw), so column 1 is that of Z X, row 2 that of X Y."""
+    roll = np.arctan2(rotation[0, 1], rotation[1, 1])
+    pitch = np.arcsin(np.clip(rotation[2, 1], -1.0, 1.0))
+    yaw = np.arctan2(rotation[2, 0], rotation[2, 2])
+    return np.degrees([yaw, pitch, roll])
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (40, -10, 5), (-35, 15, -12)])

@@ -2,16 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from sargan_core.data.rendered import sculpted_code
 from sargan_core.errors import DataError
 from sargan_core.faces.landmarks import MIRRORED
-from sargan_core.models.units.data import MARGIN, SIDE, codes_by_expression, sculpted_code
+from sargan_core.models.units.data import MARGIN, SIDE, CodedFaces, read_unit_photos
 from sargan_core.models.units.network import SIZE, UnitEncoder
 from sargan_core.models.units.run import told_apart
 from sargan_core.models.units.task import (
-    EncoderBank,
     UnitsOptions,
     UnitsTask,
-    chances_of,
     degraded,
     mislaid,
     view,
@@ -20,14 +19,18 @@ from sargan_core.training.loop import step_random
 from sargan_core.units import CODE_NAMES, LARGEST, LOWEST
 
 
-def bank(count=6):
-    random = torch.Generator().manual_seed(0)
-    crops = torch.randint(0, 256, (count, SIDE, SIDE), generator=random, dtype=torch.uint8)
-    landmarks = torch.rand(count, 68, 2, generator=random) * SIDE
-    angles = torch.zeros(count, 3)
-    angles[0] = torch.nan
-    chances = chances_of(["units"] * (count - 1) + ["london"])
-    return EncoderBank(crops, landmarks, torch.zeros(count, 54), torch.ones(count), angles, chances)
+def faces(count=6):
+    random = np.random.default_rng(0)
+    angles = np.zeros((count, 3), np.float32)
+    angles[0] = np.nan
+    return CodedFaces(
+        images=random.integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8),
+        landmarks=random.uniform(0, SIDE, (count, 68, 2)).astype(np.float32),
+        sources=np.array(["units"] * (count - 1) + ["london"]),
+        code=np.zeros((count, 54), np.float32),
+        trust=np.ones(count, np.float32),
+        angles=angles,
+    )
 
 
 def test_answers_are_bounded_and_do_not_need_landmarks():
@@ -66,7 +69,7 @@ def test_what_is_drawn_depends_on_the_generator_alone():
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path):
     options = UnitsOptions(steps=4, batch=3, width=8)
-    one, other = (UnitsTask(bank(), torch.eye(54), options, lambda encoder, path: None) for _ in range(2))
+    one, other = (UnitsTask(faces(), torch.eye(54), options, lambda encoder, path: None) for _ in range(2))
     for step in (1, 2):
         one.step(step)
     torch.save(one.state(), tmp_path / "state.pt")
@@ -91,7 +94,7 @@ def test_records_of_sculpted_units_become_codes():
 def test_without_people_who_pose_by_name_the_data_are_refused_at_once(tmp_path):
     (tmp_path / "units.npz").touch()
     with pytest.raises(DataError, match="no rendered people who pose"):
-        codes_by_expression([tmp_path])
+        read_unit_photos([tmp_path])
 
 
 def test_there_is_room_to_move_in_the_crops():
@@ -110,7 +113,7 @@ def test_who_it_is_can_be_told_from_codes_that_hold_it_and_from_no_others():
 def test_a_run_starts_from_the_weights_that_it_is_given():
     options = UnitsOptions(steps=2, batch=4, width=8, precision="bf16")
     given = UnitEncoder(8).state_dict()
-    task = UnitsTask(bank(), torch.eye(54), options, lambda encoder, path: None, given)
+    task = UnitsTask(faces(), torch.eye(54), options, lambda encoder, path: None, given)
     assert all(torch.equal(task.encoder.state_dict()[name], tensor) for name, tensor in given.items())
     losses = task.step(0)
     assert torch.isfinite(losses["code"])

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from sargan_core.errors import WeightsError
-from sargan_core.models.aipgan import train_parts
-from sargan_core.models.aipgan.train_parts import start_neutral
-from sargan_core.models.aipgan.upright_crops import augment
+from sargan_core.models.aipgan import neutral
+from sargan_core.models.aipgan.neutral import augment, start_neutral
 from sargan_core.models.landmarks.network import SIZE
 from sargan_core.weights import find_record, load_tensors
 
@@ -43,11 +42,13 @@ def test_training_starts_from_the_whole_trunk_of_the_shipped_network():
     started, shipped = start_neutral().state_dict(), load_tensors(find_record("aipgan"))
     trunk = [name for name in started if name.startswith("at_") and "num_batches" not in name]
     assert len(trunk) > 30
+    assert all(torch.equal(value, start_neutral().state_dict()[name]) for name, value in started.items())
+    assert not torch.equal(started["features.0.weight"], start_neutral(1).state_dict()["features.0.weight"])
     for name in trunk:
         assert torch.equal(started[name], shipped[f"neutral.{name}"].float())
 
 
 def test_weights_without_a_neutral_network_are_refused(monkeypatch):
-    monkeypatch.setattr(train_parts, "load_tensors", lambda record: {})
+    monkeypatch.setattr(neutral, "load_tensors", lambda record: {})
     with pytest.raises(WeightsError, match="no neutral network"):
         start_neutral()
