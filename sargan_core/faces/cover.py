@@ -29,6 +29,9 @@ Mask = npt.NDArray[np.bool_]
 SURE, LIKELY = 150, 90
 # Smallest object, as a share of the crop.
 SMALLEST = 0.0015
+# Smallest part of it that lies on the face, as a share of the crop; width of the edge of the face, which does not count, as
+# a share of the side; height of the forehead above the brows, as a share of the way from mouth to eyes.
+LEAST_INSIDE, EDGE, FOREHEAD = 0.002, 0.025, 0.4
 # Rim of an object that is held with it, and width over which changes come back beside it and beside a covered mouth, as
 # shares of the crop's side.
 RIM, FADE, MOUTH_FADE = 0.01, 0.025, 0.15
@@ -37,7 +40,7 @@ SLIDES = 0.45
 # Skin around the lips that counts with them, as a share of the crop's side; shares of the lips, and of mouth and chin,
 # that may be covered before the mouth is held.
 AROUND = 0.03
-MOST_OF_LIPS, MOST_OF_CHIN = 0.03, 0.2
+MOST_OF_LIPS, MOST_OF_CHIN = 0.03, 0.07
 # Share of what lies between the lids from which nothing can be told of the whites of the eyes.
 MOST_OF_EYES = 0.5
 # iBUG-68: the lips, and with the chin what a mouth takes along when it opens.
@@ -62,17 +65,26 @@ class Cover:
     eyes: bool = False
 
 
-def objects_in(levels: Levels) -> Mask:
+def objects_in(levels: Levels, face: Mask | None = None) -> Mask:
     """Return where objects are, given how surely each pixel shows one, (S, S) in 0..255.
 
-    What is only likely counts where it hangs together with what is sure; specks do not count.
+    What is only likely counts where it hangs together with what is sure. Specks do not count, nor what lies beside the
+    ``face``: collars, hair behind it.
     """
     count, parts, figures, _ = cv2.connectedComponentsWithStats((levels >= LIKELY).astype(np.uint8))
-    sure = np.bincount(parts.ravel(), levels.ravel() >= SURE, minlength=count) > 0
-    large = figures[:, cv2.CC_STAT_AREA] >= SMALLEST * levels.size
-    kept = sure & large
+    kept = np.bincount(parts.ravel(), levels.ravel() >= SURE, minlength=count) > 0
+    kept &= figures[:, cv2.CC_STAT_AREA] >= SMALLEST * levels.size
+    if face is not None:
+        kept &= np.bincount(parts.ravel(), face.ravel(), minlength=count) >= LEAST_INSIDE * levels.size
     kept[0] = False
     return np.asarray(kept[parts])
+
+
+def face_in(landmarks: npt.NDArray[np.float64], size: int) -> Mask:
+    """Return where the face is: from the jaw, less its edge, to the middle of the forehead; landmarks are (68, 2)."""
+    up = FOREHEAD * (landmarks[36:48].mean(0) - landmarks[48:60].mean(0))
+    outline = _hull(np.concatenate([landmarks[:27], landmarks[17:27] + up]), size)
+    return np.asarray(cv2.distanceTransform(outline.astype(np.uint8), cv2.DIST_L2, 3) > EDGE * size)
 
 
 def cover_of(levels: Levels, seen: Alignment, alignment: Alignment) -> Cover | None:
@@ -83,7 +95,8 @@ def cover_of(levels: Levels, seen: Alignment, alignment: Alignment) -> Cover | N
         seen: photo to that crop.
         alignment: photo to the crop that is edited.
     """
-    found = objects_in(levels)
+    around = None if seen.landmarks is None else face_in(seen.landmarks.astype(np.float64), len(levels))
+    found = objects_in(levels, around)
     if not found.any():
         return None
     size = alignment.template.size

@@ -14,12 +14,16 @@ STRAIGHT = np.array([[1.0, 0, 0], [0, 1, 0]])
 
 
 def face():
-    """Return landmarks with the lips in one place and the chin below them."""
+    """Return landmarks of a face that fills the crop, brows at row 10, chin at row 60."""
     points = np.full((68, 2), 32.0, np.float32)
+    turns = np.linspace(0, np.pi, 17)
+    points[:17] = np.stack([32 - 28 * np.cos(turns), 20 + 40 * np.sin(turns)], 1)
+    points[17:27] = np.stack([np.linspace(12, 52, 10), np.full(10, 10)], 1)
+    points[[31, 35]] = [[27, 34], [37, 34]]
+    for eye, x in ((slice(36, 42), 22), (slice(42, 48), 42)):
+        points[eye] = [[x - 4, 20], [x - 2, 18], [x + 2, 18], [x + 4, 20], [x + 2, 22], [x - 2, 22]]
     turns = np.linspace(0, 2 * np.pi, 13)[:-1]
     points[48:60] = np.stack([32 + 9 * np.cos(turns), 42 + 4 * np.sin(turns)], 1)
-    points[4:13] = np.stack([np.linspace(18, 46, 9), np.full(9, 58)], 1)
-    points[[31, 35]] = [[27, 34], [37, 34]]
     return points
 
 
@@ -43,6 +47,15 @@ def test_what_is_only_likely_counts_beside_what_is_sure():
 
 def test_specks_are_no_objects():
     assert not objects_in(plane(slice(10, 12), slice(10, 12))).any()
+
+
+def test_what_lies_beside_the_face_does_not_count():
+    levels = plane(slice(20, 40), slice(0, 12))
+    beside = np.zeros((SIZE, SIZE), bool)
+    beside[10:50, 14:50] = True
+    assert not objects_in(levels, beside).any()
+    levels[20:40, 12:20] = 255
+    assert objects_in(levels, beside).sum() == 20 * 20
 
 
 def test_a_face_with_nothing_before_it_keeps_its_edit_itself():
@@ -103,13 +116,7 @@ def test_teeth_are_not_laid_over_what_is_in_front_of_them():
 
 
 def test_dark_glasses_hide_the_eyes_and_a_bar_below_them_does_not():
-    points = face()
-    for eye, x in ((slice(36, 42), 22), (slice(42, 48), 42)):
-        points[eye] = [[x - 4, 20], [x - 2, 18], [x + 2, 18], [x + 4, 20], [x + 2, 22], [x - 2, 22]]
-    alignment = Alignment(TEMPLATE, STRAIGHT, landmarks=points)
-    covers = [
-        cover_of(plane(rows, slice(0, 64)), alignment, alignment) for rows in (slice(16, 25), slice(26, 30))
-    ]
+    covers = [seen(plane(rows, slice(0, 64))) for rows in (slice(16, 25), slice(26, 30))]
     assert [cover is not None and cover.eyes for cover in covers] == [True, False]
 
 
