@@ -29,8 +29,8 @@ Mask = npt.NDArray[np.bool_]
 SURE, LIKELY = 150, 90
 # Smallest object, as a share of the crop.
 SMALLEST = 0.0015
-# Smallest part of it that lies on the face, as a share of the crop; width of the edge of the face, which does not count, as
-# a share of the side; height of the forehead above the brows, as a share of the way from mouth to eyes.
+# Smallest part of it that lies on the face, as a share of the crop; width of the face's edge, which does not count, as
+# a share of its side; height of the forehead above the brows, as a share of the way from mouth to eyes.
 LEAST_INSIDE, EDGE, FOREHEAD = 0.002, 0.025, 0.4
 # Rim of an object that is held with it, and width over which changes come back beside it and beside a covered mouth, as
 # shares of the crop's side.
@@ -43,8 +43,9 @@ AROUND = 0.03
 MOST_OF_LIPS, MOST_OF_CHIN = 0.03, 0.07
 # Share of what lies between the lids from which nothing can be told of the whites of the eyes.
 MOST_OF_EYES = 0.5
-# iBUG-68: the lips, and with the chin what a mouth takes along when it opens.
+# iBUG-68: the lips, the chin below them, and what a mouth takes along when it opens.
 LIPS = slice(48, 60)
+CHIN = (*range(6, 11), *range(48, 60))
 WITH_LIPS = (*range(4, 13), *range(48, 60), 31, 35)
 
 
@@ -106,23 +107,23 @@ def cover_of(levels: Levels, seen: Alignment, alignment: Alignment) -> Cover | N
     share = sample(torch.from_numpy(found.astype(np.float32))[None, None], where)[0, 0].numpy()
     held = cv2.resize(share, (size, size), interpolation=cv2.INTER_LINEAR) >= 0.5
     mouth = eyes = False
+    shut = np.zeros_like(held)
     if alignment.landmarks is not None:
         points = alignment.landmarks.astype(np.float64)
         between = eye_regions(points, size).numpy()
         eyes = bool((held & between).sum() > MOST_OF_EYES * max(1, between.sum()))
         lips = _hull(points[LIPS], size, AROUND * size)
-        chin = _hull(points[list(WITH_LIPS)], size)
+        chin = _hull(points[list(CHIN)], size)
+        shut = lips | _hull(points[list(WITH_LIPS)], size)
         mouth = any(
             (held & part).sum() > most * max(1, part.sum())
             for part, most in ((lips, MOST_OF_LIPS), (chin, MOST_OF_CHIN))
         )
-    else:
-        lips = chin = np.zeros_like(held)
     distance = _distance(held, size)
     free = _ramp(distance / (FADE * size))
     if mouth:
         # Folds beside a mouth that stays shut would belong to no smile.
-        beside = _distance(lips | chin, size)
+        beside = _distance(shut, size)
         distance = np.minimum(distance, beside)
         free = np.minimum(free, _ramp(beside / (MOUTH_FADE * size)))
     if not (distance == 0).any():
