@@ -128,7 +128,7 @@ def cover_of(levels: Levels, seen: Alignment, alignment: Alignment) -> Cover | N
         free = np.minimum(free, _ramp(beside / (MOUTH_FADE * size)))
     if not (distance == 0).any():
         return None
-    return Cover(*(torch.from_numpy(plane)[None, None] for plane in (distance, free)), mouth=mouth, eyes=eyes)
+    return Cover(_as_tensor(distance), _as_tensor(free), mouth, eyes)
 
 
 def _distance(held: Mask, size: int) -> npt.NDArray[np.float32]:
@@ -137,6 +137,10 @@ def _distance(held: Mask, size: int) -> npt.NDArray[np.float32]:
         return np.full(held.shape, 2.0 * size, np.float32)
     distance = cv2.distanceTransform((~held).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.asarray(np.maximum(distance - RIM * size, 0), dtype=np.float32)
+
+
+def _as_tensor(plane: npt.NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(plane)[None, None]
 
 
 def _ramp(share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

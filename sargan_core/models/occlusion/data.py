@@ -18,6 +18,7 @@ from sargan_core.models.landmarks.data import KnownFace, known_faces
 from sargan_core.models.occlusion.network import TEMPLATE
 from sargan_core.models.occlusion.objects import with_distractors, with_objects
 from sargan_core.models.occlusion.scene import Scene
+from sargan_core.models.occlusion.shapes import Colours, Plane
 from sargan_core.photo.archive import open_arrays
 from sargan_core.photo.photo import read_photo
 
@@ -118,13 +119,14 @@ def view(random: np.random.Generator, base: Base) -> tuple[npt.NDArray[np.uint8]
     scene = Scene(seen.astype(np.float32) / 255, points @ linear.T + shift)
     scene = Scene(with_distractors(random, scene), scene.points)
     if random.random() < CLEAN:
-        picture, label = scene.picture, np.zeros((size, size), np.float32)
+        shown: Colours = scene.picture
+        label: Plane = np.zeros((size, size), np.float32)
     else:
-        picture, label = with_objects(random, scene)
-    return _spoilt(random, picture), np.round(label * 255).astype(np.uint8)
+        shown, label = with_objects(random, scene)
+    return _spoilt(random, shown), np.round(label * 255).astype(np.uint8)
 
 
-def _spoilt(random: np.random.Generator, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def _spoilt(random: np.random.Generator, picture: Colours) -> npt.NDArray[np.uint8]:
     """Return a picture in other light and colours, blurred, noisy, as a JPEG."""
     picture = np.clip(picture, 1e-3, 1) ** np.float32(np.exp(random.normal(0, 0.25)))
     picture = picture * np.float32(np.exp(random.normal(0, 0.2)))

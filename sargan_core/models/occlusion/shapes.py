@@ -7,13 +7,14 @@ are (x, y), pixel centres at integers.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]
-Colours = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.floating[Any]]
+Colours = npt.NDArray[np.floating[Any]]
 Points = npt.NDArray[np.float64]
 
 
