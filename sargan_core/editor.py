@@ -16,6 +16,7 @@ from sargan_core.check import EditChecker, FaceCheck, SeenFaces
 from sargan_core.device import choose_device, one_thread
 from sargan_core.errors import NoFaceError, UsageError
 from sargan_core.faces.align import Alignment, extract, face_crops
+from sargan_core.faces.cover import Cover, held_back, kept_clear
 from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels
 from sargan_core.faces.fill import fill
 from sargan_core.faces.find import select_faces
@@ -24,6 +25,7 @@ from sargan_core.faces.teeth import Teeth
 from sargan_core.models.base import Reference, Target
 from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.models.mouths.bank import MouthBank, load_bank
+from sargan_core.models.occlusion.finder import CoverFinder
 from sargan_core.models.registry import load_model
 from sargan_core.photo.photo import Photo
 from sargan_core.units import UnitMix
@@ -104,6 +106,7 @@ class PreparedPhoto:
         crops: one a face, on the editor's device.
         seconds: time spent by stage: ``find``, ``crop``, ``check``.
         seen: the faces as the judge sees them; None without a check.
+        covers: what is in front of each face, None where nothing is.
     """
 
     photo: Photo
@@ -112,6 +115,7 @@ class PreparedPhoto:
     crops: FaceCrops
     seconds: Mapping[str, float]
     seen: SeenFaces | None = None
+    covers: tuple[Cover | None, ...] = ()
 
 
 class Editor:
@@ -129,6 +133,7 @@ class Editor:
         self.settings = settings or EditSettings()
         self.device = choose_device(self.settings.device)
         self._finder = face_finder(self.settings.landmarks, self.device)
+        self._covers = CoverFinder()
         self.model = load_model(
             self.settings.model, self.settings.weights, self.device, self.settings.precision
         )
@@ -227,13 +232,14 @@ class Editor:
             alignments = tuple(self.model.align(photo.pixels, face) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
         crops = face_crops(images, alignments)
+        covers = self._covers.look(photo.pixels, faces, alignments)
         looking = time.perf_counter()
         seconds = {"find": cropping - started, "crop": looking - cropping}
         seen = None
         if self._checker is not None:
             seen = self._checker.look(photo.pixels, faces)
             seconds["check"] = time.perf_counter() - looking
-        return PreparedPhoto(photo, tuple(faces), alignments, crops, seconds, seen)
+        return PreparedPhoto(photo, tuple(faces), alignments, crops, seconds, seen, covers)
 
     def infer(self, prepared: Sequence[PreparedPhoto], target: Target) -> list[EditedCrops]:
         """Return what the model makes of each photo's crops; all faces of all photos are one batch."""
@@ -269,11 +275,13 @@ class Editor:
             # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
             with torch.inference_mode():
                 crop = prepared.crops.image[index : index + 1]
-                answer = edited.part(index, index + 1)
-                mouth = fill(prepared.photo.pixels, face, alignment, crop, answer, self._teeth)
-                pasted = paste(pixels, alignment, crop, answer, mouth)
+                cover = prepared.covers[index] if prepared.covers else None
+                answer = held_back(edited.part(index, index + 1), crop, cover)
+                unseen = cover is not None and cover.eyes
+                mouth = fill(prepared.photo.pixels, face, alignment, crop, answer, self._teeth, unseen)
+                pasted = paste(pixels, alignment, crop, answer, kept_clear(mouth, cover))
             pixels = pasted.pixels
-            warnings = (*face.warnings, *_warnings(pasted))
+            warnings = (*face.warnings, *_warnings(pasted, cover))
             edits.append(FaceEdit(face, pasted.seam, pasted.change, warnings))
         checking = time.perf_counter()
         spent = {**prepared.seconds, **(seconds or {}), "paste": checking - started}
@@ -302,8 +310,10 @@ class Editor:
         ]
 
 
-def _warnings(pasted: Pasted) -> list[str]:
+def _warnings(pasted: Pasted, cover: Cover | None) -> list[str]:
     warnings = []
+    if cover is not None and cover.mouth:
+        warnings.append("something is in front of mouth or chin, so the mouth was left as it is")
     if pasted.change < INVISIBLE_CHANGE:
         warnings.append("the edit changed almost nothing; try a higher --strength")
     if pasted.seam > VISIBLE_SEAM:

@@ -34,13 +34,21 @@ SHORTEST = 0.08
 STUDIO = np.array([0.621, 0.573, 0.569], dtype=np.float32)
 # The whites of the eyes may be covered, shut or red: how bright they can be beside the skin below them.
 WHITE_TO_SKIN = (0.95, 3.0)
+# How much brighter than the skin the whites are taken for if nobody sees them.
+SKIN_TO_WHITE = 1.15
 # How much of the skin's tint (logarithms of red and blue over green) the whites may have, and what they always may.
 SKIN_TINT = 0.45
 FAINT_TINT = (0.1, -0.06)
 
 
 def fill(
-    pixels: Pixels, face: Face, alignment: Alignment, crop: Tensor, edited: EditedCrops, choose: Choice
+    pixels: Pixels,
+    face: Face,
+    alignment: Alignment,
+    crop: Tensor,
+    edited: EditedCrops,
+    choose: Choice,
+    hidden_eyes: bool = False,
 ) -> InnerMouth | None:
     """Return what is seen between the lips of an edited face; None where they are shut or not known.
 
@@ -51,6 +59,7 @@ def fill(
         crop: (1, 3, S, S) the face before the edit.
         edited: of one face.
         choose: whose teeth are shown if the photo shows none.
+        hidden_eyes: whether something is before the eyes, whose whites tell the light otherwise.
     """
     if edited.lips is None or not bool(edited.lips.isfinite().all()) or alignment.landmarks is None:
         return None
@@ -59,7 +68,7 @@ def fill(
     share = 1.0 if edited.parted is None else float(edited.parted[0])
     own = alignment.landmarks.astype(np.float64)
     rest = own if alignment.rest is None else alignment.rest.astype(np.float64)
-    white, tall = _white(crop[0], own), _tall(alignment, rest)
+    white, tall = _white(crop[0], own, hidden_eyes), _tall(alignment, rest)
     teeth, place = None, placement(rest, tall)
     if face.landmarks is not None:
         found = with_sure_lips(pixels, face.landmarks).astype(np.float64)
@@ -118,7 +127,7 @@ def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> 
     return photo + (rest - own) @ alignment.matrix[:, :2].T
 
 
-def _white(image: Tensor, landmarks: Points) -> npt.NDArray[np.float32]:
+def _white(image: Tensor, landmarks: Points, hidden: bool = False) -> npt.NDArray[np.float32]:
     """Return the light on the face as the colour that the whites of its eyes should have, (3,).
 
     They are found with some error, and are darker in deep sockets: a small difference from the light of the studio in
@@ -128,6 +137,8 @@ def _white(image: Tensor, landmarks: Points) -> npt.NDArray[np.float32]:
     found = eye_white(image, eye_regions(landmarks, size)).cpu().double().numpy().clip(0.02, 1)
     skin_colour = _skin(image, landmarks)
     skin = float(skin_colour.mean())
+    if hidden:
+        found = STUDIO.astype(np.float64) * min(1.0, SKIN_TO_WHITE * skin / float(STUDIO.mean()))
     low, high = WHITE_TO_SKIN
     level = float(np.clip(found.mean(), min(0.9, low * skin), max(low * skin, min(1.0, high * skin))))
     studio = STUDIO.astype(np.float64)
