@@ -267,7 +267,7 @@ class Editor:
                 edits.append(FaceEdit(face, 0.0, 0.0, face.warnings))
                 continue
             # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
-            with torch.inference_mode():
+            with torch.inference_mode(), one_thread():
                 crop = prepared.crops.image[index : index + 1]
                 answer = edited.part(index, index + 1)
                 mouth = fill(prepared.photo.pixels, face, alignment, crop, answer, self._teeth)

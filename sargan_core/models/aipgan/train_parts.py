@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +16,7 @@ from sargan_core.data.samples import SYNTH, TRANSFER, Sample, Skipped
 from sargan_core.errors import DataError, PhotoError, WeightsError
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import anchors, apply_matrix, similarity, to_square
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.carry import Seen, carry
 from sargan_core.faces.eyes import eyes_region
 from sargan_core.faces.mouth import lips_region
@@ -355,7 +355,7 @@ def _log_change(crops: ExpressionCrops, row: int) -> Tensor:
     )
     sigma = BLUR * size / 128
     window = 2 * int(2 * sigma + 0.5) + 1
-    soft = gaussian_blur2d(ratio * still[None].float(), (window, window), (sigma, sigma))
+    soft = gaussian_blur(ratio * still[None].float(), window, sigma)
     return soft[0, 0] * mask[0].float()
 
 

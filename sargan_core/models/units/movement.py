@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import EditedCrops
@@ -161,8 +161,8 @@ def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[
     seen = eyes.to(image)[None]
     sigma = LID_COLOUR * size
     window = 2 * int(3 * sigma) + 1
-    around = gaussian_blur2d(image * (1 - seen), (window, window), (sigma, sigma))
-    weight = gaussian_blur2d(1 - seen, (window, window), (sigma, sigma)).clamp_min(1e-3)
+    around = gaussian_blur(image * (1 - seen), window, sigma)
+    weight = gaussian_blur(1 - seen, window, sigma).clamp_min(1e-3)
     where = positions(flow)
     hidden = sample(seen, where) * skin
     return sample(torch.lerp(image, LID_SHADE * around / weight, seen), where), hidden
