@@ -100,14 +100,16 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     model, size = head.model, image.shape[-1]
     own = settled(landmarks, size)
     # Lids are moved from where their edges are seen: skin, not eyeball, has to come along.
-    before = placed_vertices(model, fit, edges_of_lids(own), size)
-    moved = np.tensordot(change * _lid_gains(model, fit, own, change), model.offsets, 1)
+    shape = model.shape(fit.identity, fit.code)
+    before = placed_vertices(model, fit, shape, edges_of_lids(own), size)
+    gains = _lid_gains(model, fit, shape[model.landmarks], own, change)
+    moved = np.tensordot(change * gains, model.offsets, 1)
     shift = moved @ fit.pose.matrix.T
     after = before + shift
     goal = sound(own + shift[model.landmarks])
-    depth = fit.pose.depth(model.shape(fit.identity, fit.code) + moved)
+    depth = fit.pose.depth(shape + moved)
     frame = moved[:, :2] * head.appearance.scale
-    relief = relief_change(model, model.shape(fit.identity, fit.code), moved, fit.pose.rotation)
+    relief = relief_change(model, shape, moved, fit.pose.rotation)
     carried_along = np.concatenate([head.appearance.places + frame, relief[:, None]], 1)
     surface = moved_surface(model, head.skin, carried_along, before, after, depth, size)
     holes = inside_mouth(goal, size)
@@ -193,10 +195,13 @@ def _shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Ten
     return sample(factor, where)
 
 
-def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> Array:
-    """Return the factor (U,) on each unit: lids of large eyes have further to go, and lids that meet go no further."""
+def _lid_gains(model: FaceModel, fit: Fit, shape: Array, landmarks: Array, change: Array) -> Array:
+    """Return the factor (U,) on each unit: lids of large eyes have further to go, and lids that meet go no further.
+
+    ``shape`` (68, 3) is where the fit has the ``landmarks`` (68, 2).
+    """
     gains = np.ones(len(CODE_NAMES))
-    seen = fit.pose.project(model.shape(fit.identity, fit.code)[model.landmarks])
+    seen = fit.pose.project(shape)
     found_openings = eye_openings(edges_of_lids(landmarks))
     for eye, (side, found, modelled) in enumerate(
         zip(SIDES, found_openings, eye_openings(seen), strict=True)
