@@ -8,7 +8,6 @@ bands fit together. Conventions of coordinates: see ``faces/align.py``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -120,11 +119,6 @@ class Lattice:
         factor = min(FINER, max(1, round(alignment.scale)))
         groups = tuple(enlarged(group.numpy(), factor) for group in layers.split(4))
         return cls(groups, factor, matrix, places, unmoved, touched, region, step, every)
-
-    @property
-    def scale(self) -> float:
-        """Pixels of the photo for one of the crop."""
-        return math.sqrt(abs(float(np.linalg.det(self.matrix))))
 
     @property
     def rows(self) -> int:

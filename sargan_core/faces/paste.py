@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.blur import gaussian_blur
@@ -46,10 +47,6 @@ DETAIL_FADES = (0.06, 0.24)
 
 # Mask below which a pixel is not touched.
 LEAST_MASK = 1e-3
-
-
-# Pixels of the photo for one of the crop from which its own pixels may be read a 64th beside their place.
-FINE = 1.5
 
 
 # Mask from which a pixel is so far inside that it tells how sharp the face is.
@@ -206,10 +203,7 @@ def _paste_band(
     keep, mask = np.clip(band.values[3], 0, 1), np.clip(band.values[4], 0, 1)
     mask[mask < LEAST_MASK] = 0
     own = _planes(photo[top:bottom, x0:x1])
-    if band.displacement is None:
-        wanted = own.copy()
-    else:
-        wanted = _moved(photo, band.displacement, (x0, top), exactly=lattice.scale < FINE)
+    wanted = own.copy() if band.displacement is None else _moved(photo, own, band.displacement, (x0, top))
     # In place: most of the time would go into fetching memory for what is used once.
     wanted *= keep
     for plane, made in zip(wanted, band.values[:3], strict=True):
@@ -243,28 +237,34 @@ def _planes(pixels: Pixels) -> npt.NDArray[np.float32]:
 
 def _moved(
     photo: Pixels,
+    own: npt.NDArray[np.float32],
     displacement: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
     origin: tuple[int, int],
-    exactly: bool,
 ) -> npt.NDArray[np.float32]:
     """Return the photo's pixels from ``origin`` on, each from where it is displaced to, bicubic: (3, H, W).
 
-    OpenCV reads a 64th of a pixel beside the place at most, in two thirds of the time. That is seen in small photos
-    only, whose neighbouring pixels differ most; they are read ``exactly``.
+    ``own`` are those that lie there, (3, H, W), which show where nothing moves. OpenCV rounds places to a 32nd of a pixel and takes as long.
     """
-    x, y = origin
-    photo_height, photo_width = photo.shape[:2]
     height, width = displacement[0].shape
-    left, right = _reach(displacement[0], x, width, photo_width)
-    top, bottom = _reach(displacement[1], y, height, photo_height)
-    columns = displacement[0] + np.arange(x - left, x - left + width, dtype=np.float32)
-    rows = displacement[1] + np.arange(y - top, y - top + height, dtype=np.float32)[:, None]
-    window = photo[top:bottom, left:right]
-    if exactly:
-        where = torch.from_numpy(np.stack([columns, rows]))[None]
-        levels = torch.from_numpy(_planes(window))[None]
-        return sample(levels, where, "bicubic")[0].numpy()
-    return _planes(cv2.remap(window, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    grid = np.empty((1, height, width, 2), np.float32)
+    parts = []
+    for axis, (move, start, side) in enumerate(
+        zip(displacement, origin, (photo.shape[1], photo.shape[0]), strict=True)
+    ):
+        count = move.shape[1 - axis]
+        first, last = _reach(move, start, count, side)
+        ticks = np.arange(start - first, start - first + count, dtype=np.float32)
+        place = move + (ticks if axis == 0 else ticks[:, None])
+        place *= np.float32(2 / max(1, last - first - 1))
+        np.subtract(place, np.float32(1), out=grid[0, ..., axis])
+        parts.append(slice(first, last))
+    window = torch.from_numpy(_planes(photo[parts[1], parts[0]]))[None]
+    read = grid_sample(
+        window, torch.from_numpy(grid), mode="bicubic", padding_mode="border", align_corners=True
+    )
+    moved: npt.NDArray[np.float32] = read[0].numpy()
+    np.copyto(moved, own, where=(displacement[0] == 0) & (displacement[1] == 0))
+    return moved
 
 
 def _reach(displacement: npt.NDArray[np.float32], start: int, count: int, side: int) -> tuple[int, int]:
