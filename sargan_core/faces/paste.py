@@ -243,7 +243,8 @@ def _moved(
 ) -> npt.NDArray[np.float32]:
     """Return the photo's pixels from ``origin`` on, each from where it is displaced to, bicubic: (3, H, W).
 
-    ``own`` are those that lie there, (3, H, W), which show where nothing moves. OpenCV rounds places to a 32nd of a pixel and takes as long.
+    ``own`` are those that lie there, (3, H, W), which show where nothing moves. OpenCV rounds places to a 32nd of a
+    pixel and takes as long.
     """
     height, width = displacement[0].shape
     grid = np.empty((1, height, width, 2), np.float32)
