@@ -136,7 +136,7 @@ class PlainLoop:
         copy = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         face = max(_detect(copy), key=lambda found: found.score)
         face = Face(face.box, face.score, (face.points / scale).astype(np.float32))
-        with mock.patch("sargan_core.faces.landmarks.one_thread", nullcontext):  # all cores here too
+        with mock.patch("sargan_core.models.landmarks.finder.one_thread", nullcontext):  # all cores here too
             points = self.landmarks.landmarks(pixels, face).astype(np.float64)
         eyes_and_mouth = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[48:68].mean(0)])
         matrix = similarity(sargan_template(128).pixels(), eyes_and_mouth)

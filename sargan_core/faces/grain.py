@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from sargan_core.faces.align import Alignment
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.face import Pixels
 
 # Share of the photo's own detail at which a pixel begins to count as put in; at 0 it counts in full.
@@ -87,7 +87,7 @@ def blur_of(crop: Tensor, face: Tensor) -> float:
         face: (S, S) bool, what counts.
     """
     size = crop.shape[-1]
-    light = crop[0].detach().cpu().double().mean(0).numpy()
+    light = crop[0].detach().cpu().mean(0).numpy()
     scale = size / 256
     levels = [cv2.GaussianBlur(light, (0, 0), octave * scale) for octave in OCTAVES]
     chosen = face.cpu().numpy()
@@ -104,7 +104,7 @@ def softened(image: Tensor, where: Tensor, blur: float) -> Tensor:
     if blur < 0.2:
         return image
     window = 2 * int(np.ceil(2.5 * blur)) + 1
-    return torch.lerp(image, gaussian_blur2d(image, (window, window), (blur, blur)), where)
+    return torch.lerp(image, gaussian_blur(image, window, blur), where)
 
 
 def grain_of(photo: Pixels, alignment: Alignment, like: Tensor) -> Grain | None:
@@ -119,41 +119,53 @@ def grain_of(photo: Pixels, alignment: Alignment, like: Tensor) -> Grain | None:
     size = alignment.template.size
     places = torch.tensor(PLACES, dtype=torch.float32).T[None, :, :, None] * size - 0.5
     centres = alignment.to_photo(places)[0, :, :, 0].T.numpy()
-    pieces = [_piece(photo, centre, side) for centre in centres]
     # What is burnt out has no grain, nor what is cut off.
-    pieces = [piece for piece in pieces if piece.size and piece.std() >= LEAST]
+    pieces = [piece for centre in centres if (piece := _piece(photo, centre, side)).spread >= LEAST]
     if not pieces:
         return None
     # Grain is everywhere alike, skin is not: the quietest place tells how much of it there is.
-    seen = min(_noise(piece) for piece in pieces)
+    seen = min(piece.noise for piece in pieces)
     noise = float(np.sqrt(max(0.0, seen**2 - CLEAN**2)))
     if noise < LEAST:
         return None
     # The piece that is the most grain and the least skin. Of pores and hairs in it no more is taken than of grain.
-    piece = min(pieces, key=lambda piece: float(piece.std()) / max(_noise(piece), 1e-6))
-    piece = piece * min(1.0, noise / float(piece.std()))
-    piece = np.clip(piece, -LOUDEST * noise, LOUDEST * noise)
-    return Grain(torch.from_numpy(piece.transpose(2, 0, 1).copy()).to(like))
+    best = min(pieces, key=lambda piece: piece.spread / max(piece.noise, 1e-6))
+    grain = best.pixels * min(1.0, noise / best.spread)
+    grain = np.clip(grain, -LOUDEST * noise, LOUDEST * noise)
+    return Grain(torch.from_numpy(grain.transpose(2, 0, 1).copy()).to(like))
 
 
-def _noise(piece: npt.NDArray[np.float64]) -> float:
-    """Return the spread of what changes from pixel to pixel along both axes, as nothing but grain does."""
-    light = piece.mean(2)
-    along = light[1:] - light[:-1]
-    both = (along[:, 1:] - along[:, :-1]) / 2
-    # Of three channels that differ by chance the mean has less grain than each.
-    single = float(np.sqrt(max(piece.var(axis=(0, 1)).mean(), 1e-12) / max(light.var(), 1e-12)))
-    return float(np.median(np.abs(both))) / 0.6745 * single
+@dataclass(frozen=True)
+class _Piece:
+    """A square of a photo without what is coarser than grain.
+
+    Attributes:
+        pixels: (side, side, 3) float32 in units of 0..1, mean 0.
+        spread: standard deviation; 0 if not all of the square is in the photo.
+        noise: spread of what changes from pixel to pixel along both axes, as nothing but grain does.
+    """
+
+    pixels: npt.NDArray[np.float32]
+    spread: float
+    noise: float
 
 
-def _piece(photo: Pixels, centre: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float64]:
-    """Return the grain of a square of the photo, (side, side, 3) in units of 0..1; empty if not all is in the photo."""
+def _piece(photo: Pixels, centre: npt.NDArray[np.float32], side: int) -> _Piece:
     margin = int(np.ceil(3 * GRAIN_SCALE))
     left, top = (int(np.floor(at)) - side // 2 - margin for at in centre)
     right, bottom = left + side + 2 * margin, top + side + 2 * margin
     if left < 0 or top < 0 or right > photo.shape[1] or bottom > photo.shape[0]:
-        return np.empty((0, 0, 3))
-    window = photo[top:bottom, left:right].astype(np.float64) / float(np.iinfo(photo.dtype).max)
+        return _Piece(np.empty((0, 0, 3), np.float32), 0.0, 0.0)
+    window = photo[top:bottom, left:right].astype(np.float32)
+    window *= np.float32(1 / np.iinfo(photo.dtype).max)
     fine = (window - cv2.GaussianBlur(window, (0, 0), GRAIN_SCALE))[margin:-margin, margin:-margin]
-    result: npt.NDArray[np.float64] = fine - fine.mean((0, 1))
-    return result
+    mean, deviation = (figures[:, 0] for figures in cv2.meanStdDev(fine))
+    variance = float((deviation**2).mean())
+    light = cv2.transform(fine, np.full((1, 3), 1 / 3))
+    along = light[1:] - light[:-1]
+    both = (along[:, 1:] - along[:, :-1]) / 2
+    # Of three channels that differ by chance the mean has less grain than each.
+    light_variance = float(cv2.meanStdDev(light)[1].item() ** 2)
+    single = float(np.sqrt(max(variance, 1e-12) / max(light_variance, 1e-12)))
+    noise = float(np.median(np.abs(both))) / 0.6745 * single
+    return _Piece(fine - mean.astype(np.float32), float(np.sqrt(variance)), noise)

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from sargan_core.faces.eyes import EYES
-from sargan_core.faces.warp import sample
 
 Points = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float64]
@@ -227,11 +226,12 @@ def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> 
 
 def _moved(field: Tensor, line: Points) -> Points:
     """Return where a backward field (1, 2, S, S) shows what lies on a line, (N, 2) from left to right."""
-    wanted = torch.from_numpy(line.T.copy())[None, :, :, None]
-    place = wanted
+    across, down = field[0].numpy()
+    x, y = place = line.T.copy()
     for _ in range(STEPS_FORWARD):
-        place = torch.lerp(place, wanted - sample(field, place), 0.7)
-    moved: Points = place[0, :, :, 0].T.numpy()
+        place = place + 0.7 * (line.T - np.stack([_read(across, x, y), _read(down, x, y)]) - place)
+        x, y = place
+    moved: Points = place.T
     return moved[np.argsort(moved[:, 0], kind="stable")]
 
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.opening import opening_of
 
 # iBUG-68: the inner lip line from corner to corner and the points above and below each other.
@@ -114,7 +114,7 @@ def widened(inside: Tensor) -> Tensor:
     """Return a (1, 1, S, S) region grown by about two pixels of a 256 px crop, with a soft edge."""
     sigma = inside.shape[-1] / 128
     window = 2 * int(2 * sigma) + 1
-    return gaussian_blur2d(inside, (window, window), (sigma, sigma)).mul(3).clamp(0, 1)
+    return gaussian_blur(inside, window, sigma).mul(3).clamp(0, 1)
 
 
 def between_lips(image: Tensor, landmarks: npt.NDArray[np.float64]) -> Tensor:
@@ -158,7 +158,6 @@ def hide_inside(image: Tensor, inside: Tensor) -> Tensor:
     """
     sigma = FILL_SCALE * image.shape[-1] / 256
     window = 2 * int(3 * sigma) + 1
-    size, scale = (window, window), (sigma, sigma)
-    lips = gaussian_blur2d(image * (1 - inside), size, scale)
-    weight = gaussian_blur2d(1 - inside, size, scale).clamp_min(1e-3)
+    lips = gaussian_blur(image * (1 - inside), window, sigma)
+    weight = gaussian_blur(1 - inside, window, sigma).clamp_min(1e-3)
     return torch.lerp(image, LIP_LINE * lips / weight, inside)

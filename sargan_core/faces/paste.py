@@ -21,19 +21,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from sargan_core.faces.align import Alignment
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.face import EditedCrops, Pixels
 from sargan_core.faces.grain import Grain, blur_of, grain_of, put_in, softened
 from sargan_core.faces.inner_mouth import InnerMouth
+from sargan_core.faces.lattice import Band, Lattice
 from sargan_core.faces.tone import Tone, tone_of
 from sargan_core.faces.warp import positions, sample
 
-# The photo is pasted in bands of about this many pixels, so memory does not grow with the photo: a band needs some
-# hundred bytes a pixel, and larger ones are no faster.
-BAND_PIXELS = 400_000
+# The photo is pasted in bands of about this many pixels: what is known of one fits the processor's cache.
+BAND_PIXELS = 48_000
 
 
 # Share of the crop's side over which the mask fades to nothing.
@@ -44,13 +45,8 @@ FEATHER = 0.14
 DETAIL_FADES = (0.06, 0.24)
 
 
-# Crops are enlarged this much before the photo's pixels are read from them with straight lines: bicubic at every pixel
-# of the photo would take four times as long and differ by less than a level.
-FINER = 4
-
-
-# Columns that are enlarged by one matrix product; in one of all columns nearly every factor would be 0.
-BLOCK = 64
+# Mask below which a pixel is not touched.
+LEAST_MASK = 1e-3
 
 
 # Mask from which a pixel is so far inside that it tells how sharp the face is.
@@ -99,7 +95,7 @@ def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
     Both are (1, 3, S, S); the answer is (1, 1, S, S) in [0, 1].
     """
     change = (edited - crop).abs().mean(1, keepdim=True)
-    change = gaussian_blur2d(change, (9, 9), (2.0, 2.0))
+    change = gaussian_blur(change, 9, 2.0)
     low, high = DETAIL_FADES
     ramp = ((change - low) / (high - low)).clamp(0, 1)
     return 1 - ramp * ramp * (3 - 2 * ramp)
@@ -124,124 +120,175 @@ def paste(
     Returns:
         A new array that differs from ``photo`` only inside ``region``.
     """
-    size = crop.shape[-1]
-    mask = crop_mask(size).to(crop)
-    keep = edited.keep if edited.keep is not None else kept_detail(crop, edited.image)
-    base = crop if edited.flow is None else sample(crop, positions(edited.flow))
-    image, grain, blur, strange = edited.image, None, 0.0, put_in(keep) * (mask > 0)
+    # The photo lies in the memory of the CPU, and most of the work is on its pixels.
+    crop, image = crop.cpu(), edited.image.cpu()
+    flow = None if edited.flow is None else edited.flow.cpu()
+    keep = kept_detail(crop, image) if edited.keep is None else edited.keep.cpu()
+    mask = _mask(crop.shape[-1])
+    base = crop if flow is None else sample(crop, positions(flow))
+    grain, blur, strange = None, 0.0, put_in(keep) * (mask > 0)
     if mouth is not None or bool((strange > 0).any()):
         face = (mask[0, 0] > WELL_INSIDE) & (strange[0, 0] == 0)
         blur = blur_of(crop, face) if bool(face.any()) else 0.0
         image = softened(image, strange, blur)
         grain = grain_of(photo, alignment, crop)
     parts = [image - keep * base, keep, mask]
-    layers = torch.cat(parts if edited.flow is None else [*parts, edited.flow], dim=1)
+    layers = torch.cat(parts if flow is None else [*parts, flow], dim=1)
     if alignment.scale < 1:
         # The photo is coarser than the crop: low-pass what will be sampled with gaps.
         sigma = 0.5 / alignment.scale
         window = 2 * int(2 * sigma) + 1
-        layers = gaussian_blur2d(layers, (window, window), (sigma, sigma))
-    layers = enlarged(layers, min(FINER, max(1, round(alignment.scale))))
-    x0, y0, x1, y1 = _region(photo, alignment, mask)
+        layers = gaussian_blur(layers, window, sigma)
+    layers[:, :3] *= float(np.iinfo(photo.dtype).max)
+    x0, y0, x1, y1 = region = _region(photo, alignment, mask)
+    lattice = Lattice.of(layers[0], flow is not None, alignment, region)
+    over = None if mouth is None else _Over.of(mouth, alignment, blur)
     tone = tone_of(crop)
-    over = None if mouth is None else _Over.of(mouth, alignment, layers, blur)
     result = photo.copy()
     totals = np.zeros(4)
-    rows = max(16, BAND_PIXELS // max(1, x1 - x0))
+    rows = max(1, BAND_PIXELS // max(1, x1 - x0) // lattice.rows) * lattice.rows
     for top in range(y0, y1, rows):
         bottom = min(top + rows, y1)
-        band, sums = _band(photo, alignment, layers, size, tone, grain, (x0, top, x1, bottom), over)
-        result[top:bottom, x0:x1] = band
-        totals += sums
-    seam = 255 * totals[0] / max(totals[1], 1.0)
-    return Pasted(result, float(seam), float(totals[2] / max(totals[3], 1.0)), (x0, y0, x1, y1))
+        totals += _paste_band(result, photo, lattice, (top, bottom), tone, grain, over)
+    levels = float(np.iinfo(photo.dtype).max)
+    seam = 255 * totals[0] / levels / max(totals[1], 1.0)
+    return Pasted(result, float(seam), float(totals[2] / levels / max(totals[3], 1.0)), region)
+
+
+@lru_cache(maxsize=4)
+def _mask(size: int) -> Tensor:
+    """Return ``crop_mask`` that is 0 on the crop's outermost pixels, which stand for all that lies beyond."""
+    inner = torch.nn.functional.pad(torch.ones(1, 1, size - 2, size - 2), (1, 1, 1, 1))
+    return crop_mask(size) * inner
+
+
+@lru_cache(maxsize=4)
+def _rim(size: int) -> Tensor:
+    """Return the positions (1, 2, N, 1) of the outermost pixels of a crop whose mask is not 0."""
+    inside = (_mask(size)[0, 0] > 0).numpy().astype(np.uint8)
+    rows, columns = np.nonzero(inside - cv2.erode(inside, np.ones((3, 3), np.uint8)))
+    return torch.from_numpy(np.stack([columns, rows]).astype(np.float32))[None, :, :, None]
 
 
 def _region(photo: Pixels, alignment: Alignment, mask: Tensor) -> tuple[int, int, int, int]:
     """Return the photo rectangle that holds every pixel whose mask is not 0."""
-    size = mask.shape[-1]
-    where = alignment.to_photo(positions(mask.new_zeros(1, 2, size, size)))
-    touched = where[0, :, mask[0, 0] > 0]
+    # A place inside stays inside: what lies outermost lies on the rim.
+    where = alignment.to_photo(_rim(mask.shape[-1]))[0, :, :, 0]
     height, width = photo.shape[:2]
-    low = torch.floor(touched.amin(1)).long().tolist()
-    high = (torch.ceil(touched.amax(1)).long() + 1).tolist()
+    low = torch.floor(where.amin(1)).long().tolist()
+    high = (torch.ceil(where.amax(1)).long() + 1).tolist()
     x0, y0 = min(max(low[0], 0), width), min(max(low[1], 0), height)
     return x0, y0, max(x0, min(high[0], width)), max(y0, min(high[1], height))
 
 
-def enlarged(layers: Tensor, factor: int) -> Tensor:
-    """Return (B, C, S, S) as (B, C, factor * (S - 1) + 1, ...): bicubic; pixel ``p`` becomes pixel ``factor * p``."""
-    if factor == 1:
-        return layers
-    # As matrix products: several times as fast as the library's own two-dimensional interpolation.
-    size = layers.shape[-1]
-    weights = _enlargement(size, factor).to(layers)
-    # A block's pixels, and those around it that they are made of.
-    blocks = [
-        (slice(factor * start, factor * (start + BLOCK)), slice(max(0, start - 1), start + BLOCK + 2))
-        for start in range(0, size, BLOCK)
-    ]
-    tall = torch.cat([weights[made, known] @ layers[..., known, :] for made, known in blocks], dim=-2)
-    return torch.cat([tall[..., known] @ weights[made, known].T for made, known in blocks], dim=-1)
-
-
-@lru_cache(maxsize=8)
-def _enlargement(size: int, factor: int) -> Tensor:
-    """Return the matrix (factor * (size - 1) + 1, size) that enlarges one axis."""
-    side = factor * (size - 1) + 1
-    unit = torch.eye(size)[None, None]
-    return torch.nn.functional.interpolate(unit, (side, size), mode="bicubic", align_corners=True)[0, 0]
-
-
-def _band(
+def _paste_band(
+    result: Pixels,
     photo: Pixels,
-    alignment: Alignment,
-    layers: Tensor,
-    size: int,
+    lattice: Lattice,
+    rows: tuple[int, int],
     tone: Tone | None,
     grain: Grain | None,
-    box: tuple[int, int, int, int],
     over: _Over | None,
-) -> tuple[Pixels, npt.NDArray[np.float64]]:
-    """Paste one band of rows; return its pixels and (seam sum, seam count, change sum, change count).
+) -> npt.NDArray[np.float64]:
+    """Paste some rows into ``result``; return (seam sum, seam count, change sum, change count) in levels of the photo.
 
-    ``layers`` are those of a crop of ``size`` pixels, enlarged; ``tone`` is what the change keeps to, ``grain``
-    what the photo has and a crop has not, ``over`` what is laid over the edit.
+    ``tone`` is what the change keeps to, ``grain`` what the photo has and a crop has not, ``over`` what is laid over
+    the edit.
     """
-    x0, y0, x1, y1 = box
-    peak = float(np.iinfo(photo.dtype).max)
-    corner = layers.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
-    here = positions(layers.new_zeros(1, 2, y1 - y0, x1 - x0)) + corner
-    inside = alignment.to_crop(here)
-    values = sample(layers, inside * ((layers.shape[-1] - 1) / (size - 1)))
-    outside = ((inside < 0) | (inside > size - 1)).any(1, keepdim=True)
-    mask = values[:, 4:5].clamp(0, 1).masked_fill(outside, 0)
-    mask = mask.masked_fill(mask < 1e-3, 0)
-    keep, flow = values[:, 3:4].clamp(0, 1), values[:, 5:7]
-    own = moved = _to_tensor(photo[y0:y1, x0:x1], layers)
-    still = flow.abs().amax(1, keepdim=True) < 1e-3 if flow.shape[1] else None
-    if still is not None and not bool(still.all()):
-        moved = _sample_photo(photo, alignment.to_photo(inside + flow), layers)
-        if bool(still.any()):
-            # Where nothing moved the photo's own pixel is exact; elsewhere it is interpolated.
-            moved = torch.where(still, own, moved)
+    band = lattice.band(*rows)
+    if band is None:
+        return np.zeros(4)
+    peak = np.float32(np.iinfo(photo.dtype).max)
+    x0, top, x1, bottom = band.box
+    keep, mask = np.clip(band.values[3], 0, 1), np.clip(band.values[4], 0, 1)
+    mask[mask < LEAST_MASK] = 0
+    own = _planes(photo[top:bottom, x0:x1])
+    wanted = own.copy() if band.displacement is None else _moved(photo, own, band.displacement, (x0, top))
     # In place: most of the time would go into fetching memory for what is used once.
-    wanted = values[:, 0:3].addcmul_(keep, moved)
-    added = put_in(keep)
+    wanted *= keep
+    for plane, made in zip(wanted, band.values[:3], strict=True):
+        plane += made
+    added = None if grain is None else put_in(torch.from_numpy(keep)).numpy()
     if over is not None:
-        over.lay(wanted, added, inside, (x0, y0))
-    if grain is not None:
-        wanted.addcmul_(added, grain.at(x0, y0, x1 - x0, y1 - y0))
-    wanted.clamp_(0, 1)
-    change = wanted.sub_(own)
+        over.lay(wanted, added, band, (x0, top), peak)
+    if grain is not None and added is not None:
+        _add_grain(wanted, added, grain, (x0, top), peak)
+    np.clip(wanted, 0, peak, out=wanted)
+    change = np.subtract(wanted, own, out=wanted)
     if tone is not None:
-        change = tone.held(own, change)
-    change = change.mul_(mask)
+        held = tone.held(torch.from_numpy(own / peak)[None], torch.from_numpy(change / peak)[None])
+        change = held[0].numpy() * peak
+    change *= mask
     sums = _figures(change, mask)
-    pixels = change.add_(own).mul_(peak).round_().clamp_(0, peak)
-    whole = pixels[0].to(torch.uint8 if photo.dtype == np.uint8 else torch.int32)
-    stacked = whole.permute(1, 2, 0).cpu().numpy()
-    return stacked if photo.dtype == np.uint8 else stacked.astype(np.uint16), sums
+    change += own
+    np.rint(change, out=change)
+    np.clip(change, 0, peak, out=change)
+    result[top:bottom, x0:x1] = cv2.merge(list(change.astype(photo.dtype)))
+    return sums
+
+
+def _planes(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Return (H, W, 3) as (3, H, W) float32: arithmetic with masks of one plane is several times as fast."""
+    planes = np.empty((3, *pixels.shape[:2]), np.float32)
+    for plane, channel in zip(planes, cv2.split(pixels), strict=True):
+        plane[...] = channel
+    return planes
+
+
+def _moved(
+    photo: Pixels,
+    own: npt.NDArray[np.float32],
+    displacement: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+    origin: tuple[int, int],
+) -> npt.NDArray[np.float32]:
+    """Return the photo's pixels from ``origin`` on, each from where it is displaced to, bicubic: (3, H, W).
+
+    ``own`` are those that lie there, (3, H, W), which show where nothing moves. OpenCV rounds places to a 32nd of a
+    pixel and takes as long.
+    """
+    height, width = displacement[0].shape
+    grid = np.empty((1, height, width, 2), np.float32)
+    parts = []
+    for axis, (move, start, side) in enumerate(
+        zip(displacement, origin, (photo.shape[1], photo.shape[0]), strict=True)
+    ):
+        count = move.shape[1 - axis]
+        first, last = _reach(move, start, count, side)
+        ticks = np.arange(start - first, start - first + count, dtype=np.float32)
+        place = move + (ticks if axis == 0 else ticks[:, None])
+        place *= np.float32(2 / max(1, last - first - 1))
+        np.subtract(place, np.float32(1), out=grid[0, ..., axis])
+        parts.append(slice(first, last))
+    window = torch.from_numpy(_planes(photo[parts[1], parts[0]]))[None]
+    read = grid_sample(
+        window, torch.from_numpy(grid), mode="bicubic", padding_mode="border", align_corners=True
+    )
+    moved: npt.NDArray[np.float32] = read[0].numpy()
+    np.copyto(moved, own, where=(displacement[0] == 0) & (displacement[1] == 0))
+    return moved
+
+
+def _reach(displacement: npt.NDArray[np.float32], start: int, count: int, side: int) -> tuple[int, int]:
+    """Return first and last pixel of an axis that are read, within a photo of ``side`` pixels."""
+    first = min(max(int(np.floor(displacement.min())) + start - 2, 0), side - 1)
+    return first, min(max(int(np.ceil(displacement.max())) + start + count + 3, first + 1), side)
+
+
+def _add_grain(
+    wanted: npt.NDArray[np.float32],
+    added: npt.NDArray[np.float32],
+    grain: Grain,
+    origin: tuple[int, int],
+    peak: np.float32,
+) -> None:
+    """Add grain to (3, H, W) pixels in place by how much of each is ``added``, (H, W)."""
+    rows, columns = np.flatnonzero(added.any(1)), np.flatnonzero(added.any(0))
+    if not len(rows):
+        return
+    part = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    height, width = added[part].shape
+    piece = grain.at(origin[0] + part[1].start, origin[1] + part[0].start, width, height)[0].numpy()
+    wanted[:, part[0], part[1]] += added[part] * piece * peak
 
 
 @dataclass(frozen=True)
@@ -263,15 +310,15 @@ class _Over:
     own: bool
 
     @classmethod
-    def of(cls, mouth: InnerMouth, alignment: Alignment, like: Tensor, blur: float) -> _Over:
+    def of(cls, mouth: InnerMouth, alignment: Alignment, blur: float) -> _Over:
         """Return a mouth without what the photo is too coarse or soft for; ``blur`` is the face's in crop pixels."""
         picture = np.concatenate([mouth.colour, mouth.cover[..., None]], axis=2)
         sigma = mouth.fine * math.hypot(COARSER / alignment.scale, 0.0 if mouth.own else blur)
         if sigma > 0.4:
             picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        layers = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous().to(like)
+        layers = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
         height, width = mouth.cover.shape
-        ticks = [torch.linspace(0, side - 1, 16).to(like) / mouth.fine for side in (width, height)]
+        ticks = [torch.linspace(0, side - 1, 16) / mouth.fine for side in (width, height)]
         grid = torch.stack(
             [
                 (ticks[0] + mouth.corner[0]).expand(16, 16),
@@ -283,56 +330,49 @@ class _Over:
         high = torch.ceil(where.amax((0, 2, 3)) + 3).long().tolist()
         return cls(layers, mouth.corner, mouth.fine, (low[0], low[1], high[0], high[1]), mouth.own)
 
-    def lay(self, wanted: Tensor, added: Tensor, inside: Tensor, origin: tuple[int, int]) -> None:
+    def lay(
+        self,
+        wanted: npt.NDArray[np.float32],
+        added: npt.NDArray[np.float32] | None,
+        band: Band,
+        origin: tuple[int, int],
+        peak: np.float32,
+    ) -> None:
         """Lay it over a band in place.
 
         Args:
-            wanted: (1, 3, H, W) the band.
-            added: (1, 1, H, W) how much of each pixel is not the photo's own; this counts here too.
-            inside: (1, 2, H, W) the crop's position of each pixel.
+            wanted: (3, H, W) the band in levels of the photo.
+            added: (H, W) how much of each pixel is not the photo's own; this counts here too. None = it is of no use.
+            band: tells the crop's position of each pixel.
             origin: column and row of the photo where the band begins.
+            peak: white in levels of the photo.
         """
-        height, width = wanted.shape[-2:]
+        height, width = wanted.shape[1:]
         x0, x1 = (min(max(x - origin[0], 0), width) for x in self.box[::2])
         y0, y1 = (min(max(y - origin[1], 0), height) for y in self.box[1::2])
         if x0 >= x1 or y0 >= y1:
             return
+        inside = band.places(x0, y0, x1, y1)
         corner = inside.new_tensor(self.corner).view(1, 2, 1, 1)
-        values = sample(self.layers, (inside[..., y0:y1, x0:x1] - corner) * self.fine)
-        cover = values[:, 3:4]
-        for whole, laid in (
-            (wanted, values[:, :3]),
-            (added, torch.full_like(cover, 0.0 if self.own else 1.0)),
-        ):
-            part = whole[..., y0:y1, x0:x1]
-            part.copy_(torch.lerp(part, laid, cover))
+        values = sample(self.layers, (inside - corner) * self.fine)[0].numpy()
+        colour, cover = values[:3] * peak, values[3]
+        part = wanted[:, y0:y1, x0:x1]
+        part += cover * (colour - part)
+        if added is not None:
+            mark = added[y0:y1, x0:x1]
+            mark += cover * (np.float32(0.0 if self.own else 1.0) - mark)
 
 
-def _sample_photo(photo: Pixels, source: Tensor, like: Tensor) -> Tensor:
-    """Return the photo at fractional positions (1, 2, H, W), bicubic, reading only the window that is needed."""
-    height, width = photo.shape[:2]
-    low, high = source.amin((0, 2, 3)).cpu().numpy(), source.amax((0, 2, 3)).cpu().numpy()
-    x0, y0 = np.clip(np.floor(low).astype(int) - 2, 0, [width - 1, height - 1])
-    x1, y1 = np.clip(np.ceil(high).astype(int) + 3, [x0 + 1, y0 + 1], [width, height])
-    window = _to_tensor(photo[y0:y1, x0:x1], like)
-    corner = source.new_tensor([float(x0), float(y0)]).view(1, 2, 1, 1)
-    return sample(window, source - corner, "bicubic")
-
-
-def _to_tensor(pixels: Pixels, like: Tensor) -> Tensor:
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).to(like.device)
-    # Laid out like the layers: arithmetic on two layouts takes several times as long.
-    planes = image.permute(2, 0, 1)[None].contiguous().to(like.dtype)
-    return planes.div_(float(np.iinfo(pixels.dtype).max))
-
-
-def _figures(change: Tensor, mask: Tensor) -> npt.NDArray[np.float64]:
-    size = change.abs().mean(1, keepdim=True)
-    border = ((mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1])).to(size.dtype)
-    centre = (mask > 0.5).to(size.dtype)
-    sums = torch.stack([(size * border).sum(), border.sum(), (size * centre).sum(), centre.sum()])
-    figures: npt.NDArray[np.float64] = sums.cpu().double().numpy()
-    return figures
+def _figures(change: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    size = np.abs(change[0])
+    size += np.abs(change[1])
+    size += np.abs(change[2])
+    border, centre = (mask > SEAM_BAND[0]) & (mask < SEAM_BAND[1]), mask > 0.5
+    sums = []
+    for where in (border.view(np.uint8), centre.view(np.uint8)):
+        count = cv2.countNonZero(where)
+        sums += [cv2.mean(size, where)[0] * count / 3, count]
+    return np.asarray(sums, dtype=np.float64)
 
 
 # Height of the forehead above the brows, and the width over which changes fade towards the face's outline, as

@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.geometry.transform import remap
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 # Splines are solved on a coarse lattice and interpolated: nothing in them is finer than the landmarks' spacing.
 LATTICE_STEP = 4
@@ -38,14 +38,15 @@ def sample(image: Tensor, where: Tensor, mode: str = "bilinear") -> Tensor:
     count = max(len(image), len(where))
     image = image.expand(count, -1, -1, -1)
     where = where.expand(count, -1, -1, -1).to(image.dtype)
-    # Normalised here, a plane at a time: Kornia does it on pairs, which takes as long as half of the sampling.
-    x, y = (
-        plane * (2 / (side - 1)) - 1 if side > 1 else plane
-        for plane, side in zip(where.unbind(1), (image.shape[-1], image.shape[-2]), strict=True)
+    # Normalised a plane at a time, which takes half as long as in pairs.
+    grid = torch.stack(
+        [
+            plane * (2 / (side - 1)) - 1 if side > 1 else plane
+            for plane, side in zip(where.unbind(1), (image.shape[-1], image.shape[-2]), strict=True)
+        ],
+        dim=-1,
     )
-    return remap(
-        image, x, y, mode=mode, padding_mode="border", align_corners=True, normalized_coordinates=True
-    )
+    return grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
 
 
 def invert(field: Tensor, steps: int = 8, damping: float = 1.0) -> Tensor:

@@ -16,7 +16,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
@@ -112,6 +111,9 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         Defect: cut off, damaged, too large, camera raw, floating point, CMYK without profile, or another
             colour model.
     """
+    # Imported where it is used: it takes as long as decoding a JPEG, which needs none of it.
+    import tifffile
+
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
@@ -284,6 +286,8 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
         across, down = metadata.dpi
         scale, unit = (2.54, _CENTIMETRE) if metadata.per_cm else (1.0, _INCH)
         resolution = across / scale, down / scale
+    import tifffile
+
     file = io.BytesIO()
     tifffile.imwrite(
         file,

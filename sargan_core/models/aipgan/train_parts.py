@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.nn import functional
 
 from sargan_core.data.crop_table import CropSet
 from sargan_core.data.samples import SYNTH
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.carry import Seen, carry
 from sargan_core.faces.eyes import eyes_region
 from sargan_core.faces.mouth import lips_region
@@ -138,7 +138,7 @@ def _log_change(crops: CropSet, row: int) -> Tensor:
     )
     sigma = BLUR * size / 128
     window = 2 * int(2 * sigma + 0.5) + 1
-    soft = gaussian_blur2d(ratio * still[None].float(), (window, window), (sigma, sigma))
+    soft = gaussian_blur(ratio * still[None].float(), window, sigma)
     return soft[0, 0] * mask[0].float()
 
 

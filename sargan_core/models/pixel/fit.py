@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from sargan_core.data.crop_table import CropSet
@@ -23,6 +22,7 @@ from sargan_core.data.crops import affine_template, spline_template, symmetric
 from sargan_core.data.samples import SYNTH
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.eyes import eye_regions, eye_white, eyes_region
 from sargan_core.faces.face import Template
 from sargan_core.faces.landmarks import MIRRORED
@@ -334,7 +334,7 @@ def typical_mouth(mouths: Tensor, inside: Tensor) -> Tensor:
     picture = mouths[nearest].double().mean(0)
     sigma = SHARPEN_SCALE * inside.shape[-1] / 256
     window = 2 * int(3 * sigma) + 1
-    soft = gaussian_blur2d(picture[None], (window, window), (sigma, sigma))[0]
+    soft = gaussian_blur(picture[None], window, sigma)[0]
     depth = cv2.distanceTransform(
         (inside[0].numpy() > 0.5).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
     )

@@ -81,11 +81,11 @@ def _changed(
     model = head.model
     before_goal = pixel.goal(Expression(pixel.settings.expressions[row]))
     fit = replace(_neutral(units, _shape(pixel)), code=shown)
-    before = placed_vertices(model, fit, before_goal, size)
+    still = model.shape(fit.identity, shown)
+    before = placed_vertices(model, fit, still, before_goal, size)
     moved = np.tensordot(change, model.offsets, 1)
     shift = moved @ fit.pose.matrix.T
     goal = before_goal + shift[model.landmarks]
-    still = model.shape(fit.identity, shown)
     frame = moved[:, :2] * head.appearance.scale
     relief = relief_change(model, still, moved, fit.pose.rotation)
     carried = np.concatenate([head.appearance.places + frame, relief[:, None]], 1)

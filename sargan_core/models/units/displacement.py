@@ -36,9 +36,12 @@ class Surface:
     share: npt.NDArray[np.float32]
 
 
-def placed_vertices(model: FaceModel, fit: Fit, landmarks: Array, size: int) -> Array:
-    """Return all vertices in the crop, (V, 2) pixels, moved so that the landmark vertices lie on the landmarks."""
-    seen = fit.pose.project(model.shape(fit.identity, fit.code))
+def placed_vertices(model: FaceModel, fit: Fit, shape: Array, landmarks: Array, size: int) -> Array:
+    """Return all vertices in the crop, (V, 2) pixels, moved so that the landmark vertices lie on the landmarks.
+
+    ``shape`` (V, 3) is that of the fit.
+    """
+    seen = fit.pose.project(shape)
     points = seen[model.landmarks]
     operator = thin_plate_operator(points, seen, SMOOTHING * (size / 256) ** 2)
     return np.asarray(seen + operator @ (landmarks - points))

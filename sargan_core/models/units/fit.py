@@ -121,16 +121,21 @@ def bounded_ridge(columns: Array, wanted: Array, weights: Array, expected: Expec
     """
     free = np.flatnonzero(expected.spread > 0)
     code = start.copy()
-    system = (columns * weights[:, None]).T @ columns
-    right = (columns * weights[:, None]).T @ wanted
+    weighted = (columns * weights[:, None]).T
     precision = 1 / np.maximum(expected.spread, 1e-6) ** 2
+    system = weighted @ columns + np.diag(precision)
+    # What is still to be explained, kept up to date: most units lie at a bound and do not move in most sweeps.
+    gap = (weighted @ wanted + precision * expected.code - system @ code)[free]
+    pulls = system[np.ix_(free, free)]
+    values, low, high = (each[free].tolist() for each in (code, expected.low, expected.high))
+    largest = pulls.diagonal().tolist()
     for _ in range(SWEEPS):
-        for unit in free:
-            others = system[unit] @ code - system[unit, unit] * code[unit]
-            best = (right[unit] - others + precision[unit] * expected.code[unit]) / (
-                system[unit, unit] + precision[unit]
-            )
-            code[unit] = min(max(best, expected.low[unit]), expected.high[unit])
+        for unit, value in enumerate(values):
+            new = min(max(value + gap.item(unit) / largest[unit], low[unit]), high[unit])
+            if new != value:
+                gap -= (new - value) * pulls[unit]
+                values[unit] = new
+    code[free] = values
     return code
 
 

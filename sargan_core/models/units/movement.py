@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import EditedCrops
@@ -101,14 +101,16 @@ def move(head: Head, image: Tensor, landmarks: Array, fit: Fit, change: Array) -
     model, size = head.model, image.shape[-1]
     own = settled(landmarks, size)
     # Lids are moved from their visible edges, so that skin moves and not the eyeball.
-    before = placed_vertices(model, fit, edges_of_lids(own), size)
-    moved = np.tensordot(change * _lid_gains(model, fit, own, change), model.offsets, 1)
+    shape = model.shape(fit.identity, fit.code)
+    before = placed_vertices(model, fit, shape, edges_of_lids(own), size)
+    gains = _lid_gains(model, fit, shape[model.landmarks], own, change)
+    moved = np.tensordot(change * gains, model.offsets, 1)
     shift = moved @ fit.pose.matrix.T
     after = before + shift
     goal = sound(own + shift[model.landmarks])
-    depth = fit.pose.depth(model.shape(fit.identity, fit.code) + moved)
+    depth = fit.pose.depth(shape + moved)
     frame = moved[:, :2] * head.appearance.scale
-    relief = relief_change(model, model.shape(fit.identity, fit.code), moved, fit.pose.rotation)
+    relief = relief_change(model, shape, moved, fit.pose.rotation)
     carried_along = np.concatenate([head.appearance.places + frame, relief[:, None]], 1)
     surface = moved_surface(model, head.skin, carried_along, before, after, depth, size)
     holes = inside_mouth(goal, size)
@@ -162,8 +164,8 @@ def _lids_drawn(image: Tensor, own: Array, flow: Tensor, skin: Tensor) -> tuple[
     seen = eyes.to(image)[None]
     sigma = LID_COLOUR * size
     window = 2 * int(3 * sigma) + 1
-    around = gaussian_blur2d(image * (1 - seen), (window, window), (sigma, sigma))
-    weight = gaussian_blur2d(1 - seen, (window, window), (sigma, sigma)).clamp_min(1e-3)
+    around = gaussian_blur(image * (1 - seen), window, sigma)
+    weight = gaussian_blur(1 - seen, window, sigma).clamp_min(1e-3)
     where = positions(flow)
     hidden = sample(seen, where) * skin
     return sample(torch.lerp(image, LID_SHADE * around / weight, seen), where), hidden
@@ -194,10 +196,13 @@ def shaded(appearance: Appearance, motion: Array, place: np.ndarray, image: Tens
     return sample(factor, where)
 
 
-def _lid_gains(model: FaceModel, fit: Fit, landmarks: Array, change: Array) -> Array:
-    """Return the factor (U,) on each unit: lids of large eyes move further, and lids that meet move no further."""
+def _lid_gains(model: FaceModel, fit: Fit, shape: Array, landmarks: Array, change: Array) -> Array:
+    """Return the factor (U,) on each unit: lids of large eyes move further, and lids that meet move no further.
+
+    ``shape`` (68, 3) is where the fit has the ``landmarks`` (68, 2).
+    """
     gains = np.ones(len(CODE_NAMES))
-    seen = fit.pose.project(model.shape(fit.identity, fit.code)[model.landmarks])
+    seen = fit.pose.project(shape)
     found_openings = eye_openings(edges_of_lids(landmarks))
     for eye, (side, found, modelled) in enumerate(
         zip(SIDES, found_openings, eye_openings(seen), strict=True)

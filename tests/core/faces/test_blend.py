@@ -6,7 +6,8 @@ import torch
 from sargan_core.faces.align import Alignment, extract
 from sargan_core.faces.face import EditedCrops, Template
 from sargan_core.faces.inner_mouth import InnerMouth
-from sargan_core.faces.paste import crop_mask, enlarged, paste
+from sargan_core.faces.lattice import Lattice, enlarged
+from sargan_core.faces.paste import crop_mask, paste
 
 TEMPLATE = Template(64, "affine", (0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
 
@@ -95,22 +96,54 @@ def test_bands_do_not_show(monkeypatch, photo):
     assert np.abs(banded.astype(int) - whole).max() <= (1 if photo.dtype == np.uint8 else 8)
 
 
-def test_enlarging_keeps_the_crops_own_pixels_and_is_smooth_between_them():
-    ramp = torch.linspace(0, 1, 32).expand(1, 2, 32, 32)
-    noise = torch.rand(1, 2, 32, 32)
-    assert torch.allclose(enlarged(noise, 4)[..., ::4, ::4], noise, atol=1e-5)
-    assert torch.allclose(
-        enlarged(ramp, 4)[..., 4:-4], torch.linspace(0, 1, 125).expand(1, 2, 125, 125)[..., 4:-4], atol=2e-3
-    )
-
-
 @pytest.mark.parametrize("size", [31, 64, 150])
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_enlarging_is_the_librarys_bicubic_also_where_its_blocks_meet(size, factor):
-    noise = torch.rand(1, 5, size, size)
-    side = factor * (size - 1) + 1
-    wanted = torch.nn.functional.interpolate(noise, (side, side), mode="bicubic", align_corners=True)
-    assert torch.allclose(enlarged(noise, factor), wanted, atol=1e-4)
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_enlarging_is_the_librarys_bicubic(size, factor):
+    noise = torch.rand(5, size, size)
+    side = factor * size
+    wanted = torch.nn.functional.interpolate(noise[None], (side, side), mode="bicubic", align_corners=False)
+    large = enlarged(noise.numpy()[:4], factor)
+    assert np.abs(large.transpose(2, 0, 1) - wanted[0, :4].numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("scale", [1.3, 2.7, 7.1, 15.2])
+def test_bands_hold_what_the_crop_has_at_each_pixel(scale):
+    alignment = placed(scale)
+    size = TEMPLATE.size
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    # Layers and a field that are straight lines, so that nothing is lost between nodes.
+    layers = torch.stack(
+        [columns, rows, columns, rows, torch.ones(size, size), 0.1 * columns, 0.05 * rows]
+    ).float()
+    corner = alignment.matrix @ [20, 20, 1]
+    x0, y0 = np.floor(corner).astype(int)
+    region = (int(x0), int(y0), int(x0 + 12 * scale), int(y0 + 10 * scale))
+    lattice = Lattice.of(layers, True, alignment, region)
+    for top in range(y0, region[3], lattice.rows):
+        band = lattice.band(top, min(top + lattice.rows, region[3]))
+        left, first, right, last = band.box
+        assert (left, first, right) == (region[0], top, region[2])
+        here = np.stack(np.meshgrid(np.arange(left, right), np.arange(first, last)))
+        inverse = np.linalg.inv(np.vstack([alignment.matrix, [0, 0, 1]]))[:2]
+        place = np.einsum("ij,jhw->ihw", inverse[:, :2], here) + inverse[:, 2, None, None]
+        assert np.abs(np.stack(band.values[:2]) - place).max() < 0.06
+        inside = band.places(1, 0, right - left, last - first)[0].numpy()
+        assert np.abs(inside - place[..., 1:]).max() < 1e-3
+        flow = np.stack([0.1 * place[0], 0.05 * place[1]])
+        moved = np.einsum("ij,jhw->ihw", alignment.matrix[:, :2], flow)
+        assert np.abs(np.stack(band.displacement) - moved).max() < 0.01 * scale
+
+
+def test_nothing_is_worked_out_where_the_mask_is_nothing():
+    alignment = placed(3.0)
+    layers = torch.zeros(7, 64, 64)
+    layers[4, 20:30, 40:50] = 1
+    x0, y0, x1, y1 = 100, 60, 400, 300
+    lattice = Lattice.of(layers, True, alignment, (x0, y0, x1, y1))
+    assert lattice.band(y0, y0 + lattice.rows) is None
+    band = lattice.band(y0 + 20 * lattice.rows, y0 + 60 * lattice.rows)
+    assert band.values[4].max() > 0.99
+    assert band.box[2] - band.box[0] < 0.25 * (x1 - x0)
 
 
 def test_mask_is_whole_in_the_middle_and_nothing_at_the_border():

@@ -70,7 +70,9 @@ def test_vertices_are_placed_so_that_landmarks_lie_where_they_were_found(head):
     fit = Fit(posed(head), np.zeros(24), np.zeros(54), 0.0)
     seen = fit.pose.project(head.model.mean)[head.model.landmarks]
     found = seen + np.random.default_rng(0).normal(0, 2, (68, 2))
-    placed = placed_vertices(head.model, fit, found, 288)[head.model.landmarks]
+    placed = placed_vertices(head.model, fit, head.model.shape(fit.identity, fit.code), found, 288)[
+        head.model.landmarks
+    ]
     assert np.abs(placed - found).mean() < 0.5 * np.abs(seen - found).mean()
 
 

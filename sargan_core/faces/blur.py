@@ -1,0 +1,39 @@
+"""Gaussian blur of crops."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# What lies beyond the border: for each name of torch's padding the same of OpenCV.
+BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE}
+
+
+def gaussian_blur(image: Tensor, window: int, sigma: float, border: str = "reflect") -> Tensor:
+    """Return (B, C, H, W) blurred; the same picture as Kornia's ``gaussian_blur2d``, whose import takes 0.3 s.
+
+    Args:
+        image: float32 or float64.
+        window: side of the kernel in pixels, odd.
+        sigma: its standard deviation in pixels.
+        border: ``reflect`` or ``replicate``, what is taken to lie beyond the border.
+    """
+    ticks = torch.arange(window, dtype=image.dtype) - window // 2
+    bell = torch.exp(-ticks.square() / (2 * sigma**2))
+    kernel = bell / bell.sum()
+    if image.device.type == "cpu" and not image.requires_grad:
+        # A network's convolution is several times as slow on one plane.
+        taps = kernel.numpy()
+        planes = image.detach().reshape(-1, *image.shape[-2:]).numpy()
+        result = np.empty(planes.shape, planes.dtype)
+        for plane, blurred in zip(planes, result, strict=True):
+            cv2.sepFilter2D(plane, -1, taps, taps, dst=blurred, borderType=BORDERS[border])
+        return torch.from_numpy(result).view(image.shape)
+    count, reach = image.shape[1], window // 2
+    taps_there = kernel.to(image.device).expand(count, 1, 1, window)
+    padded = functional.pad(image, (reach, reach, reach, reach), mode=border)
+    wide = functional.conv2d(padded, taps_there, groups=count)
+    return functional.conv2d(wide, taps_there.transpose(2, 3), groups=count)
