@@ -226,11 +226,10 @@ def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> 
 
 def _moved(field: Tensor, line: Points) -> Points:
     """Return where a backward field (1, 2, S, S) shows what lies on a line, (N, 2) from left to right."""
-    across, down = field[0].numpy()
-    x, y = place = line.T.copy()
+    planes = field[0].numpy()
+    place = line.T.copy()
     for _ in range(STEPS_FORWARD):
-        place = place + 0.7 * (line.T - np.stack([_read(across, x, y), _read(down, x, y)]) - place)
-        x, y = place
+        place = place + 0.7 * (line.T - _read(planes, place[0], place[1]) - place)
     moved: Points = place.T
     return moved[np.argsort(moved[:, 0], kind="stable")]
 
@@ -247,12 +246,15 @@ def _smooth(value: Plane) -> Plane:
 
 
 def _read(plane: Plane, x: Plane, y: Plane) -> Plane:
-    """Return a plane (H, W) at fractional positions, bilinear; outside it the border is repeated."""
-    height, width = plane.shape
+    """Return planes (..., H, W) at fractional positions, bilinear; outside them the border is repeated."""
+    height, width = plane.shape[-2:]
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     left, top = np.minimum(x.astype(np.int64), width - 2), np.minimum(y.astype(np.int64), height - 2)
     right, low = x - left, y - top
-    upper = plane[top, left] * (1 - right) + plane[top, left + 1] * right
-    lower = plane[top + 1, left] * (1 - right) + plane[top + 1, left + 1] * right
+    # One index into rows laid end to end takes half as long as two.
+    rows = plane.reshape(*plane.shape[:-2], -1)
+    corner = top * width + left
+    upper = rows[..., corner] * (1 - right) + rows[..., corner + 1] * right
+    lower = rows[..., corner + width] * (1 - right) + rows[..., corner + width + 1] * right
     result: Plane = upper * (1 - low) + lower * low
     return result

@@ -12,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate
 
 # Splines are solved on a coarse lattice and interpolated: nothing in them is finer than the landmarks' spacing.
 LATTICE_STEP = 4
+# Side in pixels below which no field is inverted at half its size; and iterations that follow at the whole size.
+SMALLEST = 32
+FULL_STEPS = 2
 
 
 def positions(field: Tensor) -> Tensor:
@@ -53,10 +56,24 @@ def invert(field: Tensor, steps: int = 8, damping: float = 1.0) -> Tensor:
     """Return the field ``g`` with ``g(p) = -field(p + g(p))`` by fixed-point iteration.
 
     Args:
-        field: (B, 2, H, W), without folds.
-        steps: iterations; ``damping`` < 1 makes steep fields converge.
+        field: (B, 2, H, W), smooth and without folds.
+        steps: iterations, most of them at half the size; ``damping`` < 1 makes steep fields converge.
     """
-    inverse = -field
+    height, width = field.shape[-2:]
+    if min(height, width) < 2 * SMALLEST:
+        return _inverted(-field, field, steps, damping)
+    # Pixels of the half for one of the whole: the first and last ones lie on each other.
+    half = (height // 2, width // 2)
+    ratio = (
+        torch.tensor([(half[1] - 1) / (width - 1), (half[0] - 1) / (height - 1)]).to(field).view(1, 2, 1, 1)
+    )
+    small = interpolate(field, half, mode="bilinear", align_corners=True) * ratio
+    coarse = _inverted(-small, small, steps, damping) / ratio
+    start = interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+    return _inverted(start, field, FULL_STEPS, damping)
+
+
+def _inverted(inverse: Tensor, field: Tensor, steps: int, damping: float) -> Tensor:
     for _ in range(steps):
         inverse = torch.lerp(inverse, -sample(field, positions(inverse)), damping)
     return inverse

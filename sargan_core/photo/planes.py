@@ -87,7 +87,10 @@ def from_pillow(image: Image.Image, orientation: int) -> tuple[Array, Array | No
     step = max(1, _BAND // width)
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        band = np.asarray(image.crop((0, top, width, bottom)).convert(mode)).reshape(bottom - top, width, -1)
+        # A part of a picture, and one of another mode, are copies of their own.
+        part = image if step >= height else image.crop((0, top, width, bottom))
+        part = part if part.mode == mode else part.convert(mode)
+        band = np.asarray(part).reshape(bottom - top, width, -1)
         view[top:bottom] = band[..., : 1 if grey else 3]
         if alpha_view is not None:
             alpha_view[top:bottom] = band[..., -1]

@@ -11,7 +11,7 @@ from torch.nn import functional
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS
 from sargan_core.faces.face import Template
-from sargan_core.models.layers import convolution
+from sargan_core.models.layers import convolution, for_inference
 from sargan_core.models.state import halved
 from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_weights
 
@@ -157,4 +157,6 @@ def load_judge(device: str = "cpu") -> Judge:
         WeightsError: its weights are missing or damaged.
     """
     record = find_record(NAME)
-    return build_judge(record, load_tensors(record)).to(device)
+    judge = build_judge(record, load_tensors(record))
+    for_inference(judge, device)
+    return judge.to(device)

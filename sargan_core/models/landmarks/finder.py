@@ -23,7 +23,7 @@ from sargan_core.models.landmarks.network import (
     eye_frame,
     mouth_frame,
 )
-from sargan_core.models.layers import lay_out
+from sargan_core.models.layers import for_inference
 
 if TYPE_CHECKING:
     from sargan_core.faces.face import Face, Pixels
@@ -167,5 +167,6 @@ def _load() -> LandmarkNetworks:
     # The counters of batch normalisation serve training only and are not in the file.
     if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
         raise WeightsError(f"{record.file}: the weights do not fit the landmark networks; reinstall sargan")
-    lay_out(networks, "cpu")
-    return networks.eval()
+    networks.eval()
+    for_inference(networks)
+    return networks

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sargan_core.errors import WeightsError
 from sargan_core.faces.face import Template
-from sargan_core.models.layers import convolution, lay_out, standardised
+from sargan_core.models.layers import convolution, for_inference, standardised
 from sargan_core.models.state import halved, without
 from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_weights
 
@@ -86,5 +86,6 @@ def load_occlusion(device: str = "cpu") -> OcclusionNetwork:
         raise WeightsError(f"{record.file}: the weights do not fit ({error}); reinstall sargan") from error
     if unexpected or not all(name.endswith("num_batches_tracked") for name in missing):
         raise WeightsError(f"{record.file}: the weights do not fit the network; reinstall sargan")
-    lay_out(network, "cpu")
-    return network.to(device).eval()
+    network.eval()
+    for_inference(network, device)
+    return network.to(device)

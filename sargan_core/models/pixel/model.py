@@ -54,6 +54,8 @@ MOVED = 0.004
 OPEN_FROM = 0.012
 # Fixed-point iterations of ``_pull``.
 PULL_STEPS = 24
+# Expressions and strengths that are kept worked out, of 2.4 MB each.
+KEPT_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,23 @@ class PixelSettings:
         return cls(**{**values, "expressions": tuple(values["expressions"])})
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one expression of some strength does to any face, before the face's own light; S = crop side.
+
+    Attributes:
+        flow: (1, 2, S, S) backward displacement, crop pixels.
+        gain: (1, C, S, S) what is added to a factor of 1 on the moved crop.
+        offset: (1, 3, S, S) what is added to it in neutral light.
+        inside: (1, 1, S, S) share of the inside of the mouth.
+    """
+
+    flow: Tensor
+    gain: Tensor
+    offset: Tensor
+    inside: Tensor
+
+
 class PixelModel(ExpressionModel):
     """Applies fitted coefficients to aligned crops.
 
@@ -105,6 +124,7 @@ class PixelModel(ExpressionModel):
         super().__init__()
         self.settings = settings
         self.template = template
+        self._parts: dict[tuple[int, float, torch.device], _Part] = {}
         self._rows = {Expression(name): row for row, name in enumerate(settings.expressions)}
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor.float(), persistent=False)
@@ -204,19 +224,10 @@ class PixelModel(ExpressionModel):
         flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
         light = self._light(image[0], landmarks)
         for row, strength in parts:
-            full = self._tensor("dense_flow")[row : row + 1]
-            pull = _pull(full, strength)
-            where = positions(pull)
-            flow = flow + pull + sample(full, where)
-            inside = sample(self._tensor("inside")[row : row + 1], where)
-            amount = torch.lerp(
-                torch.full_like(inside, strength),
-                torch.full_like(inside, min(1.0, strength / FADE_IN)),
-                inside,
-            )
-            gain = gain + amount * (sample(self._tensor("weight")[row : row + 1], where) - 1)
-            bias = sample(self._tensor("bias")[row : row + 1], where)
-            offset = offset + amount * bias * torch.lerp(torch.ones_like(light), light, inside)
+            part = self._part(row, strength)
+            flow = flow + part.flow
+            gain = gain + part.gain
+            offset = offset + part.offset * torch.lerp(torch.ones_like(light), light, part.inside)
         kept = gain.mean(1, keepdim=True).clamp(0, 1)
         if neutral is not None and self._is_moved(landmarks, neutral):
             # The face's own expression fades out as the new one fades in.
@@ -234,6 +245,27 @@ class PixelModel(ExpressionModel):
         mask = face_mask(goal, self.template.size).to(image)[None] * kept
         edited = with_folds(edited, moved, flow, goal, mask)
         return EditedCrops(edited, flow, kept, lips, parted)
+
+    def _part(self, row: int, strength: float) -> _Part:
+        """Return what an expression of some strength does to any face; kept, as every face asks for the same."""
+        key = (row, strength, self._tensor("dense_flow").device)
+        if (known := self._parts.get(key)) is not None:
+            return known
+        full = self._tensor("dense_flow")[row : row + 1]
+        pull = _pull(full, strength)
+        where = positions(pull)
+        inside = sample(self._tensor("inside")[row : row + 1], where)
+        amount = torch.lerp(
+            torch.full_like(inside, strength),
+            torch.full_like(inside, min(1.0, strength / FADE_IN)),
+            inside,
+        )
+        gain = amount * (sample(self._tensor("weight")[row : row + 1], where) - 1)
+        bias = sample(self._tensor("bias")[row : row + 1], where)
+        part = _Part(pull + sample(full, where), gain, amount * bias, inside)
+        if len(self._parts) < KEPT_PARTS:
+            self._parts[key] = part
+        return part
 
     def _lips(
         self, landmarks: Tensor, neutral: Tensor | None, parts: Sequence[tuple[int, float]]
