@@ -166,3 +166,23 @@ def test_lowest_versions_are_those_that_are_allowed():
         assert f"{pinned}.".startswith(f"{match[2]}."), f"{requirement}: constraints-min.txt has {pinned}"
     runtime = {re.split(r"[>=<;\[ ]", item)[0] for item in project["dependencies"]}
     assert runtime <= lowest.keys(), sorted(runtime - lowest.keys())
+
+
+MODULE = re.compile(r"`((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)`")
+CODE = [
+    path.relative_to(ROOT).as_posix()
+    for folder in ("sargan_core", "sargan_cli", "benchmarks", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_module_that_is_named_is_there(page: Path):
+    if page.name == "CHANGELOG.md":
+        return  # speaks of earlier versions too
+    missing = [
+        name
+        for name in MODULE.findall(page.read_text(encoding="utf-8"))
+        if not any(f"/{path}".endswith(f"/{name}") for path in CODE)
+    ]
+    assert not missing
