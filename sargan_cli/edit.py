@@ -103,6 +103,7 @@ def edit(
     precision: options.Precision = "auto",
     max_pixels: options.MaxPixels = None,
     no_check: options.NoCheck = False,
+    no_occlusion: options.NoOcclusion = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -158,6 +159,7 @@ def edit(
         faces=faces,
         precision=precision,
         check=not no_check,
+        occlusion=not no_occlusion,
     )
     console = Console(quiet)
     if reference:

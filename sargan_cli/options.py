@@ -41,6 +41,14 @@ NoCheck = Annotated[
         "edits that did nothing or changed the person.",
     ),
 ]
+NoOcclusion = Annotated[
+    bool,
+    typer.Option(
+        "--no-occlusion",
+        help="Do not look for hands, glasses and other things in front of a face: they are edited as if they were "
+        "part of it, and a mouth that was taken for covered is opened.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]

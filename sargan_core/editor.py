@@ -50,6 +50,7 @@ class EditSettings:
         faces: ``all``, ``largest``, or numbers from left to right such as ``1,3``.
         precision: ``auto``, ``fp32`` or ``bf16`` for the generator; ``auto`` as ``choose_precision`` says.
         check: let the judge look at every edited face, see ``sargan_core.check``.
+        occlusion: leave what is in front of a face as it is, see ``faces/cover.py``.
     """
 
     model: str = "sargan"
@@ -59,6 +60,7 @@ class EditSettings:
     faces: str = "all"
     precision: str = "auto"
     check: bool = True
+    occlusion: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class PreparedPhoto:
         crops: one a face, on the editor's device.
         seconds: time spent by stage: ``find``, ``crop``, ``check``.
         seen: the faces as the judge sees them; None without a check.
-        covers: what is in front of each face, None where nothing is.
+        covers: what is in front of each face, None where nothing is; empty if nobody looked.
     """
 
     photo: Photo
@@ -133,7 +135,7 @@ class Editor:
         self.settings = settings or EditSettings()
         self.device = choose_device(self.settings.device)
         self._finder = face_finder(self.settings.landmarks, self.device)
-        self._covers = CoverFinder()
+        self._covers = CoverFinder() if self.settings.occlusion else None
         self.model = load_model(
             self.settings.model, self.settings.weights, self.device, self.settings.precision
         )
@@ -232,7 +234,7 @@ class Editor:
             alignments = tuple(self.model.align(photo.pixels, face) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
         crops = face_crops(images, alignments)
-        covers = self._covers.look(photo.pixels, faces, alignments)
+        covers = () if self._covers is None else self._covers.look(photo.pixels, faces, alignments)
         looking = time.perf_counter()
         seconds = {"find": cropping - started, "crop": looking - cropping}
         seen = None
@@ -313,7 +315,9 @@ class Editor:
 def _warnings(pasted: Pasted, cover: Cover | None) -> list[str]:
     warnings = []
     if cover is not None and cover.mouth:
-        warnings.append("something is in front of mouth or chin, so the mouth was left as it is")
+        warnings.append(
+            "something is in front of mouth or chin, so the mouth was left as it is (--no-occlusion edits it)"
+        )
     if pasted.change < INVISIBLE_CHANGE:
         warnings.append("the edit changed almost nothing; try a higher --strength")
     if pasted.seam > VISIBLE_SEAM:

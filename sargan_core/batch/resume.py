@@ -175,6 +175,8 @@ def options_sha256(variants: tuple[Variant, ...], settings: BatchSettings) -> di
     common = {
         "weights": _weights_sha256(settings.edit),
         "points": find_record("landmarks").sha256,
+        "teeth": find_record("mouths").sha256,
+        "covers": find_record("occlusion").sha256 if settings.edit.occlusion else "",
         "faces": settings.edit.faces,
         "landmarks": "builtin" if settings.edit.landmarks == "auto" else settings.edit.landmarks,
         "precision": settings.edit.precision,

@@ -21,3 +21,9 @@ def test_a_covered_mouth_is_named_on_stderr_and_in_the_json_object(sargan, tmp_p
     assert NOTE.encode() in done.stderr
     board = np.s_[134:174, 86:166]
     assert np.abs(np.array(Image.open(tmp_path / "out.png"))[board].astype(int) - pixels[board]).max() <= 2
+    again = sargan(
+        "edit", photo, "--expr", "happy", "-o", tmp_path / "all.png", "--no-check", "--no-occlusion"
+    )
+    assert again.returncode == 0, again.stderr
+    assert NOTE.encode() not in again.stderr
+    assert np.abs(np.array(Image.open(tmp_path / "all.png"))[board].astype(int) - pixels[board]).max() > 2
