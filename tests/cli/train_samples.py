@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template
+from sargan_core.models.sargan.data import CropPairs, face_weight, sargan_template
 from sargan_core.training.plan import random_crops
 
 SIZE = 64
@@ -22,7 +22,7 @@ def write_pack(file: Path, held_out: tuple[str, ...] = ("p0",)) -> Path:
         pairs=pairs,
         odds=ones,
         trust=ones,
-        mask=face_mask(SIZE),
+        mask=face_weight(SIZE),
         held_out=np.array(held_out),
     )
     data.save(file)

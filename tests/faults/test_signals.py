@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template
+from sargan_core.models.sargan.data import CropPairs, face_weight, sargan_template
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.weights import open_weights
 
@@ -87,7 +87,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = torch.tensor([(7 * person + 4, 7 * person + label) for person in range(2) for label in range(7)])
     even = torch.ones(len(pairs))
     people, labels = tuple(f"p{index // 7}" for index in range(14)), torch.arange(7).repeat(2)
-    mask, template = face_mask(64), sargan_template(64)
+    mask, template = face_weight(64), sargan_template(64)
     file = tmp_path_factory.mktemp("data") / "pack.safetensors"
     CropPairs(crops, people, labels, pairs, even, even, mask, template, held_out=("p0",)).save(file)
     return file

@@ -178,9 +178,9 @@ def train_neutral(
         trust = torch.from_numpy(crops.trust[drawn])
         # The same draw for both sets of points.
         state = torch.get_rng_state()
-        views, points, weight = augment(images, own, trust)
+        views, points, weight = seen_views(images, own, trust)
         torch.set_rng_state(state)
-        _, without, _ = augment(images[..., :1, :1].expand_as(images), neutral, trust)
+        _, without, _ = seen_views(images[..., :1, :1].expand_as(images), neutral, trust)
         noise = JITTER[0] * torch.randn(len(drawn), 1, 2) + JITTER[1] * torch.randn_like(points)
         error = functional.smooth_l1_loss(
             network(views, points + noise), points - without, reduction="none", beta=0.5
@@ -237,7 +237,7 @@ def training_crop(
     return (luminance * 255).round().astype(np.uint8), matrix
 
 
-def augment(images: Tensor, points: Tensor, trust: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def seen_views(images: Tensor, points: Tensor, trust: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a jittered 112 px view of each crop: flip, rotation, scale, shift, light, blur, noise, occluders.
 
     Args:
@@ -273,10 +273,10 @@ def augment(images: Tensor, points: Tensor, trust: Tensor) -> tuple[Tensor, Tens
     images = functional.grid_sample(images, grid, align_corners=True, padding_mode="border")
     centred = points - (side - 1) / 2 - shift[:, None]
     points = centred @ torch.linalg.inv(matrix).transpose(1, 2) + (SIZE - 1) / 2
-    return _degrade(images), points, trust
+    return _worsened(images), points, trust
 
 
-def _degrade(images: Tensor) -> Tensor:
+def _worsened(images: Tensor) -> Tensor:
     count = len(images)
 
     def draw() -> Tensor:

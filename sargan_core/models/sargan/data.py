@@ -263,7 +263,7 @@ def crop_pairs(crops: CropSet) -> CropPairs:
         pairs=table,
         odds=odds.astype(np.float32),
         trust=np.where(still, 1.0, LOOSE_TRUST).astype(np.float32),
-        mask=face_mask(crops.template.size),
+        mask=face_weight(crops.template.size),
     )
 
 
@@ -287,7 +287,7 @@ def pair_odds(
     return odds * np.where(rendered, SYNTH_SHARE, 1.0)
 
 
-def face_mask(size: int) -> npt.NDArray[np.float32]:
+def face_weight(size: int) -> npt.NDArray[np.float32]:
     """Return the weight (S, S) of each pixel of a loosely aligned pair: 1 on the face, 0 on hair and background."""
     ticks = (torch.arange(size) + 0.5) / size
     distance = (((ticks[None] - 0.5) / 0.4) ** 2 + ((ticks[:, None] - 0.55) / 0.47) ** 2).sqrt()

@@ -24,7 +24,7 @@ from sargan_core.models.sargan.data import (
     check_packed,
     check_pairs,
     chosen_pairs,
-    face_mask,
+    face_weight,
     prepare,
     sargan_template,
     sheet_samples,
@@ -231,5 +231,5 @@ def random_pairs(template: Template) -> CropPairs:
         pairs=pairs,
         odds=ones,
         trust=ones,
-        mask=face_mask(template.size),
+        mask=face_weight(template.size),
     )

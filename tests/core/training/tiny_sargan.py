@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from sargan_core.models.sargan.data import CropPairs, face_mask, sargan_template, sheet_samples
+from sargan_core.models.sargan.data import CropPairs, face_weight, sargan_template, sheet_samples
 from sargan_core.models.sargan.generator import DiscriminatorSettings, GeneratorSettings
 from sargan_core.models.sargan.recipes import SarganTraining, paired_recipe, paper_recipe
 from sargan_core.models.sargan.task import SarganTask
@@ -28,7 +28,7 @@ def tiny_pairs(people: int = 4, size: int = SIZE) -> CropPairs:
         pairs=pairs,
         odds=np.ones(len(pairs), np.float32),
         trust=np.where(np.arange(len(pairs)) % 5 == 0, 0.25, 1.0).astype(np.float32),
-        mask=face_mask(size),
+        mask=face_weight(size),
         held_out=np.array(["p0"]),
     )
 
