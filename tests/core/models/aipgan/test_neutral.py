@@ -6,7 +6,7 @@ import torch
 
 from sargan_core.errors import WeightsError
 from sargan_core.models.aipgan import neutral
-from sargan_core.models.aipgan.neutral import augment, start_neutral
+from sargan_core.models.aipgan.neutral import seen_views, start_neutral
 from sargan_core.models.landmarks.network import SIZE
 from sargan_core.weights import find_record, load_tensors
 
@@ -28,7 +28,7 @@ def test_augmented_points_still_lie_on_what_they_mark():
     torch.manual_seed(1)
     crops, points = spots(16)
     images = torch.from_numpy(crops).float()[:, None] / 255
-    views, moved, _ = augment(images, torch.from_numpy(points), torch.ones(16, 68))
+    views, moved, _ = seen_views(images, torch.from_numpy(points), torch.ones(16, 68))
     hits = 0
     for view, places in zip(views, moved, strict=True):
         soft = torch.nn.functional.avg_pool2d(view[None], 9, 1, 4)[0, 0]
