@@ -17,8 +17,8 @@ from sargan_core.units import UnitMix, code_json
 if TYPE_CHECKING:
     from sargan_core.editor import Editor
     from sargan_core.models.base import Reference, Target
+    from sargan_core.photo.metadata import Provenance
     from sargan_core.photo.photo import Photo
-    from sargan_core.photo.provenance import Provenance
 
 Details = dict[str, Any]
 
@@ -189,7 +189,7 @@ class FileEditor:
 
     def _mark(self) -> Provenance | None:
         from sargan_core import __version__
-        from sargan_core.photo.provenance import Provenance
+        from sargan_core.photo.metadata import Provenance
 
         if not self._request.provenance:
             return None

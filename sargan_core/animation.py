@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from sargan_core.errors import PhotoError, UsageError
 from sargan_core.photo.files import replacing, shown, write_atomically
-from sargan_core.photo.provenance import DIGITAL_SOURCE_TYPE, Provenance, mark
+from sargan_core.photo.metadata import DIGITAL_SOURCE_TYPE, Provenance, mark
 from sargan_core.sheet import bounded_8bit
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from sargan_core.photo.containers import gif_blocks
 from sargan_core.photo.files import shown
-from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata
+from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import CREDENTIALS_NOTE, not_copied
 from sargan_core.photo.planes import Picture, check_size, from_pillow, is_grey
 
@@ -143,3 +142,36 @@ def _indexed(colours: Array, most: int) -> tuple[Array, list[int]] | None:
         return None
     palette = np.stack([known >> 16, known >> 8 & 255, known & 255], axis=1).astype(np.uint8)
     return indices.reshape(packed.shape).astype(np.uint8), palette.reshape(-1).tolist()
+
+
+def gif_blocks(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Return the blocks of a GIF as (introducer, first bytes, content): 0x2C is a frame, 0x21 an extension.
+
+    The content of an extension is its data without the name of an application; of a frame it is left out.
+
+    Raises:
+        Defect: the file ends before its trailer, or a block is not where it should be.
+    """
+    blocks: list[tuple[int, bytes, bytes]] = []
+    try:
+        at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+        while data[at] != 0x3B:
+            introducer = data[at]
+            start = data[at + 1 : at + 16]
+            if introducer == 0x2C:
+                flags = data[at + 9]
+                at += 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+            elif introducer == 0x21:
+                at += 2
+            else:
+                raise damaged("GIF", "unknown block")
+            parts = []
+            while data[at]:
+                parts.append(data[at + 1 : at + 1 + data[at]] if introducer == 0x21 else b"")
+                at += 1 + data[at]
+            at += 1
+            named = introducer == 0x21 and start[:1] == b"\xff"
+            blocks.append((introducer, start, b"".join(parts[1 if named else 0 :])))
+    except IndexError:
+        raise cut_off("GIF") from None
+    return blocks

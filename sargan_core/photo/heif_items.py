@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sargan_core.photo.containers import boxes_within
-from sargan_core.photo.kinds import Defect, damaged
+from sargan_core.photo.kinds import Defect, cut_off, damaged
 from sargan_core.photo.planes import check_size
 
 _GRID = b"grid"
@@ -24,6 +23,38 @@ _PICTURES_NOT_READ = (
     b"avc1",
     b"evc1",
 )
+
+
+def iso_boxes(data: bytes, kind: str = "AVIF") -> list[tuple[bytes, int, int]]:
+    """Return the outermost boxes of an ISO media file (AVIF, HEIC) as (type, start of content, end).
+
+    Raises:
+        Defect: a box reaches past the end of the file.
+    """
+    return [(name, start, end) for name, (start, end) in boxes_within(data, 0, len(data), kind)]
+
+
+def boxes_within(data: bytes, start: int, end: int, kind: str) -> list[tuple[bytes, tuple[int, int]]]:
+    """Return the boxes that lie from ``start`` to ``end`` in an ISO media file as (type, (start, end of content)).
+
+    Raises:
+        Defect: a box reaches past the end; ``kind`` names the format.
+    """
+    boxes: list[tuple[bytes, tuple[int, int]]] = []
+    at = start
+    while at < end:
+        if at + 8 > end:
+            raise cut_off(kind)
+        length, header = int.from_bytes(data[at : at + 4], "big"), 8
+        if length == 1:
+            length, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        elif length == 0:
+            length = end - at
+        if length < header or at + length > end:
+            raise cut_off(kind)
+        boxes.append((data[at + 4 : at + 8], (at + header, at + length)))
+        at += length
+    return boxes
 
 
 def check_items(data: bytes, meta: tuple[int, int], max_pixels: int) -> None:

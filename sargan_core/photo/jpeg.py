@@ -7,18 +7,13 @@ their class.
 from __future__ import annotations
 
 import io
+import re
+import struct
 from collections.abc import Sequence
 
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from sargan_core.photo import xmp as packets
-from sargan_core.photo.containers import (
-    insert_jpeg_segments,
-    jpeg_scans,
-    jpeg_segments,
-    split_jpeg_payload,
-    with_jfif_density,
-)
 from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import RESOURCES_NOTE, not_copied, tidy, without_pictures
@@ -78,6 +73,13 @@ _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 
 # A progressive JPEG has about ten; each costs a pass over all pixels, however few bytes it takes.
 _MOST_SCANS = 200
+
+
+_SEGMENT_LIMIT = 65533
+
+
+# Inside compressed data 0xFF is followed by 0 or a restart marker.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 _COARSEST = 255
@@ -322,3 +324,74 @@ def _xmp_payloads(packet: bytes, marks: Sequence[packets.Property]) -> list[byte
         payloads.append(head + at.to_bytes(4, "big") + part)
         at += len(part)
     return payloads
+
+
+def jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the (marker, payload) segments of a JPEG up to and including the first start of scan.
+
+    Raises:
+        Defect: the file ends before the first scan, or a segment is not where it should be.
+    """
+    segments: list[tuple[int, bytes]] = []
+    at = 2
+    while True:
+        if at >= len(data):
+            raise cut_off("JPEG")
+        if data[at] != 0xFF:
+            raise damaged("JPEG", "no marker where one must be")
+        while at < len(data) and data[at] == 0xFF:
+            at += 1
+        if at + 3 > len(data):
+            raise cut_off("JPEG")
+        marker, length = data[at], int.from_bytes(data[at + 1 : at + 3], "big")
+        end = at + 1 + length
+        if end > len(data):
+            raise cut_off("JPEG")
+        segments.append((marker, data[at + 3 : end]))
+        if marker == 0xDA:
+            return segments
+        at = end
+
+
+def jpeg_scans(data: bytes) -> int:
+    """Return how many scans the first picture of a JPEG has; what follows its end is not looked at."""
+    scans, at = 0, 2
+    while match := _MARKER.search(data, at):
+        marker, at = match[0][-1], match.end()
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        at += int.from_bytes(data[at : at + 2], "big")
+    return scans
+
+
+def insert_jpeg_segments(data: bytes, segments: Sequence[tuple[int, bytes]]) -> bytes:
+    """Return the JPEG with segments of at most 65533 bytes put in after its start and JFIF header."""
+    at = 2
+    if data[2:4] == b"\xff\xe0":
+        at = 4 + int.from_bytes(data[4:6], "big")
+    parts = [data[:at]]
+    for marker, payload in segments:
+        parts += [struct.pack(">BBH", 0xFF, marker, len(payload) + 2), payload]
+    return b"".join([*parts, data[at:]])
+
+
+def split_jpeg_payload(prefix: bytes, content: bytes, reserve: int = 0) -> list[bytes]:
+    """Return content in pieces that fit into one segment each with the prefix and ``reserve`` bytes more."""
+    step = _SEGMENT_LIMIT - len(prefix) - reserve
+    return [content[at : at + step] for at in range(0, len(content), step)]
+
+
+def with_jfif_density(data: bytes, unit: int, across: float, down: float) -> bytes:
+    """Return the JPEG with the density of its JFIF header changed; one without that header comes back as it is.
+
+    Args:
+        data: the file.
+        unit: 0 = only the ratio counts, 1 = an inch, 2 = a centimetre.
+        across, down: pixels a unit; what does not fit into 16 bits is reduced, the ratio kept.
+    """
+    if data[2:4] != b"\xff\xe0" or data[6:11] != b"JFIF\0":
+        return data
+    reduced = max(1.0, across / 65535, down / 65535)
+    density = struct.pack(">BHH", unit, max(1, round(across / reduced)), max(1, round(down / reduced)))
+    return data[:13] + density + data[18:]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from sargan_core.errors import PhotoError
-from sargan_core.photo import avif, bmp, gif, heic, jpeg, png, tiff, webp
+from sargan_core.photo import bmp, gif, heif, jpeg, png, tiff, webp
 from sargan_core.photo.content import HEAD, open_photo, read_rest
 from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.kinds import (
@@ -27,8 +27,8 @@ from sargan_core.photo.kinds import (
     kind_of_path,
     written_kind,
 )
+from sargan_core.photo.metadata import Provenance, mark
 from sargan_core.photo.planes import Picture, picture_for
-from sargan_core.photo.provenance import Provenance, mark
 
 MAX_PIXELS = 256_000_000
 
@@ -45,9 +45,9 @@ _DECODERS = {
     "WEBP": webp.decode,
     "TIFF": tiff.decode,
     "BMP": bmp.decode,
-    "AVIF": avif.decode,
+    "AVIF": heif.decode_avif,
     "GIF": gif.decode,
-    "HEIC": heic.decode,
+    "HEIC": heif.decode_heic,
 }
 
 
@@ -232,7 +232,7 @@ def _encode(
         case "TIFF":
             return tiff.encode(picture, encoding, metadata)
         case "AVIF":
-            return avif.encode(picture, metadata)
+            return heif.encode_avif(picture, metadata)
         case "BMP":
             return bmp.encode(picture, metadata)
         case _:

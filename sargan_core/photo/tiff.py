@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import io
 import logging
+import zlib
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -19,7 +20,6 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from sargan_core.photo.containers import inflates_to
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import (
     EXIF_IFD,
@@ -96,6 +96,13 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 silence()
+
+
+# Deflate expands by this factor at most.
+_DEFLATE_RATIO = 1032
+
+
+_BLOCK = 2**20
 
 
 _SPARE = 64 * 2**20  # bytes that a strip may hold beyond its samples before it counts as damaged
@@ -238,8 +245,22 @@ def _check_inflation(data: bytes, page: Any) -> None:
     """Refuse strips and tiles that inflate to far more than they show: tifffile would keep all of it."""
     most = int(np.prod(page.chunks)) * page.dtype.itemsize + _SPARE
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if not inflates_to(data[start : start + count], most):
+        if not _inflates_to(data[start : start + count], most):
             raise damaged("TIFF", "more samples than pixels")
+
+
+def _inflates_to(data: bytes, most: int) -> bool:
+    """Return whether zlib data inflate to at most ``most`` bytes; nothing is kept. Broken data count as short."""
+    if len(data) * _DEFLATE_RATIO <= most:
+        return True
+    engine, size = zlib.decompressobj(), 0
+    try:
+        while data and size <= most:
+            size += len(engine.decompress(data, _BLOCK))
+            data = engine.unconsumed_tail
+    except zlib.error:
+        return True
+    return size <= most
 
 
 def _through_pillow(data: bytes) -> Image.Image:

@@ -6,9 +6,8 @@ import io
 
 from PIL.WebPImagePlugin import WebPImageFile
 
-from sargan_core.photo.containers import riff_chunks
 from sargan_core.photo.files import shown
-from sargan_core.photo.kinds import Decoded, Encoding, Metadata
+from sargan_core.photo.kinds import Decoded, Encoding, Metadata, cut_off
 from sargan_core.photo.metadata import not_copied, tidy
 from sargan_core.photo.planes import Picture, check_size, from_pillow, is_linear, linear_light, to_pillow
 
@@ -50,6 +49,26 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     lossless = b"VP8L" in fields or frame[:4] == b"VP8L"
     metadata = Metadata(icc_profile=profile, exif=kept.exif, xmp=kept.xmp)
     return Decoded(pixels, alpha, Encoding(lossless=lossless), metadata, tuple(notes))
+
+
+def riff_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the (type, data) chunks of a WebP file.
+
+    Raises:
+        Defect: the file is shorter than it says.
+    """
+    end = 8 + int.from_bytes(data[4:8], "little")
+    if end > len(data) or end < 20:
+        raise cut_off("WEBP")
+    chunks: list[tuple[bytes, bytes]] = []
+    at = 12
+    while at + 8 <= end:
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        if at + 8 + length > end:
+            raise cut_off("WEBP")
+        chunks.append((data[at : at + 4], data[at + 8 : at + 8 + length]))
+        at += 8 + length + length % 2
+    return chunks
 
 
 def _size(kind: bytes, content: bytes) -> tuple[int, int] | None:
