@@ -105,7 +105,7 @@ def _detect_file(
         photo = read_input(source, max_pixels)
         reading = False
         faces = _finder(landmarks).find(photo.pixels)
-        details["faces"] = [face_json(face) for face in faces]
+        details["faces"] = [_face_json(face) for face in faces]
         if not faces:
             raise NoFaceError(f"{name}: no face found; is there a frontal face larger than about 20 pixels?")
         if target is not None:
@@ -147,7 +147,7 @@ def _row(face: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def face_json(face: Face) -> dict[str, Any]:
+def _face_json(face: Face) -> dict[str, Any]:
     """Return a found face as plain values."""
     return {
         "number": face.number,

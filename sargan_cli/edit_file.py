@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sargan_cli.console import Console, FileReport, failure, print_bytes, say_error
 from sargan_cli.expressions import read_like
-from sargan_cli.files import Task, check_free, display_name, read_input
+from sargan_cli.files import FilePair, check_free, display_name, read_input
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import ExpressionMix, Like
 from sargan_core.outcome import Outcome, face_json, worst_face_json
@@ -89,7 +89,7 @@ class FileEditor:
             self._reference = self._load().reference(photo, request.like.face)
         return self._reference.scaled(request.strength)
 
-    def edit(self, task: Task, console: Console) -> FileReport:
+    def edit(self, task: FilePair, console: Console) -> FileReport:
         """Edit one photo and return the report on it; an error ends this photo only.
 
         Raises:
@@ -143,7 +143,7 @@ class FileEditor:
             return {"model": self._model, "precision": ""}
         return {"model": self._editor.model.name, "precision": self._editor.model.precision}
 
-    def _make(self, photo: Photo, task: Task, details: Details) -> None:
+    def _make(self, photo: Photo, task: FilePair, details: Details) -> None:
         """Make and write what was asked for; fills in ``details``."""
         started = time.perf_counter()
         if self._request.animate:
@@ -172,7 +172,7 @@ class FileEditor:
             details["seconds"].update(edited.seconds)
             self._write(edited.photo, task, details)
 
-    def _write(self, photo: Photo, task: Task, details: Details) -> None:
+    def _write(self, photo: Photo, task: FilePair, details: Details) -> None:
         from sargan_core.photo.files import write_atomically
         from sargan_core.photo.photo import render_photo
 

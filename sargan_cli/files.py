@@ -87,7 +87,7 @@ def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) ->
 
 
 @dataclass(frozen=True)
-class Task:
+class FilePair:
     """One input and where its result goes; ``STREAM`` is stdin or stdout."""
 
     source: Path
@@ -113,7 +113,7 @@ def plan_outputs(
     suffix: str | None = None,
     in_place: bool = False,
     option: str = "-o",
-) -> list[Task]:
+) -> list[FilePair]:
     """Map each input to its own output.
 
     Args:
@@ -142,12 +142,12 @@ def plan_outputs(
                 raise UsageError(
                     f"{source}: HEIC photos are only read; leave out --in-place, or convert it first"
                 )
-        tasks = [Task(source, source) for source in inputs]
+        tasks = [FilePair(source, source) for source in inputs]
     else:
         several = len(inputs) > 1
         names = [f"{source.stem}-{label}{suffix or written_ending(source)}" for source in inputs]
         tasks = [
-            Task(source, _target(source, name, output, several, option, endings))
+            FilePair(source, _target(source, name, output, several, option, endings))
             for source, name in zip(inputs, names, strict=True)
         ]
         _refuse_inputs(tasks, option)
@@ -161,7 +161,7 @@ def check_free(target: Path, overwrite: bool) -> None:
         raise OutputExistsError(f"{target}: exists already; pass --overwrite or another name with -o")
 
 
-def check_apart(tasks: Sequence[Task], read: Path, option: str) -> None:
+def check_apart(tasks: Sequence[FilePair], read: Path, option: str) -> None:
     """Raise UsageError if an output would be written over a file that ``option`` reads."""
     for task in tasks:
         if not task.to_stdout and _identity(task.target) == _identity(read):
@@ -208,7 +208,7 @@ def animation_endings() -> tuple[str, ...]:
     return SUFFIXES
 
 
-def _refuse_inputs(tasks: Sequence[Task], option: str) -> None:
+def _refuse_inputs(tasks: Sequence[FilePair], option: str) -> None:
     sources = {_identity(task.source): task.source for task in tasks if task.source != STREAM}
     for task in tasks:
         if not task.to_stdout and _identity(task.target) in sources:
@@ -217,7 +217,7 @@ def _refuse_inputs(tasks: Sequence[Task], option: str) -> None:
             )
 
 
-def _refuse_collisions(tasks: Sequence[Task]) -> None:
+def _refuse_collisions(tasks: Sequence[FilePair]) -> None:
     taken: dict[object, Path] = {}
     for task in tasks:
         key = _identity(task.target)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sargan_core.errors import PhotoError, UsageError
 from sargan_core.photo.files import replacing, shown, write_atomically
 from sargan_core.photo.metadata import DIGITAL_SOURCE_TYPE, Provenance, mark
-from sargan_core.sheet import bounded_8bit
+from sargan_core.photo.planes import bounded
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor, FaceEdit
@@ -134,7 +134,7 @@ def _comment(provenance: Provenance) -> str:
 
 
 def _frame(photo: Photo) -> Rgb8:
-    pixels = bounded_8bit(photo.pixels, SIDE)
+    pixels = bounded(photo.pixels, SIDE)[0]
     # Videos usually have colour planes of half the size, so both sides must be even.
     height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
     return pixels[:height, :width]

@@ -32,8 +32,6 @@ from sargan_core.units import UnitMix
 
 # An edit that changes the face less than this (0..1, mean) cannot be seen.
 INVISIBLE_CHANGE = 0.002
-
-
 # A step at the mask's border above this many 8-bit levels can be seen on smooth skin.
 VISIBLE_SEAM = 3.0
 

@@ -80,10 +80,11 @@ def parse_expression(name: str) -> Expression:
     close = difflib.get_close_matches(name.strip().lower(), NAMES, n=1, cutoff=0.6)
     hint = f" Did you mean '{NAMES[close[0]]}'?" if close else ""
     listed = ", ".join(sorted(expression.value for expression in Expression))
-    raise UsageError(f"unknown expression '{_shortened(name)}'.{hint} Known: {listed}")
+    raise UsageError(f"unknown expression '{shortened(name)}'.{hint} Known: {listed}")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a text that was typed, short enough for one line of a message."""
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
@@ -100,7 +101,7 @@ def parse_strength(text: str, named: str = "strength") -> float:
         strength = math.nan
     if not 0.0 <= strength <= MAX_STRENGTH:  # written so that NaN is refused too
         raise UsageError(
-            f"{named} '{_shortened(text)}': give a number from 0 to {MAX_STRENGTH:g}, such as 0.5"
+            f"{named} '{shortened(text)}': give a number from 0 to {MAX_STRENGTH:g}, such as 0.5"
         )
     return strength
 
@@ -151,10 +152,10 @@ def parse_mix(text: str) -> ExpressionMix:
             weight = parse_strength(number) if colon else 1.0
         except UsageError as error:
             raise UsageError(
-                f"'{_shortened(item)}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6"
+                f"'{shortened(item)}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6"
             ) from error
         if any(expression is known for known, _ in parts):
-            raise UsageError(f"'{_shortened(text)}' names {expression} twice; give each expression once")
+            raise UsageError(f"'{shortened(text)}' names {expression} twice; give each expression once")
         parts.append((expression, weight))
     return ExpressionMix(tuple(parts))
 

@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from sargan_core.expressions import TABLE, Expression, ExpressionMix
-from sargan_core.photo.planes import eight_bits
+from sargan_core.photo.planes import bounded
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor, FaceEdit
-    from sargan_core.faces.face import Face
+    from sargan_core.faces.face import Face, Pixels
     from sargan_core.photo.photo import Photo
 
 Rgb8 = npt.NDArray[np.uint8]
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 COLUMNS = 4
 # Longest side of one picture on the sheet, in pixels; smaller pictures are not enlarged.
@@ -130,16 +128,6 @@ def contact_sheet(pictures: Sequence[tuple[str, Rgb8]], columns: int = COLUMNS) 
     return np.asarray(sheet)
 
 
-def bounded_8bit(pixels: Pixels, side: int) -> Rgb8:
-    """Return an 8-bit copy of (H, W, 3) pixels whose longest side is at most ``side``, reduced by area averaging."""
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(eight_bits(pixels))
-
-
 def _cut(pixels: Pixels, window: tuple[int, int, int, int]) -> Rgb8:
     x0, y0, x1, y1 = window
-    return bounded_8bit(pixels[y0:y1, x0:x1], CELL)
+    return bounded(pixels[y0:y1, x0:x1], CELL)[0]

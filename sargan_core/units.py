@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sargan_core.errors import UsageError
-from sargan_core.expressions import LONGEST_SHOWN, ExpressionMix
+from sargan_core.expressions import ExpressionMix, shortened
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,6 @@ def _mirrored() -> tuple[int, ...]:
 # Where each entry of a code stands in the code of the mirror image, and the sign that it gets there.
 MIRRORED_CODE = _mirrored()
 MIRRORED_SIGN = tuple(-1.0 if name in ("jaw_side", "mouth_side") else 1.0 for name in CODE_NAMES)
-
-
 NOTHING = ExpressionMix(())
 # Characters of a mix in a file name; longer ones are named by a checksum.
 LONGEST_SLUG = 80
@@ -180,13 +178,13 @@ def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:
         if unit is None:
             close = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.6)
             hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise UsageError(f"unknown unit '{_short(name)}'.{hint} List them with: sargan models units")
+            raise UsageError(f"unknown unit '{shortened(name)}'.{hint} List them with: sargan models units")
         try:
             weight = float(number) if equals else math.nan
         except ValueError:
             weight = math.nan
         if not math.isfinite(weight):
-            raise UsageError(f"--units '{_short(item)}': give a number after the name, such as {name}=0.5")
+            raise UsageError(f"--units '{shortened(item)}': give a number after the name, such as {name}=0.5")
         _in_range(unit, name, weight)
         parts = {name} if name in unit.parts else set(unit.parts)
         if parts & taken:
@@ -199,7 +197,3 @@ def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:
 def _in_range(unit: Unit, name: str, weight: float, told: str = "") -> None:
     if not unit.lowest - 1e-9 <= weight <= unit.largest + 1e-9:
         raise UsageError(f"--units {name}={weight:g}{told}: goes from {unit.lowest:g} to {unit.largest:g}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

@@ -25,16 +25,10 @@ if TYPE_CHECKING:
 # safetensors' torch part is imported inside the functions: listing the records needs no torch.
 
 INDEX = "index.json"
-
-
 # Key of the safetensors header under which a file carries its own record, so that it can travel alone.
 HEADER = "sargan"
-
-
 # Settings describe networks; with larger numbers or more of them a file could only ask for endless memory.
 LARGEST_SETTING = 4096
-
-
 LONGEST_TEXT = 10_000
 
 
@@ -308,8 +302,6 @@ def add_to_index(folder: Path, record: WeightsRecord) -> None:
 
 # No network of this project comes near it; a larger file is not read.
 LARGEST_FILE = 2**28
-
-
 # Bytes of the header, which lists the tensors and holds the record; its parser takes ten times as much.
 LARGEST_HEADER = 2**22
 

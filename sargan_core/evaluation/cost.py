@@ -66,7 +66,7 @@ def measure_cost(choice: ModelChoice, settings: EvaluationSettings, case: Case) 
 
 def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> Cost:
     from sargan_core.editor import Editor
-    from sargan_core.evaluation.session import edit_settings
+    from sargan_core.evaluation.measure import edit_settings
     from sargan_core.expressions import ExpressionMix
     from sargan_core.models.base import Target
     from sargan_core.photo.photo import read_photo
@@ -92,7 +92,7 @@ def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> C
     # The counter runs last: it is slow and allocates.
     peak = _peak_mb()
     return Cost(
-        parameters=count_parameters(editor.model),
+        parameters=count_coefficients(editor.model),
         bytes=size,
         multiply_adds=count_multiply_adds(lambda: editor.infer([prepared], target)),
         model_ms=1000 * statistics.median(model_times[1:]),
@@ -103,7 +103,7 @@ def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> C
     )
 
 
-def count_parameters(model: torch.nn.Module) -> int:
+def count_coefficients(model: torch.nn.Module) -> int:
     """Return the number of parameters, or of stored coefficients for a model that has none to train."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return parameters or sum(buffer.numel() for name, buffer in model.named_buffers() if "dense" not in name)

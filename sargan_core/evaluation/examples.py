@@ -12,8 +12,8 @@ from PIL import Image
 
 from sargan_core.errors import SarganError
 from sargan_core.evaluation.journal import TRUTH, Measure
+from sargan_core.evaluation.measure import Session
 from sargan_core.evaluation.protocol import TARGETS, Case
-from sargan_core.evaluation.session import Session
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.face import Pixels, Template

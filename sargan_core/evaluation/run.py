@@ -22,9 +22,9 @@ from sargan_core.errors import DataError, UsageError, WorkerLostError
 from sargan_core.evaluation.cost import Cost, measure_cost
 from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry, Journal, Measure
 from sargan_core.evaluation.journal import VERSION as MEASURE_VERSION
+from sargan_core.evaluation.measure import Job, JudgeFactory, Session, default_judges
 from sargan_core.evaluation.protocol import Case, EvaluationSettings, labelled_cases, unlabelled_cases
 from sargan_core.evaluation.results import Results
-from sargan_core.evaluation.session import Job, JudgeFactory, Session, default_judges
 from sargan_core.evaluation.summary import (
     count_truths,
     make_confusion,

@@ -6,9 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from sargan_core.faces.find import FaceFinder, select_faces
 from sargan_core.faces.paste import face_mask
 from sargan_core.models.judge.network import face_oval
 from sargan_core.photo.photo import read_photo
+from sargan_core.photo.planes import shrunk
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor
@@ -83,12 +83,8 @@ class Viewer:
         x0, y0 = (max(0, int(middle - reach)) for middle in centre)
         x1 = min(pixels.shape[1], int(centre[0] + reach) + 1)
         y1 = min(pixels.shape[0], int(centre[1] + reach) + 1)
-        window: Any = np.ascontiguousarray(pixels[y0:y1, x0:x1])
-        scale = min(1.0, WINDOW_SIDE / max(window.shape[:2]))
-        if scale < 1.0:
-            size = max(1, round(window.shape[1] * scale)), max(1, round(window.shape[0] * scale))
-            window = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
-        found = [_placed(face, scale, x0, y0) for face in self.finder.find(window)]
+        window, scale = shrunk(np.ascontiguousarray(pixels[y0:y1, x0:x1]), WINDOW_SIDE)
+        found = [face.scaled(1 / scale, (x0, y0)) for face in self.finder.find(window)]
         best = max(found, key=lambda face: _overlap(face.box, near.box), default=None)
         if best is None or _overlap(best.box, near.box) < SAME_FACE:
             return None
@@ -111,23 +107,6 @@ def face_in_frame(alignment: Alignment) -> Tensor:
         return face_oval(alignment.template.size)[None, None]
     mask: Tensor = face_mask(alignment.landmarks.astype(np.float64), alignment.template.size)
     return mask[None].to(torch.float32)
-
-
-def _placed(face: Face, scale: float, x0: int, y0: int) -> Face:
-    # Pixel centres are at integers, so scaling is about (-0.5, -0.5).
-    corner = np.array([x0, y0], np.float32)
-    x, y, width, height = face.box
-    box = (
-        (x + 0.5) / scale - 0.5 + x0,
-        (y + 0.5) / scale - 0.5 + y0,
-        width / scale,
-        height / scale,
-    )
-    points = ((face.points + 0.5) / scale - 0.5 + corner).astype(np.float32)
-    landmarks = face.landmarks
-    if landmarks is not None:
-        landmarks = ((landmarks + 0.5) / scale - 0.5 + corner).astype(np.float32)
-    return replace(face, box=box, points=points, landmarks=landmarks)
 
 
 def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, float, float]) -> float:

@@ -42,27 +42,15 @@ def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:
 
 # Indices into the 68 iBUG points.
 LEFT_EYE = tuple(range(36, 42))
-
-
 RIGHT_EYE = tuple(range(42, 48))
-
-
 MOUTH_CORNERS = (48, 54)
-
-
 # Thin-plate smoothing, tried in this order: how far the spline may miss the landmarks instead of folding.
 SPLINE_SMOOTHINGS = (0.5, 5.0, 50.0, 500.0, 5000.0)
-
-
 # Area that a crop pixel must at least keep under the spline, as a share of its own.
 LEAST_AREA = 0.3
-
-
 # Distance in crop pixels by which the inverse of a spline may miss; beyond it, it is sought in more and smaller steps.
 MISSED = 0.25
 DAMPED_STEPS, DAMPING = 32, 0.45
-
-
 # Share of the crop's side beyond which a landmark cannot be right.
 MAX_SPLINE_REACH = 0.2
 

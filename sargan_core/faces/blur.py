@@ -1,6 +1,8 @@
-"""Gaussian blur of crops."""
+"""Soft transitions: Gaussian blur of crops, and ramps from 0 to 1."""
 
 from __future__ import annotations
+
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -10,6 +12,9 @@ from torch.nn import functional
 
 # What lies beyond the border: for each name of torch's padding the same of OpenCV.
 BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE}
+
+# A number, an array or a tensor.
+Share = TypeVar("Share")
 
 
 def gaussian_blur(image: Tensor, window: int, sigma: float, border: str = "reflect") -> Tensor:
@@ -37,3 +42,19 @@ def gaussian_blur(image: Tensor, window: int, sigma: float, border: str = "refle
     padded = functional.pad(image, (reach, reach, reach, reach), mode=border)
     wide = functional.conv2d(padded, taps_there, groups=count)
     return functional.conv2d(wide, taps_there.transpose(2, 3), groups=count)
+
+
+def ramp(value: float, between: tuple[float, float]) -> float:
+    """Return 0 below the first value, 1 above the second, and a straight line between them."""
+    return min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))
+
+
+def smooth_step(share: Share) -> Share:
+    """Return the curve 3 s² - 2 s³, which rises from 0 to 1 without a corner at either end; s in [0, 1]."""
+    s: Any = share
+    return s * s * (3 - 2 * s)
+
+
+def smooth_ramp(value: float, between: tuple[float, float]) -> float:
+    """Return 0 below the first value, 1 above the second, and a smooth curve between them."""
+    return smooth_step(ramp(value, between))

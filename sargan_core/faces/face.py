@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,22 @@ class Face:
     def eye_distance(self) -> float:
         """Distance between the two eyes in photo pixels."""
         return float(np.linalg.norm(self.points[1] - self.points[0]))
+
+    def scaled(self, factor: float, corner: tuple[float, float] = (0.0, 0.0)) -> Face:
+        """Return the face in a picture ``factor`` times as large, in which this picture begins at ``corner`` (x, y)."""
+
+        # Pixel centres are at integers, so scaling is about (-0.5, -0.5).
+        def moved(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return ((points + 0.5) * factor - 0.5 + np.array(corner)).astype(np.float32)
+
+        x, y, width, height = self.box
+        left, top = (x + 0.5) * factor - 0.5 + corner[0], (y + 0.5) * factor - 0.5 + corner[1]
+        return replace(
+            self,
+            box=(left, top, width * factor, height * factor),
+            points=moved(self.points),
+            landmarks=None if self.landmarks is None else moved(self.landmarks),
+        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.face import EditedCrops, Face, Pixels
 from sargan_core.faces.inner_mouth import SMILE, InnerMouth, Placement, inner_mouth
 from sargan_core.faces.lip_line import with_sure_lips
-from sargan_core.faces.opening import CORNER, opening_of
+from sargan_core.faces.mouth import CORNER, opening_of
 from sargan_core.faces.teeth import Teeth, cut_teeth, upright_matrix, upright_mouth
 
 Points = npt.NDArray[np.float64]

@@ -16,36 +16,21 @@ import numpy.typing as npt
 from sargan_core.errors import UsageError
 from sargan_core.faces.face import Face, Pixels
 from sargan_core.faces.landmarks import LandmarkFinder
+from sargan_core.photo.planes import bounded
 
 # Longest sides of the bounded copies that are searched: the first, which may lie anywhere between the small ones, finds
 # faces that fill the photo, the large one those in the last row of a group.
 SEARCH_SIDES = (320, 640, 1280)
-
-
 MIN_SCORE = 0.7
-
-
 # A face below this score may lie on its side or stand on its head; a turned search must be this much more certain.
 CERTAIN = 0.92
-
-
 TURN_MARGIN = 0.02
-
-
 MAX_OVERLAP = 0.3
-
-
 # Sides that the detector is given at least; shorter ones are filled up.
 LEAST_SIDE = 64
-
-
 MIN_EYE_DISTANCE = 24.0
-
-
 # Pixels between the eyes, on the small copy, from which no face is missed (98 of 98 portraits; of 6 pixels, 25 of 32).
 SURE_EYE_DISTANCE = 8.0
-
-
 # Distance of the nose tip from the middle of the eyes, along the eye line, in eye distances.
 PROFILE_NOSE_SHIFT = 0.38
 
@@ -85,7 +70,7 @@ class FaceFinder:
                 if score > best + TURN_MARGIN:
                     best = score
                     faces = [_turn_back(face, turns, copy.shape) for face in found]
-        faces = [_scaled(face, 1 / scale) for face in faces]
+        faces = [face.scaled(1 / scale) for face in faces]
         faces = [self._finish(face, pixels) for face in faces]
         faces.sort(key=lambda face: face.box[0] + face.box[2] / 2)
         return [replace(face, number=number) for number, face in enumerate(faces, start=1)]
@@ -168,7 +153,7 @@ def _search(image: npt.NDArray[np.uint8], sides: tuple[int, ...], quick: bool) -
     found: list[Face] = []
     for side in sides:
         copy, scale = bounded(image, side)
-        found += [_scaled(face, 1 / scale) for face in _detect(copy)]
+        found += [face.scaled(1 / scale) for face in _detect(copy)]
         if max(image.shape[:2]) <= side or (quick and any(face.score >= CERTAIN for face in found)):
             break
     kept: list[Face] = []
@@ -176,25 +161,6 @@ def _search(image: npt.NDArray[np.uint8], sides: tuple[int, ...], quick: bool) -
         if all(_overlap(face.box, other.box) < MAX_OVERLAP for other in kept):
             kept.append(face)
     return kept
-
-
-def bounded(pixels: Pixels, side: int) -> tuple[npt.NDArray[np.uint8], float]:
-    """Return an 8-bit copy whose longest side is at most ``side``, and its scale (copy / original)."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    if scale < 1.0:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
-    return np.ascontiguousarray(pixels, dtype=np.uint8), scale
-
-
-def _scaled(face: Face, factor: float) -> Face:
-    # Pixel centres are at integers, so scaling is about (-0.5, -0.5).
-    x, y, width, height = face.box
-    box = ((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5, width * factor, height * factor)
-    return replace(face, box=box, points=((face.points + 0.5) * factor - 0.5).astype(np.float32))
 
 
 def _turn_back(face: Face, turns: int, shape: tuple[int, ...]) -> Face:

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sargan_core.faces.opening import LEAST_HEIGHT, Opening
+from sargan_core.faces.blur import smooth_step
+from sargan_core.faces.mouth import LEAST_HEIGHT, Opening
 from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, Picture, Teeth
 
 # Most and fewest pixels of the picture for one pixel of the crop.
@@ -166,7 +167,7 @@ def _teeth(
     end = edge + (1 - spare) * (theirs - edge + (30 if place.own else 4))
     soft = 3.0 + 4 * (1 - spare)
     seen = np.clip((end - where) / soft + 0.5, 0, 1)
-    return np.clip(picture, 0, 2), (seen * seen * (3 - 2 * seen)).astype(np.float32)
+    return np.clip(picture, 0, 2), smooth_step(seen).astype(np.float32)
 
 
 def _cavity(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sargan_core.faces.blur import ramp, smooth_step
 from sargan_core.faces.eyes import EYES
 
 Points = npt.NDArray[np.float64]
@@ -134,7 +135,7 @@ def _seen(light: Plane, x: float, y: float, radius: float) -> tuple[float, float
         both.append(float(np.minimum.accumulate(alike).mean()))
     above = max(both[0], _catch_light(light, x, y, radius, own, white))
     # The columns leave the disc before its upper and lower edge: one that is seen that far may be seen as a whole.
-    whole = _ramp(above, WHOLE)
+    whole = ramp(above, WHOLE)
     return radius * (above + whole), radius * min(1.0, both[1] / LOWEST)
 
 
@@ -183,7 +184,9 @@ def _over(field: Tensor, iris: Iris, landmarks: Points, eye: tuple[int, ...]) ->
     aside, above = columns - iris.x, iris.y - rows
     distance = np.hypot(aside, above)
     angle = np.arctan2(above, np.abs(aside))
-    weight = iris.certainty * _smooth((FADE[1] - distance / iris.radius) / (FADE[1] - FADE[0]))
+    weight = iris.certainty * smooth_step(
+        np.clip((FADE[1] - distance / iris.radius) / (FADE[1] - FADE[0]), 0, 1)
+    )
     for lid, sign in ((eye[1:3], 1), (eye[4:6], -1)):
         own = _lid_line(landmarks, eye, lid)
         # The points of the upper lid may lie above its lashes, those of the lower one lie inside of the eye.
@@ -233,17 +236,6 @@ def _moved(field: Tensor, line: Points) -> Points:
         x, y = place
     moved: Points = place.T
     return moved[np.argsort(moved[:, 0], kind="stable")]
-
-
-def _ramp(value: float, between: tuple[float, float]) -> float:
-    """Return 0 below the first value, 1 above the second, straight between them."""
-    return min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))
-
-
-def _smooth(value: Plane) -> Plane:
-    share = np.clip(value, 0, 1)
-    result: Plane = share * share * (3 - 2 * share)
-    return result
 
 
 def _read(plane: Plane, x: Plane, y: Plane) -> Plane:

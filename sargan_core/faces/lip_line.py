@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.faces.align import apply_matrix, similarity, to_square
+from sargan_core.faces.blur import ramp
 from sargan_core.faces.face import Pixels
 from sargan_core.faces.mouth import FACING
 
@@ -76,7 +77,7 @@ def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float
     darker = float(np.log((beside @ LIGHT + 0.02) / (within @ LIGHT + 0.02)))
     paler = _redness(beside) - _redness(within)
     return max(
-        _ramp(darker, DARKER), _ramp(paler, PALER), _ramp(gap, WIDER), _ramp(_teeth(picture, points), TEETH)
+        ramp(darker, DARKER), ramp(paler, PALER), ramp(gap, WIDER), ramp(_teeth(picture, points), TEETH)
     )
 
 
@@ -110,7 +111,3 @@ def _between(
 
 def _redness(colour: npt.NDArray[np.floating]) -> float:
     return float((colour[0] - colour[1]) / (colour.sum() + 0.05))
-
-
-def _ramp(value: float, between: tuple[float, float]) -> float:
-    return min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sargan_core.faces.blur import gaussian_blur
-from sargan_core.faces.opening import opening_of
+
+Points = npt.NDArray[np.float64]
 
 # iBUG-68: the inner lip line from corner to corner and the points above and below each other.
 INNER_LIPS = tuple(range(60, 68))
@@ -34,9 +37,16 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 # Reach of the lips' colour into the hidden mouth, in pixels of a 256 px crop, and how dark the lip line is.
 FILL_SCALE = 5.0
 LIP_LINE = 0.6
+# Where the opening ends, on the way from the outer to the inner corner of the lips: real lips part nearly to the end,
+# the inner corner as it is found lies a little inside.
+CORNER = 0.12
+# Points that a curve from corner to corner is given by.
+SAMPLES = 65
+# Height of an opening in pixels of a 256 px crop below which nothing is seen between the lips.
+LEAST_HEIGHT = 0.75
 
 
-def closed(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def closed(landmarks: Points) -> Points:
     """Return the landmarks with lips that cross put together: a warp through crossing points would fold.
 
     Where the lower lip passes the upper one it is hidden behind it, so the upper lip's edge is the lip line. The
@@ -52,7 +62,7 @@ def closed(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return points
 
 
-def together(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def together(landmarks: Points) -> Points:
     """Return the landmarks with the inner lips put together on the line midway between them."""
     points = landmarks.copy()
     for upper, lower in FACING:
@@ -60,7 +70,7 @@ def together(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return closed(points)
 
 
-def with_lip_line(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def with_lip_line(landmarks: Points) -> Points:
     """Return 63 points: the 68 landmarks with the two inner lips replaced by the three points midway between them.
 
     A spline between shapes whose lips nearly touch needs this: a gap of a fraction of a pixel in one and of some pixels
@@ -70,13 +80,13 @@ def with_lip_line(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     return np.concatenate([landmarks[:60], np.stack(line)])
 
 
-def opening(landmarks: npt.NDArray[np.float64]) -> float:
+def lip_gap(landmarks: Points) -> float:
     """Return the mean gap between the inner lips in pixels of the landmarks; 0 for lips that touch or cross."""
     gaps = [landmarks[lower, 1] - landmarks[upper, 1] for upper, lower in FACING]
     return max(0.0, float(np.mean(gaps)))
 
 
-def inside_mouth(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
+def inside_mouth(landmarks: Points, size: int) -> Tensor:
     """Return the share of each pixel that lies between the lips, (1, S, S) float64 in [0, 1]."""
     canvas = np.zeros((size * 4, size * 4), np.uint8)
     outline = np.round(((landmarks[list(INNER_LIPS)] + 0.5) * 4 - 0.5) * 16).astype(np.int32)
@@ -85,7 +95,7 @@ def inside_mouth(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     return torch.from_numpy(share.astype(np.float64) / 255)[None]
 
 
-def lips_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
+def lips_region(landmarks: Points, size: int) -> Tensor:
     """Return where the lips and the skin just around them are, (1, S, S) float64 in [0, 1] with a soft edge."""
     canvas = np.zeros((size, size), np.float32)
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
@@ -96,7 +106,7 @@ def lips_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     return torch.from_numpy(canvas.astype(np.float64))[None]
 
 
-def below_lip_line(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
+def below_lip_line(landmarks: Points, size: int) -> Tensor:
     """Return 0 above the line between the lips and 1 below it, (1, S, S) float32.
 
     The step is one pixel wide between the corners and widens outside of them.
@@ -117,7 +127,7 @@ def widened(inside: Tensor) -> Tensor:
     return gaussian_blur(inside, window, sigma).mul(3).clamp(0, 1)
 
 
-def between_lips(image: Tensor, landmarks: npt.NDArray[np.float64]) -> Tensor:
+def between_lips(image: Tensor, landmarks: Points) -> Tensor:
     """Return where an open mouth shows its inside, (1, 1, S, S) in [0, 1], somewhat widened.
 
     The opening as the landmarks have it, up to the corners of the lips, and what looks like teeth beyond its edge:
@@ -161,3 +171,93 @@ def hide_inside(image: Tensor, inside: Tensor) -> Tensor:
     lips = gaussian_blur(image * (1 - inside), window, sigma)
     weight = gaussian_blur(1 - inside, window, sigma).clamp_min(1e-3)
     return torch.lerp(image, LIP_LINE * lips / weight, inside)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The rim of the opening as two curves over the same columns.
+
+    Attributes:
+        x: (N,) rising columns from corner to corner.
+        upper: (N,) rows of the upper lip's edge; y grows downwards.
+        lower: (N,) rows of the lower lip's edge, nowhere above ``upper``.
+    """
+
+    x: Points
+    upper: Points
+    lower: Points
+
+    @property
+    def width(self) -> float:
+        """Distance of the corners."""
+        return float(self.x[-1] - self.x[0])
+
+    @property
+    def centre(self) -> float:
+        """Column halfway between the corners."""
+        return float((self.x[0] + self.x[-1]) / 2)
+
+    @property
+    def height(self) -> float:
+        """Largest gap between the lips."""
+        return float((self.lower - self.upper).max())
+
+    def scaled(self, factor: float, x0: float, y0: float) -> Opening:
+        """Return the opening in the pixels of a picture that begins at (x0, y0) and is ``factor`` times as fine."""
+        return Opening((self.x - x0) * factor, (self.upper - y0) * factor, (self.lower - y0) * factor)
+
+    def cover(
+        self, height: int, width: int, feather: float, rounding: float = 0.0
+    ) -> npt.NDArray[np.float32]:
+        """Return the share of each pixel that lies inside, (height, width).
+
+        Args:
+            height, width: of the picture.
+            feather: how soft the edge is, in pixels.
+            rounding: how round sharp corners are made, in pixels.
+        """
+        canvas = np.zeros((height, width), np.uint8)
+        rim = np.concatenate([np.stack([self.x, self.upper], 1), np.stack([self.x, self.lower], 1)[::-1]])
+        cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+        if rounding > 0:
+            # Nothing lies beyond the picture: mirrored at its border, the opening would run out of it.
+            soft_canvas = cv2.GaussianBlur(canvas, (0, 0), rounding, borderType=cv2.BORDER_CONSTANT)
+            canvas = cv2.threshold(soft_canvas, 127, 255, cv2.THRESH_BINARY)[1]
+        soft: npt.NDArray[np.float32] = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), feather)
+        return soft
+
+
+def opening_of(landmarks: Points) -> Opening:
+    """Return the opening of a face with these landmarks, (68, 2) in upright pixels.
+
+    Smooth curves through the inner lips' points from corner to corner; the inner corners lie on the lower one.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    left = points[48] + CORNER * (points[60] - points[48])
+    right = points[54] + CORNER * (points[64] - points[54])
+    upper = np.stack([left, points[61], points[62], points[63], right])
+    lower = np.stack([left, points[60], points[67], points[66], points[65], points[64], right])
+    x = np.linspace(left[0], right[0], SAMPLES)
+    above, below = smooth_curve(upper, x), smooth_curve(lower, x)
+    return Opening(x, above, np.maximum(above, below))
+
+
+def smooth_curve(points: Points, x: Points) -> Points:
+    """Return the rows at columns ``x`` of a curve through points that does not swing beyond them (Fritsch-Carlson)."""
+    order = np.argsort(points[:, 0], kind="stable")
+    columns, rows = points[order, 0], points[order, 1]
+    # Points in one column would be a step; they are set apart by next to nothing.
+    columns = np.maximum.accumulate(columns) + np.arange(len(columns)) * 1e-6
+    step = np.diff(columns)
+    slope = np.diff(rows) / step
+    tangent = np.concatenate([slope[:1], np.zeros(len(slope) - 1), slope[-1:]])
+    for inner in range(1, len(slope)):
+        before, after = slope[inner - 1], slope[inner]
+        if before * after > 0:
+            one, other = 2 * step[inner] + step[inner - 1], step[inner] + 2 * step[inner - 1]
+            tangent[inner] = (one + other) / (one / before + other / after)
+    at = np.clip(np.searchsorted(columns, x, side="right") - 1, 0, len(slope) - 1)
+    t = np.clip((x - columns[at]) / step[at], 0, 1)
+    left = rows[at] * (1 + 2 * t) * (1 - t) ** 2 + step[at] * tangent[at] * t * (1 - t) ** 2
+    right = rows[at + 1] * t**2 * (3 - 2 * t) + step[at] * tangent[at + 1] * t**2 * (t - 1)
+    return np.asarray(left + right)

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from sargan_core.faces.align import Alignment
-from sargan_core.faces.blur import gaussian_blur
+from sargan_core.faces.blur import gaussian_blur, smooth_step
 from sargan_core.faces.face import EditedCrops, Pixels
 from sargan_core.faces.grain import Grain, blur_of, grain_of, put_in, softened
 from sargan_core.faces.inner_mouth import InnerMouth
@@ -35,28 +35,16 @@ from sargan_core.faces.warp import positions, sample
 
 # The photo is pasted in bands of about this many pixels: what is known of one fits the processor's cache.
 BAND_PIXELS = 48_000
-
-
 # Share of the crop's side over which the mask fades to nothing.
 FEATHER = 0.14
-
-
 # Mean change (0..1) from which the photo's fine detail starts to give way, and from which none is kept.
 DETAIL_FADES = (0.06, 0.24)
-
-
 # Mask below which a pixel is not touched.
 LEAST_MASK = 1e-3
-
-
 # Mask from which a pixel is so far inside that it tells how sharp the face is.
 WELL_INSIDE = 0.9
-
-
 # Spread of a pixel of the photo, in pixels of the photo: what is finer is taken away from what is laid over it.
 COARSER = 0.55
-
-
 # Mask values that count as the mask's border in the seam figure.
 SEAM_BAND = (0.0, 0.08)
 
@@ -86,7 +74,7 @@ def crop_mask(size: int) -> Tensor:
     ticks = (torch.arange(size, dtype=torch.float32) + 0.5) / size * 2 - 1
     reach = (ticks.abs()[:, None] ** 5 + ticks.abs()[None, :] ** 5) ** 0.2
     ramp = ((1 - reach) / FEATHER).clamp(0, 1)
-    return (ramp * ramp * (3 - 2 * ramp))[None, None]
+    return smooth_step(ramp)[None, None]
 
 
 def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
@@ -98,7 +86,7 @@ def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
     change = gaussian_blur(change, 9, 2.0)
     low, high = DETAIL_FADES
     ramp = ((change - low) / (high - low)).clamp(0, 1)
-    return 1 - ramp * ramp * (3 - 2 * ramp)
+    return 1 - smooth_step(ramp)
 
 
 def paste(
@@ -378,8 +366,6 @@ def _figures(change: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> 
 # Height of the forehead above the brows, and the width over which changes fade towards the face's outline, as
 # fractions of the crop's side.
 FOREHEAD = 0.14
-
-
 FACE_FEATHER = 0.05
 
 
@@ -395,4 +381,4 @@ def face_mask(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     cv2.fillConvexPoly(canvas, np.round(hull * 16).astype(np.int32), 1.0, shift=4)
     distance = cv2.distanceTransform(canvas.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     ramp = np.clip(distance / (FACE_FEATHER * size), 0, 1).astype(np.float64)
-    return torch.from_numpy(ramp * ramp * (3 - 2 * ramp))[None] * crop_mask(size)[0].double()
+    return torch.from_numpy(smooth_step(ramp))[None] * crop_mask(size)[0].double()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sargan_core.faces.opening import Opening
+from sargan_core.faces.mouth import Opening
 
 Picture = npt.NDArray[np.float32]
 

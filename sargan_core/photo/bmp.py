@@ -13,11 +13,7 @@ from sargan_core.photo.metadata import storage_notes
 from sargan_core.photo.planes import Picture, check_size, from_pillow, to_pillow
 
 _EMBEDDED_PROFILE = b"DEBM"
-
-
 _RESOLUTION_AT = 38  # pixels a metre, across and down
-
-
 _INCH = 0.0254  # metres
 
 

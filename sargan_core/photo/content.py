@@ -11,17 +11,9 @@ from sargan_core.errors import PhotoError
 
 # What a photo's file may hold: 16-bit RGBA without compression, and metadata or a video behind the picture.
 BYTES_A_PIXEL = 8
-
-
 BYTES_BESIDE = 256 * 2**20
-
-
 HEAD = 4096
-
-
 BLOCK = 2**20
-
-
 LARGEST_SETTINGS = 2**24
 
 

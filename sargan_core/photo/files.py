@@ -14,10 +14,7 @@ from sargan_core.errors import OutputExistsError, PhotoError
 
 # Names that a message lists, and characters of each.
 MOST_NAMES = 8
-
-
 LONGEST_NAME = 80
-
 
 _NO_LINKS = {
     errno.EPERM,

@@ -19,14 +19,8 @@ from sargan_core.photo.planes import Picture, check_size, from_pillow, is_grey
 
 # Labels of extensions, and names of programs in them.
 _APPLICATION, _COMMENT, _PLAIN_TEXT = b"\xff", b"\xfe", b"\x01"
-
-
 _PROFILE = b"ICCRGBG1012"
-
-
 _LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-
-
 _CREDENTIALS = b"C2PA_GIF"
 
 

@@ -9,7 +9,6 @@ from sargan_core.photo.planes import check_size
 
 _GRID = b"grid"
 
-
 # Pictures of other kinds than HEVC and a grid of it: each would need bounds of its own.
 _PICTURES_NOT_READ = (
     b"iovl",

@@ -29,65 +29,29 @@ from sargan_core.photo.planes import (
 )
 
 _APP0, _APP15, _DRI, _CENTIMETRE = 0xE0, 0xEF, 0xDD, 2
-
-
 _APP1, _APP2, _APP11, _APP13, _APP14, _COM = 0xE1, 0xE2, 0xEB, 0xED, 0xEE, 0xFE
-
-
 _EXIF = b"Exif\x00\x00"
-
-
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
-
-
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\x00"
-
-
 _ICC = b"ICC_PROFILE\x00"
-
-
 _PHOTOSHOP = b"Photoshop 3.0\x00"
-
-
 _MPF = b"MPF\x00"
-
-
 # Segments that are read on their own; all others are of other programs.
 _KNOWN = (
     (_APP1, _EXIF), (_APP1, _XMP), (_APP1, _XMP_EXTENSION), (_APP2, _ICC), (_APP2, _MPF), (_APP13, _PHOTOSHOP),
 )  # fmt: skip
-
-
 # Of gain maps and layers, which belong to the picture before the edit; and the start of a picture.
 _TIED = (b"urn:iso:std:iso:ts:21496", b"JP")
-
-
 _PICTURE = b"\xff\xd8\xff"
-
-
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
 _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-
-
 # A progressive JPEG has about ten; each costs a pass over all pixels, however few bytes it takes.
 _MOST_SCANS = 200
-
-
 _SEGMENT_LIMIT = 65533
-
-
 # Inside compressed data 0xFF is followed by 0 or a restart marker.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
-
 _COARSEST = 255
-
-
 _QUALITY = 95  # for photos that did not come from a JPEG
-
-
 Segments = Sequence[tuple[int, bytes]]
 
 

@@ -154,24 +154,14 @@ KINDS: dict[str, Kind] = {
     )
 }
 
-
 LISTED = ", ".join(KINDS)
-
-
 # Formats that are read only: there is a free decoder but no free encoder. A result is written as ``WRITTEN_AS``.
 READ_ONLY: dict[str, Kind] = {"HEIC": Kind("HEIC", (".heic", ".heif", ".hif"), holds_16_bit=True)}
-
-
 WRITTEN_AS = KINDS["JPEG"]
-
-
 READABLE = ", ".join((*KINDS, *READ_ONLY))
-
-
 READ_ENDINGS = frozenset(
     ending for kind in (*KINDS.values(), *READ_ONLY.values()) for ending in kind.suffixes
 )
-
 
 # Kinds that people do have, by their first bytes, so that the message can say what the file is.
 _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
@@ -197,10 +187,7 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftypmp4", "a video"),
 )
 
-
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-
-
 _TIFF_MAGIC = {b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"}
 
 

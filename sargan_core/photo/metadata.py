@@ -9,17 +9,9 @@ from dataclasses import dataclass
 from sargan_core.photo import xmp as packets
 
 PROFILE_NOTE = "the colour profile is damaged and is not copied"
-
-
 RESOURCES_NOTE = "the Photoshop data (IPTC) are damaged and are not copied"
-
-
 CREDENTIALS_NOTE = "Content Credentials present; they will no longer be valid and are not copied"
-
-
 _EXIF_PREFIX = b"Exif\x00\x00"
-
-
 # Photoshop image resources that show the old picture: thumbnails in the two forms in use.
 _PICTURE_RESOURCES = (1033, 1036)
 
@@ -131,27 +123,13 @@ def _resources(resources: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 ORIENTATION = 0x0112
-
-
 EXIF_IFD = 0x8769
-
-
 GPS_IFD = 0x8825
-
-
 INTEROPERABILITY = 0xA005
-
-
 _THUMBNAIL_START, _THUMBNAIL_LENGTH = 0x0201, 0x0202
-
-
 _STRIP_OFFSETS, _STRIP_LENGTHS = 0x0111, 0x0117
-
-
 # (width, height) tags: of the first directory, of the EXIF directory
 _SIZE_TAGS = ((0x0100, 0x0101), (0xA002, 0xA003))
-
-
 _SIZES = {3: ("H", 2), 4: ("I", 4)}
 
 
@@ -275,11 +253,7 @@ def _drop_thumbnail(exif: Block, first: int) -> None:
 
 
 IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-
-
 SARGAN_NAMESPACE = "urn:sargan:provenance:1.0#"
-
-
 # IPTC NewsCodes: a photo, parts of which were made by a trained model.
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 

@@ -31,13 +31,8 @@ from sargan_core.photo.metadata import Provenance, mark
 from sargan_core.photo.planes import Picture, picture_for
 
 MAX_PIXELS = 256_000_000
-
-
 STANDARD_INPUT = "standard input"
-
-
 MetadataPolicy: TypeAlias = Literal["keep", "strip"]
-
 
 _DECODERS = {
     "JPEG": jpeg.decode,

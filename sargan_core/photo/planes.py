@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from sargan_core.photo.kinds import Array, Defect, Encoding, Kind
@@ -122,6 +123,22 @@ def eight_bits(values: Array) -> Array:
         band = values[top : top + step].astype(np.uint32)
         out[top : top + step] = (band * 255 + 32895) >> 16
     return out
+
+
+def shrunk(pixels: Array, side: int) -> tuple[Array, float]:
+    """Return (H, W, 3) pixels averaged down to at most ``side`` on the longest side, and their scale (new / old)."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    if scale < 1.0:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return pixels, scale
+
+
+def bounded(pixels: Array, side: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Return ``shrunk`` pixels as contiguous 8-bit values, and their scale."""
+    pixels, scale = shrunk(pixels, side)
+    return np.ascontiguousarray(eight_bits(pixels)), scale
 
 
 def is_grey(pixels: Array) -> bool:

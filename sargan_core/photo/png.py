@@ -41,20 +41,10 @@ from sargan_core.photo.png_chunks import (
 )
 
 _COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
-
-
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-
-
 _XMP_KEY = b"XML:com.adobe.xmp"
-
-
 _INFLATED = {_XMP_KEY, b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"}
-
-
 _GREY, _RGB, _PALETTE, _GREY_ALPHA = 0, 2, 3, 4
-
-
 _INCH = 0.0254  # metres
 
 

@@ -17,40 +17,22 @@ from sargan_core.photo.kinds import cut_off, damaged
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _GREY, _PALETTE = 0, 3
-
-
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-
-
 _BLOCK = 2**20
-
-
 _LARGEST_FIELD = 64 * 2**20
-
-
 _FILTERS = 5
-
-
 # Adam7: first column, first row, step across and step down of each pass.
 _PASSES = (
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
 )  # fmt: skip
-
-
 # About the place, the scale and the time of the picture: an edit moves no pixel, and keeps what EXIF says of time too.
 _TRUE = {b"tIME", b"oFFs", b"sCAL", b"pCAL", b"sTER", b"vpAg", b"sPLT"}
-
-
 _COLOURS = {b"bKGD", b"sBIT"}
-
-
 # Read and written on their own, or of no meaning in a file that is written anew.
 _HANDLED = {
     b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"caBX", b"gAMA",
     b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
 }  # fmt: skip
-
-
 Chunks = dict[bytes, list[bytes]]
 
 

@@ -74,20 +74,10 @@ def silence() -> None:
 
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
-
-
 _GREYS = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
-
-
 _CFA, _LINEAR_RAW = 32803, 34892
-
-
 _NONE, _DEFLATES = 1, (8, 32946)
-
-
 _DNG_VERSION = 50706
-
-
 _INCH, _CENTIMETRE = 2, 3
 
 
@@ -100,14 +90,8 @@ silence()
 
 # Deflate expands by this factor at most.
 _DEFLATE_RATIO = 1032
-
-
 _BLOCK = 2**20
-
-
 _SPARE = 64 * 2**20  # bytes that a strip may hold beyond its samples before it counts as damaged
-
-
 _STEP = "convert it to an 8- or 16-bit RGB or grey TIFF first"
 
 

@@ -25,19 +25,10 @@ from sargan_core.photo.metadata import (
 )
 
 XMP, IPTC, RESOURCES, ICC, CREDENTIALS = 700, 33723, 34377, 34675, 52545
-
-
 _IPTC_RESOURCE = 1028
-
-
 _RGB, _YCBCR = 2, 6
-
-
 _TRANSFER_FUNCTION, _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 301, 529, 532
-
-
 _GREY_RESPONSE, _SUB_IFDS = (290, 291), 330
-
 
 # What describes the stored samples and not the picture; written anew. tifffile's own (pages, shapes) are among them.
 STRUCTURE = {
@@ -46,34 +37,19 @@ STRUCTURE = {
     XMP, IPTC, RESOURCES, ICC, CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
 }  # fmt: skip
 
-
 # Bytes of one number of each type; a rational is two.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
-
-
 _RATIONALS = (5, 10)
-
-
 _SIGNED_RATIONAL = 10
-
-
 _ASCII = 2
-
-
 # Bytes of one value of each type, those of BigTIFF too.
 _BYTES = {
     **{kind: size * (2 if kind in _RATIONALS else 1) for kind, size in _SIZES.items()},
     **{13: 4, 16: 8, 17: 8, 18: 8},
 }
 _LONG, _SIGNED_LONG = 4, 9
-
-
 _NARROWED = {16: ("Q", "I", _LONG), 17: ("q", "i", _SIGNED_LONG), 18: ("Q", "I", _LONG)}
-
-
 _DIRECTORIES = (EXIF_IFD, GPS_IFD, INTEROPERABILITY)
-
-
 ExtraTag = tuple[int, Any, int, Any, bool]
 
 

@@ -12,8 +12,6 @@ from sargan_core.photo.metadata import not_copied, tidy
 from sargan_core.photo.planes import Picture, check_size, from_pillow, is_linear, linear_light, to_pillow
 
 _KNOWN = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"}
-
-
 _QUALITY = 90  # a WebP does not tell the quality it was written with
 
 

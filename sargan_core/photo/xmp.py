@@ -15,37 +15,17 @@ from xml.parsers import expat
 from xml.parsers.expat import ExpatError
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-
-
 _XMLNS = "http://www.w3.org/2000/xmlns/"
-
-
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
-
-
 _NOTE = "http://ns.adobe.com/xmp/note/"
-
-
 _DCTERMS = "http://purl.org/dc/terms/"
-
-
 _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
-
-
 # No camera or editor comes near these; a document of more would take minutes and gigabytes to hold.
 _LONGEST = 32 * 2**20
-
-
 _DEEPEST = 100
-
-
 # What XML 1.0 cannot hold; a file's name, which becomes part of the mark, can.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
 _MOST_NODES = 50_000
-
-
 # Python before 3.13 writes white space of attributes as it is, and reading turns that into plain spaces.
 _SPACES = {"\t": "\ue009", "\n": "\ue00a", "\r": "\ue00d"}
 

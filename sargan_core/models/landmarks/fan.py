@@ -96,7 +96,7 @@ class FanLandmarks:
 
     def landmarks(self, pixels: Pixels, face: Face) -> npt.NDArray[np.float32]:
         """Return (68, 2) float32 photo pixels, (x, y), in iBUG-68 order."""
-        from sargan_core.faces.find import bounded
+        from sargan_core.photo.planes import bounded
 
         x, y, width, height = face.box
         margin = max(width, height)

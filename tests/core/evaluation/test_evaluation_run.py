@@ -97,7 +97,7 @@ def test_the_same_run_again_measures_nothing_and_gives_the_same(finished, settin
     def forbidden(*arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("sargan_core.evaluation.session.Session.subject", forbidden)
+    monkeypatch.setattr("sargan_core.evaluation.measure.Session.subject", forbidden)
     again = evaluate(settings, tmp_path, made_judges, costs=False).results
     assert again.people["in"] == finished[0].results.people["in"]
     assert [row for row in again.rows if row.part == "in"] == [
