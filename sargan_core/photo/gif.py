@@ -1,7 +1,7 @@
 """GIF files: at most 256 colours, so an edited photo is reduced to a new palette.
 
-A picture of few enough colours is written exactly; otherwise the colours are reduced with dithering, in the
-whole picture. Whoever wants every pixel outside the face untouched writes PNG.
+A picture with few enough colours is written exactly; otherwise the colours of the whole picture are reduced with
+dithering. To keep every pixel outside the face, write PNG.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     image.load()
     pixels, alpha, _ = from_pillow(image, 1)
     grey = is_grey(pixels)
-    # 256 colours are all shades of grey.
+    # 256 colours are enough for all shades of grey.
     exact = grey and alpha is None
     notes = (
         []
@@ -95,7 +95,7 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     options: dict[str, object] = {}
     if hidden is not None:
         indices[hidden] = 255
-        # The transparent entry gets a colour that is under the transparency.
+        # The transparent entry gets the colour of a hidden pixel.
         colour = colours[hidden][0].tolist() if hidden.any() else [0, 0, 0]
         palette = palette + [0] * (765 - len(palette)) + colour
         options["transparency"] = 255
@@ -111,7 +111,7 @@ def _written(image: Image.Image, metadata: Metadata, **options: object) -> bytes
 
 
 def _with_extensions(data: bytes, metadata: Metadata) -> bytes:
-    """Return the GIF with its colour profile and comments put in before the picture."""
+    """Return the GIF with its colour profile and comments inserted before the picture."""
     blocks = [b"\x21" + _COMMENT + _sub_blocks(comment) for comment in metadata.comments]
     if metadata.icc_profile:
         # ICC.1:2022, annex B.4.
@@ -119,7 +119,7 @@ def _with_extensions(data: bytes, metadata: Metadata) -> bytes:
     if not blocks:
         return data
     at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
-    # Only the newer version knows extensions.
+    # Only version 89a has extensions.
     return b"".join([b"GIF89a", data[6:at], *blocks, data[at:]])
 
 
@@ -129,7 +129,7 @@ def _sub_blocks(content: bytes) -> bytes:
 
 
 def _indexed(colours: Array, most: int) -> tuple[Array, list[int]] | None:
-    """Return indices (H, W) and the palette of a picture of few enough colours, else None."""
+    """Return indices (H, W) and the palette of a picture with at most ``most`` colours, else None."""
     packed = colours.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     known, indices = np.unique(packed, return_inverse=True)
     if len(known) > most:
@@ -141,7 +141,7 @@ def _indexed(colours: Array, most: int) -> tuple[Array, list[int]] | None:
 def gif_blocks(data: bytes) -> list[tuple[int, bytes, bytes]]:
     """Return the blocks of a GIF as (introducer, first bytes, content): 0x2C is a frame, 0x21 an extension.
 
-    The content of an extension is its data without the name of an application; of a frame it is left out.
+    The content of an extension is its data, without the application's name. A frame's content is left empty.
 
     Raises:
         Defect: the file ends before its trailer, or a block is not where it should be.

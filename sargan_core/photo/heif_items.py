@@ -1,4 +1,4 @@
-"""The structure of a HEIF file, as far as it says how much a decoder would have to decode (ISO/IEC 23008-12)."""
+"""The box structure of HEIF files, read to limit how much a decoder would have to decode (ISO/IEC 23008-12)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sargan_core.photo.planes import check_size
 
 _GRID = b"grid"
 
-# Pictures of other kinds than HEVC and a grid of it: each would need bounds of its own.
+# Types of pictures besides HEVC and grids of it: each would need limits of its own.
 _PICTURES_NOT_READ = (
     b"iovl",
     b"unci",
@@ -57,19 +57,18 @@ def boxes_within(data: bytes, start: int, end: int, kind: str) -> list[tuple[byt
 
 
 def check_items(data: bytes, meta: tuple[int, int], max_pixels: int) -> None:
-    """Refuse a file of which any item would decode to more than ``max_pixels`` pixels.
+    """Refuse a file in which any item would decode to more than ``max_pixels`` pixels.
 
-    Every item counts and not only the picture shown: alpha, depth and thumbnails are pictures as well. The size
-    that a coded picture itself has (its sequence parameter set) counts as much as the one the container tells, and
-    so do the tiles of a grid together.
+    Alpha, depth and thumbnails are items as well. Checked are the size in the container, the size in the coded
+    picture (its sequence parameter set), and all tiles of a grid together.
 
     Args:
         data: the file.
-        meta: start and end of what its ``meta`` box contains.
-        max_pixels: the limit for any of them.
+        meta: start and end of the content of its ``meta`` box.
+        max_pixels: the limit for each item.
 
     Raises:
-        Defect: larger, damaged, or a kind of HEIF that is not read.
+        Defect: too large, damaged, or a kind of HEIF that is not read.
     """
     top = dict(boxes_within(data, meta[0] + 4, meta[1], "HEIC"))
     kinds = _item_kinds(data, top)
@@ -108,7 +107,7 @@ def _item_kinds(data: bytes, top: dict[bytes, tuple[int, int]]) -> dict[int, byt
 
 
 def _check_text(text: bytes) -> None:
-    """Refuse names that are no text: the decoder's binding for Python crashes at them."""
+    """Refuse names that are not UTF-8: the decoder's Python binding crashes on them."""
     try:
         text.decode("utf-8")
     except UnicodeDecodeError:
@@ -137,7 +136,7 @@ def _sequence_sizes(config: bytes) -> Iterator[tuple[int, int]]:
             length = _number(config, at, 2)
             if kind == 33:
                 size, coded = _read_sequence(config[at + 2 : at + 2 + length])
-                if coded != told:  # the decoder makes room for what is told, and fills in what is coded
+                if coded != told:  # the decoder allocates for the former and writes the latter
                     raise damaged("HEIC", "its bit depth")
                 yield size
             at += 2 + length
@@ -170,7 +169,7 @@ def _read_sequence(unit: bytes) -> tuple[tuple[int, int], tuple[int, int, int]]:
 
 
 class _Bits:
-    """The bits of some bytes, from the first on."""
+    """Reads bits from bytes, the highest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "big")
@@ -182,7 +181,7 @@ class _Bits:
         return self._value >> self._left & (1 << count) - 1
 
     def skip(self, count: int) -> None:
-        """Leave bits out."""
+        """Skip bits."""
         self._left -= count
         if self._left < 0:
             raise damaged("HEIC", "its picture's size")
@@ -248,13 +247,13 @@ def _check_tiles(
         raise damaged("HEIC", "its grid of tiles")
     sizes = _sizes_of_items(data, top)
     together = sum(sizes.get(tile, 0) for tile in tiles)
-    # The last row and column reach beyond the picture, by less than a tile each.
+    # The last row and column may reach beyond the picture, by less than a tile each.
     if together > 4 * min(pixels, max_pixels) + 2**22 or not all(tile in sizes for tile in tiles):
         raise damaged("HEIC", "its grid of tiles")
 
 
 def _sizes_of_items(data: bytes, top: dict[bytes, tuple[int, int]]) -> dict[int, int]:
-    """Return how many pixels each item has: the most that any of its properties says."""
+    """Return the number of pixels of each item, the largest that any of its properties gives."""
     properties = boxes_within(data, *_box(top, b"iprp"), "HEIC")
     start, end = _box(dict(properties), b"ipco")
     pixels: list[int] = []

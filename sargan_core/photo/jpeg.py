@@ -1,7 +1,7 @@
 """JPEG files.
 
-Written with the quantisation tables and the subsampling of the source, so that quality and size stay in
-their class.
+Results are written with the quantisation tables and the subsampling of the source, so that quality and size hardly
+change.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\x00"
 _ICC = b"ICC_PROFILE\x00"
 _PHOTOSHOP = b"Photoshop 3.0\x00"
 _MPF = b"MPF\x00"
-# Segments that are read on their own; all others are of other programs.
+# Segments that are understood; all others belong to other programs.
 _KNOWN = (
     (_APP1, _EXIF), (_APP1, _XMP), (_APP1, _XMP_EXTENSION), (_APP2, _ICC), (_APP2, _MPF), (_APP13, _PHOTOSHOP),
 )  # fmt: skip
-# Of gain maps and layers, which belong to the picture before the edit; and the start of a picture.
+# Starts of segments with gain maps or layers, which belong to the picture before the edit; start of a JPEG.
 _TIED = (b"urn:iso:std:iso:ts:21496", b"JP")
 _PICTURE = b"\xff\xd8\xff"
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-# A progressive JPEG has about ten; each costs a pass over all pixels, however few bytes it takes.
+# A progressive JPEG has about ten. Each costs a pass over all pixels, however few bytes it has.
 _MOST_SCANS = 200
 _SEGMENT_LIMIT = 65533
 # Inside compressed data 0xFF is followed by 0 or a restart marker.
@@ -145,7 +145,7 @@ def _exif(segments: Segments) -> bytes | None:
 
 
 def _xmp(segments: Segments) -> tuple[bytes | None, bool]:
-    """Return the XMP packet, and whether its extension, if it has one, could be joined to it."""
+    """Return the XMP packet, and whether an extension, if there is one, could be joined to it."""
     packet = next(
         (body[len(_XMP) :] for marker, body in segments if marker == _APP1 and body.startswith(_XMP)), None
     )
@@ -168,7 +168,7 @@ def _xmp(segments: Segments) -> tuple[bytes | None, bool]:
 def _of_other_programs(segments: Segments) -> tuple[list[tuple[int, bytes]], list[str]]:
     """Return the application segments that are kept as they are, and the names of those that are not.
 
-    What may show the picture before the edit, or points to places in the file, is not kept.
+    A segment is not kept if it may show the picture before the edit or points to places in the file.
     """
     kept, lost = [], []
     for marker, content in segments:
@@ -224,7 +224,7 @@ def _encoding(image: JpegImageFile, segments: Segments) -> Encoding:
 
 
 def _restart(segments: Segments) -> int:
-    """Return how many MCUs lie between restart markers; 0 = there are none."""
+    """Return the number of MCUs between restart markers; 0 without such markers."""
     found = (int.from_bytes(content[:2], "big") for marker, content in reversed(segments) if marker == _DRI)
     return next(found, 0)
 
@@ -235,14 +235,14 @@ def encode(
     """Return the picture as a JPEG; ``marks`` are the XMP properties to keep in the first XMP segment."""
     options: dict[str, object] = {"progressive": encoding.progressive, "subsampling": encoding.subsampling}
     if encoding.quantization:
-        # Larger steps are no baseline JPEG: libjpeg would print a caution, and some programs could not read the file.
+        # Larger steps are not baseline JPEG: libjpeg would print a warning, and some programs cannot read them.
         options["qtables"] = [[min(step, _COARSEST) for step in table] for table in encoding.quantization]
     else:
         options["quality"] = _QUALITY
     if encoding.restart:
         options["restart_marker_blocks"] = encoding.restart
     if metadata.dpi is not None:
-        options["dpi"] = metadata.dpi  # writes the header that the density goes into, if Pillow writes one
+        options["dpi"] = metadata.dpi  # makes Pillow write the header that the density goes into
     if encoding.keep_rgb and not picture.grey:
         options["keep_rgb"] = True
     file = io.BytesIO()
@@ -318,7 +318,7 @@ def jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def jpeg_scans(data: bytes) -> int:
-    """Return how many scans the first picture of a JPEG has; what follows its end is not looked at."""
+    """Return the number of scans of the first picture in a JPEG; what follows it is ignored."""
     scans, at = 0, 2
     while match := _MARKER.search(data, at):
         marker, at = match[0][-1], match.end()
@@ -330,7 +330,7 @@ def jpeg_scans(data: bytes) -> int:
 
 
 def insert_jpeg_segments(data: bytes, segments: Sequence[tuple[int, bytes]]) -> bytes:
-    """Return the JPEG with segments of at most 65533 bytes put in after its start and JFIF header."""
+    """Return the JPEG with segments of at most 65533 bytes inserted after its start and JFIF header."""
     at = 2
     if data[2:4] == b"\xff\xe0":
         at = 4 + int.from_bytes(data[4:6], "big")
@@ -341,18 +341,18 @@ def insert_jpeg_segments(data: bytes, segments: Sequence[tuple[int, bytes]]) -> 
 
 
 def split_jpeg_payload(prefix: bytes, content: bytes, reserve: int = 0) -> list[bytes]:
-    """Return content in pieces that fit into one segment each with the prefix and ``reserve`` bytes more."""
+    """Return content in pieces that fit into one segment each, beside the prefix and ``reserve`` more bytes."""
     step = _SEGMENT_LIMIT - len(prefix) - reserve
     return [content[at : at + step] for at in range(0, len(content), step)]
 
 
 def with_jfif_density(data: bytes, unit: int, across: float, down: float) -> bytes:
-    """Return the JPEG with the density of its JFIF header changed; one without that header comes back as it is.
+    """Return the JPEG with another density in its JFIF header; without that header it is returned unchanged.
 
     Args:
         data: the file.
-        unit: 0 = only the ratio counts, 1 = an inch, 2 = a centimetre.
-        across, down: pixels a unit; what does not fit into 16 bits is reduced, the ratio kept.
+        unit: 0 = none, only the ratio counts; 1 = inch; 2 = centimetre.
+        across, down: pixels per unit; both are reduced in proportion if they do not fit into 16 bits.
     """
     if data[2:4] != b"\xff\xe0" or data[6:11] != b"JFIF\0":
         return data

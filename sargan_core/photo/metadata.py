@@ -1,4 +1,7 @@
-"""Metadata made true for an upright, edited picture; what cannot be copied is noted."""
+"""Metadata of an upright, edited picture: EXIF, XMP and Photoshop data made true, and the mark of the edit.
+
+What cannot be copied is noted for the user.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ PROFILE_NOTE = "the colour profile is damaged and is not copied"
 RESOURCES_NOTE = "the Photoshop data (IPTC) are damaged and are not copied"
 CREDENTIALS_NOTE = "Content Credentials present; they will no longer be valid and are not copied"
 _EXIF_PREFIX = b"Exif\x00\x00"
-# Photoshop image resources that show the old picture: thumbnails in the two forms in use.
+# Photoshop image resources with a thumbnail, which shows the picture before the edit.
 _PICTURE_RESOURCES = (1033, 1036)
 
 
@@ -31,13 +34,13 @@ def tidy(
 ) -> Tidied:
     """Return EXIF and XMP with orientation 1 and without pictures of the state before the edit.
 
-    The orientation is that of the EXIF block. One that only XMP mentions is not applied (viewers ignore it
-    as well) and stays as it is. Damaged metadata never fails a photo: it is left out and noted.
+    The orientation is that of the EXIF block. One that only XMP mentions stays and is not applied, as in viewers.
+    Damaged metadata are left out and noted; they never make a photo fail.
 
     Args:
         exif: EXIF block, with or without the ``Exif`` prefix.
         xmp: XMP packet.
-        orientation: orientation known from elsewhere in the file, which outranks the EXIF block.
+        orientation: orientation from elsewhere in the file; it overrides the EXIF block.
         credentials: a Content Credentials manifest was found in the file.
     """
     notes: list[str] = []
@@ -64,16 +67,16 @@ def tidy(
 
 
 def not_copied(what: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return a note that parts of a file are not copied, each name once; none without names."""
+    """Return a note that names the parts of a file that are not copied; no note without names."""
     listed = ", ".join(dict.fromkeys(names))
     return (f"{what} cannot be kept and are not copied: {listed}",) if listed else ()
 
 
 def storage_notes(bits: int, *, palette: bool = False) -> tuple[str, ...]:
-    """Return a note for a picture of fewer bits or of a palette, which an edit needs more than.
+    """Return a note for a file with a palette or fewer than 8 bits per channel, which is written with more.
 
     Args:
-        bits: bits a channel in the file.
+        bits: bits per channel in the file.
         palette: the file stores indices into a palette.
     """
     if palette:
@@ -97,7 +100,7 @@ def find_resource(resources: bytes, number: int) -> bytes | None:
 
 
 def without_pictures(resources: bytes) -> bytes | None:
-    """Return Photoshop image resources without their thumbnails, or None if they are damaged; none are no damage.
+    """Return Photoshop image resources without their thumbnails, or None if they are damaged.
 
     Source: Adobe Photoshop File Formats Specification, "Image Resource Blocks".
     """
@@ -165,7 +168,7 @@ class Block:
             raise ValueError("directory outside the block") from None
 
     def entries(self, start: int, *, cut: bool = False) -> Iterator[Entry]:
-        """Yield the entries of the directory at an offset; of a ``cut`` one those that are whole."""
+        """Yield the entries of the directory at an offset; with ``cut``, only those that lie inside the block."""
         count = self.unpack("H", start)
         for number in range(min(count, (len(self.data) - start - 2) // 12) if cut else count):
             at = start + 2 + 12 * number
@@ -197,8 +200,8 @@ class Block:
 def make_upright(block: bytes) -> tuple[bytes, int]:
     """Return the block with orientation 1 and without thumbnail, and the orientation (1 to 8) it had.
 
-    Width and height tags change places where the orientation turns the picture on its side. The thumbnail,
-    which shows the picture before the edit, is blanked and unlinked.
+    Width and height are swapped where the orientation turns the picture on its side. The thumbnail, which shows the
+    picture before the edit, is removed.
 
     Raises:
         ValueError: the block is damaged.
@@ -254,7 +257,7 @@ def _drop_thumbnail(exif: Block, first: int) -> None:
 
 IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 SARGAN_NAMESPACE = "urn:sargan:provenance:1.0#"
-# IPTC NewsCodes: a photo, parts of which were made by a trained model.
+# IPTC NewsCode of a photo of which parts were made by a trained model.
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 
@@ -275,7 +278,7 @@ class Provenance:
     version: str
 
     def properties(self) -> tuple[packets.Property, ...]:
-        """Return the XMP properties that mark the edit."""
+        """Return the XMP properties of the mark."""
         own = {
             "Model": self.model,
             "Expression": self.expression,
@@ -291,8 +294,7 @@ class Provenance:
 def mark(packet: bytes | None, provenance: Provenance) -> bytes:
     """Return the XMP packet with the mark of the edit merged in; None starts a new packet.
 
-    Everything else in the packet stays. A packet that cannot be read gives way to a new one; photos read by
-    ``read_photo`` never hold one.
+    Everything else in the packet stays. An unreadable packet is replaced; ``read_photo`` never returns one.
     """
     readable = packet if packet is not None and packets.is_readable(packet) else None
     return packets.merge(readable, provenance.properties())

@@ -1,7 +1,7 @@
-"""Planes: from a decoder's picture to upright arrays, and from arrays to what an encoder takes.
+"""Convert decoded pictures to upright arrays, and arrays to what an encoder takes; colour profiles.
 
-A photo may hold 50 million pixels and more, so pictures are moved band by band into their final place:
-orientation, channel order and conversion cost no copy of the whole.
+A photo may have 50 million pixels and more, so pictures are converted band by band into their final place, without a
+copy of the whole.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from PIL import Image, ImageCms
 
 from sargan_core.photo.kinds import Array, Defect, Encoding, Kind
 
-_BAND = 2**22  # pixels moved at a time
+_BAND = 2**22  # pixels converted at a time
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse a picture of more than ``max_pixels`` pixels, or of none.
+    """Refuse a picture with more than ``max_pixels`` pixels, or without any.
 
     Raises:
         Defect: the size is out of bounds.
@@ -150,14 +150,12 @@ def is_grey(pixels: Array) -> bool:
 def picture_for(
     pixels: Array, alpha: Array | None, encoding: Encoding, profile: bytes | None, kind: Kind
 ) -> Picture:
-    """Return what to write into a file of a kind: grey if the source was and the pixels are, 8 bits where
-    needed.
+    """Return what to write into a file of a format: grey if source and pixels are grey, 8 bits where it holds no more.
 
-    A grey colour profile cannot describe colours: with one, colours that an edit brought in are written as
-    luma.
+    With a grey colour profile, which cannot describe colours, colours from an edit are written as luma.
 
     Raises:
-        Defect: the kind cannot hold the transparency or the size.
+        Defect: the format cannot hold the transparency or the size.
     """
     height, width = pixels.shape[:2]
     if max(height, width) > kind.largest_side:
@@ -206,7 +204,7 @@ def space_of(profile: bytes | None) -> str | None:
 
 
 def is_linear(profile: bytes | None) -> bool:
-    """Return whether a matrix or grey profile has the identity as tone curve: values are linear light."""
+    """Return whether a matrix or grey profile has no tone curve, so that values are linear light."""
     if profile is None or space_of(profile) not in ("RGB", "GRAY"):
         return False
     try:
@@ -240,7 +238,7 @@ def cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return a CMYK picture as sRGB, by its own profile with perceptual intent.
 
     Raises:
-        Defect: the file has no CMYK profile, so that nobody can know its colours, or the profile is unusable.
+        Defect: the file has no CMYK profile, so its colours are unknown, or the profile cannot be used.
     """
     step = "convert it to RGB in an image editor first"
     if profile is None or space_of(profile) != "CMYK":
@@ -260,6 +258,6 @@ def cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def srgb_profile() -> bytes:
-    """Return an sRGB profile; the same bytes at any time."""
+    """Return an sRGB profile with a fixed date, so that its bytes are always the same."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]

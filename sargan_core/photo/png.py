@@ -1,8 +1,7 @@
 """PNG files.
 
-The decoders see only the chunks that make the picture; everything else is taken from and put into the file
-here, so that gamma, text and profiles survive as they are. Pillow reads 16-bit colour as 8 bits, so OpenCV
-does that part.
+Decoders get only the chunks of the picture itself. All others are read and written here, so that gamma, text and
+profiles stay as they are. Pillow reads 16-bit colour as 8 bits, so OpenCV reads it.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     chunks: dict[bytes, list[bytes]] = {}
     for kind, content in png_chunks(data):
         chunks.setdefault(kind, []).append(content)
-    # Decoders believe the last header; the first one was checked.
+    # Decoders use the last header, but the first one was checked.
     if len(chunks[b"IHDR"]) > 1:
         raise damaged("PNG", "two headers")
     if b"IDAT" not in chunks:
@@ -75,7 +74,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     bits, colour_type = header[8], header[9]
     profile = _profile(chunks)
     bad_profile = b"iCCP" in chunks and profile is None
-    # gAMA holds 100000 divided by the exponent; a profile or an sRGB chunk outranks it.
+    # gAMA holds 100000 divided by the exponent; a profile or an sRGB chunk overrides it.
     gamma = int.from_bytes(chunks.get(b"gAMA", [b""])[0], "big")
     if is_linear(profile) or (profile is None and b"sRGB" not in chunks and 95000 < gamma < 105000):
         raise linear_light()
@@ -144,7 +143,7 @@ def _profile(chunks: dict[bytes, list[bytes]]) -> bytes | None:
 
 
 def _resolution(chunks: dict[bytes, list[bytes]], unit: int) -> tuple[float, float] | None:
-    """Return pixels an inch (unit 1) or of no unit (unit 0), across and down; None = the file gives another or none."""
+    """Return pixels per inch (unit 1) or a density without unit (unit 0), across and down; None if not given so."""
     content = chunks.get(b"pHYs", [b""])[0]
     if len(content) != 9 or content[8] != unit:
         return None
@@ -155,7 +154,7 @@ def _resolution(chunks: dict[bytes, list[bytes]], unit: int) -> tuple[float, flo
 def _texts(
     chunks: dict[bytes, list[bytes]],
 ) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None, bytes | None, tuple[str, ...]]:
-    """Return the text chunks to keep, EXIF block and XMP packet, wherever the file has them, and notes of damage."""
+    """Return the text chunks to keep, the EXIF block and XMP packet from any chunk, and notes of damage."""
     lost: list[str] = []
     kept: list[tuple[bytes, bytes]] = []
     exif = chunks.get(b"eXIf", [None])[0]
@@ -164,7 +163,7 @@ def _texts(
     for kind in _TEXT_CHUNKS:
         for content in chunks.get(kind, []):
             key = content.partition(b"\0")[0]
-            # Of several the first counts; inflating a thousand would take as long as their author likes.
+            # Only the first of several counts: inflating a thousand could take very long.
             if key in _INFLATED and key in seen:
                 continue
             seen.add(key)
@@ -173,7 +172,7 @@ def _texts(
                 xmp = xmp or packet
                 lost += [] if packet is not None else ["XMP"]
             elif key in _INFLATED:
-                # ImageMagick's form of EXIF and XMP: kept once, in the standard place.
+                # ImageMagick's form of EXIF and XMP; written in the standard form.
                 raw = _raw_profile(_text(kind, content))
                 if key.endswith(b"xmp"):
                     xmp = xmp or raw
@@ -210,7 +209,7 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     """Return the picture as a PNG.
 
     Raises:
-        Defect: the encoder gave up.
+        Defect: the encoder failed.
     """
     if picture.colours.dtype == np.uint16 and picture.grey and picture.alpha is not None:
         data = _encode_deep_grey(np.dstack([picture.colours, picture.alpha]))
@@ -236,7 +235,7 @@ def _encode_deep(picture: Picture) -> bytes:
 
 
 def _encode_deep_grey(samples: Array) -> bytes:
-    """Return 16-bit grey and alpha (H, W, 2) as a PNG, which neither Pillow nor OpenCV writes."""
+    """Return 16-bit grey and alpha (H, W, 2) as a PNG, which neither Pillow nor OpenCV can write."""
     height, width = samples.shape[:2]
     rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
     filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # filter 2: difference to the row above

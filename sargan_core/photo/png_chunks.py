@@ -25,10 +25,10 @@ _FILTERS = 5
 _PASSES = (
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
 )  # fmt: skip
-# About the place, the scale and the time of the picture: an edit moves no pixel, and keeps what EXIF says of time too.
+# Chunks about position, scale and time of the picture, which an edit does not change.
 _TRUE = {b"tIME", b"oFFs", b"sCAL", b"pCAL", b"sTER", b"vpAg", b"sPLT"}
 _COLOURS = {b"bKGD", b"sBIT"}
-# Read and written on their own, or of no meaning in a file that is written anew.
+# Chunks with code of their own, or without meaning in a new file.
 _HANDLED = {
     b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"caBX", b"gAMA",
     b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
@@ -61,13 +61,13 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def png_chunk(kind: bytes, content: bytes) -> bytes:
-    """Return one PNG chunk as it stands in a file."""
+    """Return one chunk as it is in a file: length, type, data, checksum."""
     checksum = zlib.crc32(content, zlib.crc32(kind))
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
 def insert_png_chunks(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return the PNG with chunks put in directly after its header."""
+    """Return the PNG with chunks inserted directly after its header."""
     at = len(PNG_SIGNATURE) + 25
     return b"".join([data[:at], *(png_chunk(kind, content) for kind, content in chunks), data[at:]])
 
@@ -146,13 +146,13 @@ def _is_safe(kind: bytes) -> bool:
 
 
 def unsafe_chunks(chunks: Chunks) -> list[str]:
-    """Return the names of the chunks that an edit may make false, and nobody here knows."""
+    """Return the names of unknown chunks that an edit may make false."""
     known = _HANDLED | _TRUE | _COLOURS
     return [shown(kind.decode("latin-1")) for kind in chunks if kind not in known and not _is_safe(kind)]
 
 
 def kept_chunks(chunks: Chunks, header: bytes, has_alpha: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks that stay true, those about colours in the form for the picture as it will be written.
+    """Yield the chunks that stay true after an edit; those about colours fit the picture as it will be written.
 
     Args:
         chunks: all chunks of the file.
@@ -176,7 +176,7 @@ def _named(kind: bytes, content: bytes | None) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _background(content: bytes, header: bytes, chunks: Chunks) -> bytes | None:
-    """Return the background as 16-bit numbers, of palettes the colour itself; None = it names no colour."""
+    """Return the background as 16-bit numbers, an index replaced by its colour; None if it names no colour."""
     bits, colour_type = header[8], header[9]
     if colour_type == _PALETTE:
         colour = chunks.get(b"PLTE", [b""])[0][3 * content[0] : 3 * content[0] + 3] if content else b""
@@ -188,13 +188,13 @@ def _background(content: bytes, header: bytes, chunks: Chunks) -> bytes | None:
 
 
 def _significant(content: bytes, header: bytes, has_alpha: bool) -> bytes:
-    """Return the significant bits of each channel, with those of an alpha channel that the file has in another form."""
+    """Return the significant bits of each channel, alpha included even if the file stores it in another way."""
     separate = header[9] in (4, 6)
     return content + bytes([max(8, header[8])]) if has_alpha and not separate else content
 
 
 def fitting_chunks(chunks: Sequence[tuple[bytes, bytes]], form: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks that fit a file of a bit depth and colour type, ``form``: two bytes as its header has them."""
+    """Yield the chunks that fit a bit depth and colour type, ``form``: two bytes as in the header."""
     channels = _CHANNELS[form[1]]
     for kind, content in chunks:
         wanted = {b"bKGD": 6 if channels > 2 else 2, b"sBIT": channels}.get(kind)

@@ -58,9 +58,9 @@ from sargan_core.photo.tiff_tags import (
 
 
 def silence() -> None:
-    """Take libtiff's printing of errors and warnings away (``TIFFSetErrorHandler(3TIFF)``).
+    """Stop libtiff from printing errors and warnings (``TIFFSetErrorHandler(3TIFF)``).
 
-    Where Pillow is linked in another way (Windows), nothing is changed.
+    Where Pillow is linked in another way (Windows), this does nothing.
     """
     extension = find_spec("PIL._imaging")
     if extension is None or extension.origin is None:
@@ -81,7 +81,7 @@ _DNG_VERSION = 50706
 _INCH, _CENTIMETRE = 2, 3
 
 
-# tifffile logs what it finds odd; without a handler that would go to the standard error stream.
+# tifffile logs oddities; without a handler they would be printed on stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
@@ -102,7 +102,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         Defect: cut off, damaged, too large, camera raw, floating point, CMYK without profile, or another
             colour model.
     """
-    # Imported where it is used: it takes as long as decoding a JPEG, which needs none of it.
+    # Imported here, because the import takes as long as decoding a JPEG, which does not need it.
     import tifffile
 
     try:
@@ -226,7 +226,7 @@ def _samples(data: bytes, page: Any) -> Array | None:
 
 
 def _check_inflation(data: bytes, page: Any) -> None:
-    """Refuse strips and tiles that inflate to far more than they show: tifffile would keep all of it."""
+    """Refuse strips and tiles that inflate to far more than their pixels: tifffile would keep all of it."""
     most = int(np.prod(page.chunks)) * page.dtype.itemsize + _SPARE
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
         if not _inflates_to(data[start : start + count], most):
@@ -234,7 +234,7 @@ def _check_inflation(data: bytes, page: Any) -> None:
 
 
 def _inflates_to(data: bytes, most: int) -> bool:
-    """Return whether zlib data inflate to at most ``most`` bytes; nothing is kept. Broken data count as short."""
+    """Return whether zlib data inflate to at most ``most`` bytes, without keeping them; True for broken data."""
     if len(data) * _DEFLATE_RATIO <= most:
         return True
     engine, size = zlib.decompressobj(), 0
@@ -248,7 +248,7 @@ def _inflates_to(data: bytes, most: int) -> bool:
 
 
 def _through_pillow(data: bytes) -> Image.Image:
-    """Return what Pillow reads: upright already, alpha not premultiplied."""
+    """Return the picture as Pillow reads it: upright, alpha not premultiplied."""
     image = TiffImageFile(io.BytesIO(data))
     try:
         image.load()
@@ -284,7 +284,7 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
         exif.load(metadata.exif)
         tags += plain_tags(metadata.exif)
     directories = {tag: exif.get_ifd(tag) for tag in (EXIF_IFD, GPS_IFD) if exif.get_ifd(tag)}
-    # Placeholders one below the real tag, which tifffile would not write; they get tag and offset below.
+    # tifffile would not write these tags. Placeholders with a tag one lower get the real tag and offset afterwards.
     tags += [(tag - 1, "I", 1, 0, True) for tag in directories]
     resolution, unit = metadata.aspect, 1
     if metadata.dpi is not None:
@@ -315,7 +315,7 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
 
 
 def _with_directories(data: bytes, directories: dict[int, dict[int, Any]], exif: Image.Exif) -> bytes:
-    """Return the TIFF with EXIF and GPS directories put at its end and linked from their placeholders."""
+    """Return the TIFF with EXIF and GPS directories appended and linked from their placeholders."""
     out = Block(data)
     first = out.unpack("I", 4)
     for tag, content in directories.items():

@@ -1,4 +1,4 @@
-"""TIFF tags about the picture: from any TIFF into an EXIF block, and from an EXIF block into a TIFF.
+"""TIFF tags about the picture: copied from a TIFF to an EXIF block, and from an EXIF block to a TIFF.
 
 Source: TIFF 6.0, sections 2, 8 and 20; BigTIFF has the same tags with counts and offsets of 64 bits
 (https://www.awaresystems.be/imaging/tiff/bigtiff.html).
@@ -30,14 +30,14 @@ _RGB, _YCBCR = 2, 6
 _TRANSFER_FUNCTION, _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 301, 529, 532
 _GREY_RESPONSE, _SUB_IFDS = (290, 291), 330
 
-# What describes the stored samples and not the picture; written anew. tifffile's own (pages, shapes) are among them.
+# Tags about the stored samples, which are written anew; also tifffile's own tags (pages, shapes).
 STRUCTURE = {
     *range(254, 267), 273, *range(277, 282), 282, 283, 284, *_GREY_RESPONSE, 292, 293, 296, 317, 320,
     *range(322, 337), *range(338, 348), *range(512, 516), 517, 518, 519, 520, 521, 529, 530, 531,
     XMP, IPTC, RESOURCES, ICC, CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
 }  # fmt: skip
 
-# Bytes of one number of each type; a rational is two.
+# Bytes of one number of each type; a rational has two numbers.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
 _RATIONALS = (5, 10)
 _SIGNED_RATIONAL = 10
@@ -54,7 +54,7 @@ ExtraTag = tuple[int, Any, int, Any, bool]
 
 
 def tag_bytes(data: bytes, page: Any, code: int) -> bytes | None:
-    """Return the value of a tag as it lies in the file, None if the page has none."""
+    """Return the bytes of a tag's value, None if the page has no such tag."""
     tag = page.tags.get(code)
     if tag is None or not tag.valuebytecount:
         return None
@@ -62,7 +62,7 @@ def tag_bytes(data: bytes, page: Any, code: int) -> bytes | None:
 
 
 def exif_of(data: bytes, page: Any) -> tuple[bytes | None, list[str]]:
-    """Return what the file says about the picture (camera, dates, EXIF, GPS) as an EXIF block, and what it cannot hold.
+    """Return the tags about the picture (camera, dates, EXIF, GPS) as an EXIF block, and the names of those lost.
 
     Args:
         data: the file, classic TIFF or BigTIFF.
@@ -73,7 +73,7 @@ def exif_of(data: bytes, page: Any) -> tuple[bytes | None, list[str]]:
     try:
         exif = _loaded(data)
         tags = list(exif)
-    except Exception:  # anything can be in a tag, and metadata must never fail a photo
+    except Exception:  # a tag can hold anything, and metadata must never make a photo fail
         return None, [*lost, "EXIF"]
     for tag in tags:
         coded = tag == _REFERENCE_BLACK_WHITE and int(page.photometric) == _YCBCR
@@ -91,7 +91,7 @@ def exif_of(data: bytes, page: Any) -> tuple[bytes | None, list[str]]:
 
 
 def _untrue(page: Any) -> list[int]:
-    """Return the tags about samples that are not so in the written file, and that no other tag there replaces."""
+    """Return the tags about samples that would be false in the written file and that nothing there replaces."""
     photometric = int(page.photometric)
     tags = list(_GREY_RESPONSE)
     if photometric != _YCBCR:
@@ -122,18 +122,18 @@ def _is_writable(exif: Image.Exif, tag: int) -> bool:
 
 
 def has_other_pictures(page: Any) -> bool:
-    """Return whether the page has pictures of its own beside it, such as smaller copies."""
+    """Return whether the page has sub-pictures, such as smaller copies."""
     return _SUB_IFDS in page.tags
 
 
 def resources_of(data: bytes, page: Any) -> bytes:
-    """Return the Photoshop resources of a page, with the IPTC data of its own tag where they hold none."""
+    """Return the Photoshop resources of a page; IPTC data from their own tag are added if missing there."""
     resources = tag_bytes(data, page, RESOURCES) or b""
     iptc = tag_bytes(data, page, IPTC)
     if iptc is None:
         return resources
     if iptc[:1] != b"\x1c" and iptc[3:4] == b"\x1c":
-        # Written as whole numbers in the other order of bytes, as some programs do.
+        # Some programs write it as integers in the other byte order.
         iptc = np.frombuffer(iptc[: len(iptc) // 4 * 4], ">u4").astype("<u4").tobytes()
     try:
         known = find_resource(resources, _IPTC_RESOURCE)
@@ -189,11 +189,11 @@ def classic_tags(data: bytes, left_out: Container[int]) -> bytes:
 
     Args:
         data: the file.
-        left_out: tags that are not taken over.
+        left_out: tags that are not copied.
 
     Raises:
-        ValueError, struct.error: a directory or a value lies outside the file, does not fit, or together they are
-            larger than the file.
+        ValueError, struct.error: a directory or value lies outside the file, does not fit into 32 bits, or all of
+            them together are larger than the file.
     """
     order = "<" if data[:2] == b"II" else ">"
     (first,) = struct.unpack_from(f"{order}Q", data, 8)
@@ -202,7 +202,7 @@ def classic_tags(data: bytes, left_out: Container[int]) -> bytes:
 
 
 def _directory(data: bytes, order: str, at: int, start: int, left_out: Container[int], depth: int) -> bytes:
-    """Return the directory at an offset as it is written at ``start``, its values behind it."""
+    """Return the directory at an offset in the form for offset ``start``, followed by its values."""
     (count,) = struct.unpack_from(f"{order}Q", data, at)
     if count * 20 > len(data):
         raise ValueError("directory larger than the file")

@@ -12,7 +12,7 @@ from sargan_core.photo.metadata import not_copied, tidy
 from sargan_core.photo.planes import Picture, check_size, from_pillow, is_linear, linear_light, to_pillow
 
 _KNOWN = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"}
-_QUALITY = 90  # a WebP does not tell the quality it was written with
+_QUALITY = 90  # a WebP does not store the quality it was written with
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -70,7 +70,7 @@ def riff_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _size(kind: bytes, content: bytes) -> tuple[int, int] | None:
-    """Return width and height that a chunk announces, None for chunks that announce none.
+    """Return the width and height in a chunk, None for chunks without them.
 
     Source: WebP container specification; RFC 6386 section 9.1 (VP8); WebP lossless specification (VP8L).
     """
@@ -95,7 +95,7 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
         lossless=encoding.lossless,
         quality=_QUALITY,
         alpha_quality=100,
-        # Colours under full transparency are kept as well.
+        # Keep colours under full transparency too.
         exact=True,
         icc_profile=metadata.icc_profile or b"",
         exif=metadata.exif or b"",
