@@ -1,8 +1,9 @@
-"""Motion of a face from one set of landmarks to another, as one backward field with lips and lids of their own.
+"""Move a face from one set of landmarks to another: the displacement field, and the moved face.
 
-Lips that part and lids that shut move towards or away from each other, which no single smooth field can do. So there
-are layers: above the eyes, between eyes and lips, below the lips, and what lies between the lips. Each follows the
-landmarks of its own side only. Convention of fields: see ``faces/warp.py``.
+Lips that part and lids that shut move against each other, which no single smooth field can do. So there are layers:
+above the eyes, between eyes and lips, below the lips, and between the lips. Each follows the landmarks of its own side
+only. Between lips that part, the reference's mouth is shown if the face's own shows too little.
+Convention of fields: see ``faces/warp.py``.
 """
 
 from __future__ import annotations
@@ -34,22 +35,22 @@ Points = npt.NDArray[np.float64]
 
 UPPER_LIDS = (37, 38, 43, 44)
 LOWER_LIDS = (40, 41, 46, 47)
-# Smoothings of the splines, see ``spline_field``, tried in this order: a landmark's finding error must not crease the
-# skin, and where a motion would fold it (a brow that would come to lie below the lid) the spline follows less closely.
+# Smoothings of the splines, see ``spline_field``, tried in this order until the field does not fold (as with a brow
+# that would move below the lid). Even the first is above 0, so that errors of landmarks do not crease the skin.
 SMOOTHINGS = (0.3, 4.0, 30.0, 200.0)
-# Area that a pixel must at least keep under a field, as a share of its own.
+# Smallest area that a pixel may keep under a field, as a fraction of its own.
 LEAST_AREA = 0.05
 # The lid line of both eyes from left to right: corners, and pairs of points that face each other.
 LID_LINE = ((36, 36), (37, 41), (38, 40), (39, 39), (42, 42), (43, 47), (44, 46), (45, 45))
 
 
 def without(*parts: tuple[int, ...]) -> list[int]:
-    """Return the landmarks that splines go through, less those of ``parts``."""
+    """Return the landmarks that splines go through, without those of ``parts``."""
     left_out = {point for part in parts for point in part}
     return [point for point in ALL_POINTS if point not in left_out]
 
 
-# Landmarks of lids lie a little inside of the opening that is seen: its height as a multiple of theirs.
+# Height of the visible opening of an eye as a multiple of its landmarks', which lie slightly inside.
 SEEN_OPENING = 1.5
 
 LAYERS = (
@@ -62,7 +63,7 @@ LAYERS = (
 DARKEST = 0.4
 # Highest brightness of teeth, as a fraction of the whites of the same face's eyes.
 TEETH = 1.15
-# Fraction by which the colour of teeth is pulled to the colour of the light.
+# How far the colour of teeth is moved to the colour of the light, 0 to 1.
 TINT = 0.7
 # Opening of the face's own mouth, as a fraction of the wanted one. Below the first value the inside comes from the
 # reference, above the second from the face itself; between them the two are mixed.
@@ -72,7 +73,7 @@ PARTED = (0.006, 0.016)
 # Gap between the inner lips, as a fraction of the crop's side: below the first value it is landmark error and counts
 # as 0, from the second it counts in full.
 SURE_GAP = (0.005, 0.016)
-# How dark an open mouth is of which nothing is known, as a fraction of the crop's mean.
+# Brightness of an open mouth whose inside is unknown, as a fraction of the crop's mean.
 CAVITY = 0.25
 # Mouth closing (fraction) at which the fade-out of the mouth's inside starts and ends.
 CLOSING = (0.6, 1.0)
@@ -81,7 +82,7 @@ SHUTTING = (0.5, 0.85)
 
 
 def sound(landmarks: Points) -> Points:
-    """Return the landmarks with lips and lids that cross put together, as far as a warp can follow them."""
+    """Return the landmarks with crossing lips and lids closed, so that a warp can follow them."""
     points = closed(landmarks)
     for upper, lower in LID_LINE:
         if points[lower, 1] < points[upper, 1]:
@@ -90,7 +91,7 @@ def sound(landmarks: Points) -> Points:
 
 
 def with_seen_lids(landmarks: Points) -> Points:
-    """Return the landmarks with those of the lids on the edges of the opening that is seen."""
+    """Return the landmarks with those of the lids moved to the edges of the visible opening."""
     points = landmarks.copy()
     for upper, lower in LID_LINE:
         if upper != lower:
@@ -101,17 +102,17 @@ def with_seen_lids(landmarks: Points) -> Points:
 
 
 def motion_field(own: Points, goal: Points, size: int) -> Tensor:
-    """Return the field (1, 2, S, S) float32 under which ``goal`` shows what lies at ``own``.
+    """Return the backward field (1, 2, S, S) float32 that moves what lies at ``own`` to ``goal``.
 
     Args:
         own: (68, 2) crop pixels of the face as it is.
         goal: (68, 2) crop pixels where the landmarks are to be.
         size: side S of the crop.
 
-    An eye that narrows keeps its content in place, and the lids move over it: an iris is not squeezed.
+    The content of a narrowing eye stays in place while the lids move over it, so that the iris is not squeezed.
     """
     own, goal = with_seen_lids(sound(own)), with_seen_lids(sound(goal))
-    # Lips and lids that come together fold what is seen between them, which is hidden then.
+    # Closing lips and lids fold what lies between them, but it is hidden then.
     fields = [spline_field(goal[LAYERS[0]], (own - goal)[LAYERS[0]], size, SMOOTHINGS[0])]
     fields += [_unfolded(goal[points], (own - goal)[points], size) for points in LAYERS[1:]]
     between, above, middle, below = torch.from_numpy(np.stack(fields)).split(1)
@@ -128,7 +129,7 @@ def motion_field(own: Points, goal: Points, size: int) -> Tensor:
 
 
 def _unfolded(points: Points, motion: Points, size: int) -> npt.NDArray[np.float32]:
-    """Return the spline that follows the motion as closely as it can without folding, (2, S, S)."""
+    """Return the spline that follows the motion most closely without folding, (2, S, S)."""
     field = spline_field(points, motion, size, SMOOTHINGS[0])
     for smoothing in SMOOTHINGS[1:]:
         if smallest_area(field) > LEAST_AREA:
@@ -171,10 +172,10 @@ class Carried:
 
     Attributes:
         image: (1, 3, S, S) float32 RGB.
-        flow: (1, 2, S, S): the content of pixel ``p`` came from ``p + flow(p)`` of the face's own crop.
+        flow: (1, 2, S, S) crop pixels: the content of pixel ``p`` came from ``p + flow(p)`` of the face's own crop.
         keep: (1, 1, S, S) in [0, 1]: 0 where the content is not the face's own.
-        inside: (1, 1, S, S) in [0, 1]: what lies between the lips.
-        borrowed: how much of what is seen there is not the face's own, 0 to 1.
+        inside: (1, 1, S, S) in [0, 1]: 1 between the lips.
+        borrowed: fraction of what is seen there that is not the face's own, 0 to 1.
     """
 
     image: Tensor
@@ -190,10 +191,9 @@ def carry(face: Seen, goal: Points, reference: Seen | None, flow: Tensor | None 
     Args:
         face: the face to be changed.
         goal: (68, 2) crop pixels.
-        reference: whose mouth is seen inside if this face's own does not show enough; its crop has the same size;
-            None = nobody's, the opening stays dark.
-        flow: (1, 2, S, S) how the face's pixels move; None = as its landmarks alone say. Otherwise it brings the
-            skin of lids along that shut.
+        reference: the face whose mouth is shown if this face's own shows too little, in a crop of the same size;
+            None = the opening stays dark.
+        flow: (1, 2, S, S) field to use, which includes the skin of shutting lids; None = the field of the landmarks.
     """
     size = face.image.shape[-1]
     own, goal = sound(face.landmarks), sound(goal)
@@ -221,13 +221,13 @@ def carry(face: Seen, goal: Points, reference: Seen | None, flow: Tensor | None 
 
 
 def _lit(mouth: Tensor, inside: Tensor, white: Tensor, their_white: Tensor) -> Tensor:
-    """Return the inside of a mouth in the light of another face, told by the whites of both faces' eyes, (3,) each."""
+    """Return the inside of a mouth in another face's light, given the whites of both faces' eyes, (3,) each."""
     lit = mouth * (white.mean() / their_white.mean().clamp_min(0.05)).clamp(DARKEST, 1.0)
     light = lit.mean(1, keepdim=True)
     if not bool((inside > 0.5).any()):
         return lit.clamp(0, 1)
     brightest = light[inside > 0.5].quantile(0.95).clamp_min(0.05)
-    # Teeth take the colour of the light from the whites of the eyes; tongue and gums keep theirs.
+    # Teeth take the colour of the whites of the eyes; tongue and gums keep theirs.
     redness = (lit[:, :1] - lit[:, 1:2]) / (3 * light + 0.05)
     teeth = ((light / brightest - 0.45) / 0.3).clamp(0, 1) * ((0.2 - redness) / 0.08).clamp(0, 1)
     tint = (white / white.mean().clamp_min(0.05)).clamp(0.88, 1.12).view(1, 3, 1, 1)
@@ -236,10 +236,10 @@ def _lit(mouth: Tensor, inside: Tensor, white: Tensor, their_white: Tensor) -> T
 
 
 def settled(landmarks: Points, size: int) -> Points:
-    """Return the landmarks with small gaps between the lips narrowed, and lips that cross put together.
+    """Return the landmarks with small gaps between the lips narrowed and crossing lips closed.
 
-    On a closed mouth the points of the two lips are found some pixels apart or across each other, more so on full
-    lips. A motion that is added to such points would part the lips too far or not at all.
+    On a closed mouth the points of the two lips are found some pixels apart or crossed, more so on full lips. A motion
+    added to such points would part the lips too far or not at all.
     """
     points = sound(landmarks)
     for upper, lower in FACING:
@@ -250,9 +250,9 @@ def settled(landmarks: Points, size: int) -> Points:
 
 
 def _hide(image: Tensor, landmarks: Points, share: float) -> tuple[Tensor, Tensor]:
-    """Return the crop with an open mouth painted over by ``share``, and where its own detail may still be seen.
+    """Return the crop with an open mouth painted over by ``share``, and how much of its own detail is still seen.
 
-    Lips that come together would otherwise squeeze the teeth into a bright line.
+    Closing lips would otherwise squeeze the teeth into a bright line.
     """
     size = image.shape[-1]
     share = share * smooth_ramp(lip_gap(landmarks) / size, PARTED)
@@ -264,7 +264,7 @@ def _hide(image: Tensor, landmarks: Points, share: float) -> tuple[Tensor, Tenso
 
 
 def _shut(image: Tensor, seen: Tensor, own: Points, goal: Points) -> tuple[Tensor, Tensor]:
-    """Return the crop with eyes that shut painted over as a dark line of lashes; ``seen`` as of ``_hide``."""
+    """Return the crop with shutting eyes painted over as a dark line of lashes; ``seen`` is as in ``_hide``."""
     size = image.shape[-1]
     openings = zip(EYES, eye_openings(own), eye_openings(goal), strict=True)
     for eye, before, after in openings:

@@ -1,4 +1,4 @@
-"""The mouth: lips that touch, what is seen between parted lips, and how it is hidden when they close."""
+"""The mouth: lips that touch, the opening between parted lips, and hiding its inside when lips close."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from sargan_core.faces.blur import gaussian_blur
 
 Points = npt.NDArray[np.float64]
 
-# iBUG-68: the inner lip line from corner to corner and the points above and below each other.
+# iBUG-68: the inner lips, both lips, and the pairs of inner points above each other.
 INNER_LIPS = tuple(range(60, 68))
 UPPER_LIP = (*range(49, 54), 61, 62, 63)
 LOWER_LIP = (*range(55, 60), 65, 66, 67)
-# Without the inner corners (60, 64): they lie so close to the outer ones that finding errors would fold a warp.
+# Without the inner corners (60, 64): so close to the outer ones, landmark errors would fold a warp.
 ALL_POINTS = (*range(60), *range(61, 64), *range(65, 68))
 WITHOUT_UPPER_LIP = tuple(point for point in ALL_POINTS if point not in UPPER_LIP)
 WITHOUT_LOWER_LIP = tuple(point for point in ALL_POINTS if point not in LOWER_LIP)
 FACING = ((61, 67), (62, 66), (63, 65))
-# Outer corner, inner corner, next point of the upper lip; where the inner corner lies between the two.
+# Outer corner, inner corner, next point of the upper lip; place of the inner corner between the other two, 0 to 1.
 CORNERS = ((48, 60, 61), (54, 64, 63))
 CORNER_SHARE = 0.55
-# Skin around the lips that goes with them, as a fraction of the crop's side.
+# Width of the skin around the lips that belongs to them, as a fraction of the crop's side.
 LIPS_MARGIN = 0.025
-# Teeth beside the opening that the landmarks tell of: reach across and down as fractions of the crop's side, light as a
-# share of the brightest between the lips, and how much brighter and less red than lips they are.
+# Teeth beside the opening of the landmarks: distance across and down as fractions of the crop's side, brightness as a
+# fraction of the brightest between the lips, and how much brighter and less red than lips they are.
 BESIDE = (0.02, 0.005)
 AS_BRIGHT = 0.45
 BRIGHTER, LESS_RED = 1.3, 0.025
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# Reach of the lips' colour into the hidden mouth, in pixels of a 256 px crop, and how dark the lip line is.
+# Blur that spreads the lips' colour into the hidden mouth, in pixels of a 256 px crop, and brightness of the lip line.
 FILL_SCALE = 5.0
 LIP_LINE = 0.6
-# Where the opening ends, on the way from the outer to the inner corner of the lips: real lips part nearly to the end,
-# the inner corner as it is found lies a little inside.
+# Where the opening ends on the way from the outer to the inner corner, 0 to 1: real lips part nearly to the outer one,
+# and the inner one is found slightly inside.
 CORNER = 0.12
-# Points that a curve from corner to corner is given by.
+# Number of points of a curve from corner to corner.
 SAMPLES = 65
 # Height of an opening in pixels of a 256 px crop below which nothing is seen between the lips.
 LEAST_HEIGHT = 0.75
 
 
 def closed(landmarks: Points) -> Points:
-    """Return the landmarks with lips that cross put together: a warp through crossing points would fold.
+    """Return the landmarks with crossing lips closed, since a warp through crossing points would fold.
 
-    Where the lower lip passes the upper one it is hidden behind it, so the upper lip's edge is the lip line. The
-    inner corners of such a mouth are put back on the line from the outer corner to the lips.
+    Where the lower lip lies above the edge of the upper one, it is hidden behind it, so that edge is the lip line. If
+    all points cross, the inner corners are put on the line from the outer corners to the lips.
     """
     points = landmarks.copy()
     crossed = [pair for pair in FACING if points[pair[1], 1] < points[pair[0], 1]]
@@ -63,7 +63,7 @@ def closed(landmarks: Points) -> Points:
 
 
 def together(landmarks: Points) -> Points:
-    """Return the landmarks with the inner lips put together on the line midway between them."""
+    """Return the landmarks with the inner lips closed on the line midway between them."""
     points = landmarks.copy()
     for upper, lower in FACING:
         points[lower] = points[upper] = (landmarks[upper] + landmarks[lower]) / 2
@@ -73,8 +73,8 @@ def together(landmarks: Points) -> Points:
 def with_lip_line(landmarks: Points) -> Points:
     """Return 63 points: the 68 landmarks with the two inner lips replaced by the three points midway between them.
 
-    A spline between shapes whose lips nearly touch needs this: a gap of a fraction of a pixel in one and of some pixels
-    in the other would tear it.
+    A spline between shapes whose lips nearly touch needs this: gaps of a fraction of a pixel in one shape and of some
+    pixels in the other would tear it.
     """
     line = [(landmarks[upper] + landmarks[lower]) / 2 for upper, lower in FACING]
     return np.concatenate([landmarks[:60], np.stack(line)])
@@ -96,7 +96,7 @@ def inside_mouth(landmarks: Points, size: int) -> Tensor:
 
 
 def lips_region(landmarks: Points, size: int) -> Tensor:
-    """Return where the lips and the skin just around them are, (1, S, S) float64 in [0, 1] with a soft edge."""
+    """Return the mask of the lips and the skin just around them, (1, S, S) float64 in [0, 1], with a soft edge."""
     canvas = np.zeros((size, size), np.float32)
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
     cv2.fillConvexPoly(canvas, np.round(outline * 16).astype(np.int32), 1.0, shift=4)
@@ -128,10 +128,10 @@ def widened(inside: Tensor) -> Tensor:
 
 
 def between_lips(image: Tensor, landmarks: Points) -> Tensor:
-    """Return where an open mouth shows its inside, (1, 1, S, S) in [0, 1], somewhat widened.
+    """Return the mask of the inside of an open mouth, (1, 1, S, S) in [0, 1], slightly widened.
 
-    The opening as the landmarks have it, up to the corners of the lips, and what looks like teeth beyond its edge:
-    brighter than the upper lip and less red than both lips.
+    It covers the opening of the landmarks up to the corners of the lips, and what looks like teeth beside it: brighter
+    and less red than the lips.
 
     Args:
         image: (1, 3, S, S) in [0, 1].
@@ -147,7 +147,7 @@ def between_lips(image: Tensor, landmarks: Points) -> Tensor:
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
     cv2.fillConvexPoly(lips, np.round(outline * 16).astype(np.int32), 1, shift=4)
     lip = (lips > 0) & (inside[0, 0].cpu().numpy() < 0.05)
-    # Only just beside the opening: lips shine too.
+    # Only just beside the opening, because lips shine too.
     wide, high = (2 * round(reach * size) + 1 for reach in BESIDE)
     within = cover[0, 0].cpu().numpy() > 0.3
     near = cv2.dilate(within.astype(np.uint8), np.ones((high, wide), np.uint8))
@@ -160,11 +160,11 @@ def between_lips(image: Tensor, landmarks: Points) -> Tensor:
 
 
 def hide_inside(image: Tensor, inside: Tensor) -> Tensor:
-    """Return the crop with what lies between its lips painted over by the lips' own colour, as a dark lip line.
+    """Return the crop with the inside of the mouth painted over in the lips' own colour, as a dark lip line.
 
     Args:
         image: (1, 3, S, S).
-        inside: (1, 1, S, S), 1 between the lips, best a little wider: no tooth may peep out.
+        inside: (1, 1, S, S), 1 between the lips, slightly widened so that no tooth is left.
     """
     sigma = FILL_SCALE * image.shape[-1] / 256
     window = 2 * int(3 * sigma) + 1
@@ -175,7 +175,7 @@ def hide_inside(image: Tensor, inside: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Opening:
-    """The rim of the opening as two curves over the same columns.
+    """The opening between the lips: its rim as two curves over the same columns.
 
     Attributes:
         x: (N,) rising columns from corner to corner.
@@ -203,24 +203,24 @@ class Opening:
         return float((self.lower - self.upper).max())
 
     def scaled(self, factor: float, x0: float, y0: float) -> Opening:
-        """Return the opening in the pixels of a picture that begins at (x0, y0) and is ``factor`` times as fine."""
+        """Return the opening in pixels of a picture that begins at (x0, y0) and has ``factor`` times the resolution."""
         return Opening((self.x - x0) * factor, (self.upper - y0) * factor, (self.lower - y0) * factor)
 
     def cover(
         self, height: int, width: int, feather: float, rounding: float = 0.0
     ) -> npt.NDArray[np.float32]:
-        """Return the share of each pixel that lies inside, (height, width).
+        """Return the fraction of each pixel that lies inside, (height, width).
 
         Args:
             height, width: of the picture.
-            feather: how soft the edge is, in pixels.
-            rounding: how round sharp corners are made, in pixels.
+            feather: softness of the edge in pixels.
+            rounding: rounding of sharp corners in pixels.
         """
         canvas = np.zeros((height, width), np.uint8)
         rim = np.concatenate([np.stack([self.x, self.upper], 1), np.stack([self.x, self.lower], 1)[::-1]])
         cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
         if rounding > 0:
-            # Nothing lies beyond the picture: mirrored at its border, the opening would run out of it.
+            # Not mirrored at the border, or the opening would run out of the picture.
             soft_canvas = cv2.GaussianBlur(canvas, (0, 0), rounding, borderType=cv2.BORDER_CONSTANT)
             canvas = cv2.threshold(soft_canvas, 127, 255, cv2.THRESH_BINARY)[1]
         soft: npt.NDArray[np.float32] = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), feather)
@@ -230,7 +230,8 @@ class Opening:
 def opening_of(landmarks: Points) -> Opening:
     """Return the opening of a face with these landmarks, (68, 2) in upright pixels.
 
-    Smooth curves through the inner lips' points from corner to corner; the inner corners lie on the lower one.
+    Both curves go smoothly through the inner lips' points from corner to corner, the lower one also through the inner
+    corners.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     left = points[48] + CORNER * (points[60] - points[48])
@@ -243,10 +244,10 @@ def opening_of(landmarks: Points) -> Opening:
 
 
 def smooth_curve(points: Points, x: Points) -> Points:
-    """Return the rows at columns ``x`` of a curve through points that does not swing beyond them (Fritsch-Carlson)."""
+    """Return the rows at columns ``x`` of a smooth curve through points, without overshoot (Fritsch-Carlson)."""
     order = np.argsort(points[:, 0], kind="stable")
     columns, rows = points[order, 0], points[order, 1]
-    # Points in one column would be a step; they are set apart by next to nothing.
+    # Points in one column would make a step, so they are moved apart by very little.
     columns = np.maximum.accumulate(columns) + np.arange(len(columns)) * 1e-6
     step = np.diff(columns)
     slope = np.diff(rows) / step
