@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sargan_core.errors import NoFaceError
-from sargan_core.faces.face import Face, FaceCrops, RestShape, Template
+from sargan_core.faces.face import Face, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.mouth import with_lip_line
 from sargan_core.faces.warp import invert, positions, sample, smallest_area, spline_field
 
@@ -47,7 +47,7 @@ class Alignment:
         matrix: (2, 3) float64, crop pixels -> photo pixels, before the spline.
         residual: (2, S, S) float32 crop pixels, channel 0 = x, 1 = y, the spline's part; None for the other kinds.
         landmarks: (68, 2) float32 crop pixels of the face itself; None without landmarks.
-        rest: (68, 2) float32 crop pixels, the landmarks if the face were neutral; None without landmarks.
+        neutral: (68, 2) float32 crop pixels, the neutral landmarks; None without landmarks.
         known_inverse: (1, 2, S, S) float32 crop pixels, the inverse of ``residual``; None = computed when needed.
     """
 
@@ -55,7 +55,7 @@ class Alignment:
     matrix: npt.NDArray[np.float64]
     residual: npt.NDArray[np.float32] | None = None
     landmarks: npt.NDArray[np.float32] | None = None
-    rest: npt.NDArray[np.float32] | None = None
+    neutral: npt.NDArray[np.float32] | None = None
     known_inverse: Tensor | None = None
 
     @property
@@ -95,7 +95,7 @@ def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:
     """Return extracted crops (B, 3, S, S) with the landmarks of their alignments, NaN where there are none."""
     points = images.new_full((2, len(alignments), 68, 2), torch.nan)
     for index, alignment in enumerate(alignments):
-        for row, known in zip(points, (alignment.landmarks, alignment.rest), strict=True):
+        for row, known in zip(points, (alignment.landmarks, alignment.neutral), strict=True):
             if known is not None:
                 row[index] = torch.from_numpy(known)
     return FaceCrops(images, *points)
@@ -124,13 +124,13 @@ def anchors(face: Face) -> npt.NDArray[np.float64]:
     return np.stack([points[0], points[1], (points[3] + points[4]) / 2])
 
 
-def align(face: Face, template: Template, rest: RestShape | None = None) -> Alignment:
+def align(face: Face, template: Template, estimate: NeutralEstimate | None = None) -> Alignment:
     """Fit ``template`` to ``face``.
 
     Args:
         face: a found face, in photo pixels.
         template: where the parts of the face belong in the crop.
-        rest: for ``spline`` templates, estimates the neutral landmarks, so that the spline removes the shape of the
+        estimate: for ``spline`` templates, estimates the neutral landmarks, so that the spline removes the shape of the
             person but not the expression. None = the face's own landmarks.
 
     Returns:
@@ -155,7 +155,7 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
     if template.kind != "spline" or template.shape is None:
         return Alignment(template, matrix, None, landmarks.astype(np.float32))
     shape = np.asarray(template.shape, dtype=np.float64) * template.size - 0.5
-    still = rest(landmarks) if rest is not None else landmarks
+    still = estimate(landmarks) if estimate is not None else landmarks
     if np.abs(still - shape).max() > MAX_SPLINE_REACH * template.size:
         # No face differs so much from the mean: the landmarks are wrong, so the affine fit is safer.
         return Alignment(template, matrix)
@@ -163,7 +163,7 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
     own = straight.to_crop(_as_positions(face.landmarks))
     neutral = straight.to_crop(_as_positions(apply_matrix(matrix, still)))
     own, neutral = own[0, :, :, 0].T, neutral[0, :, :, 0].T
-    return replace(straight, landmarks=own.numpy(), rest=neutral.numpy(), known_inverse=straight.inverse)
+    return replace(straight, landmarks=own.numpy(), neutral=neutral.numpy(), known_inverse=straight.inverse)
 
 
 def _unfolded_spline(

@@ -119,7 +119,7 @@ class Template:
 
 
 # Estimates the neutral landmarks: (68, 2) crop pixels -> (68, 2) crop pixels.
-RestShape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+NeutralEstimate = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -130,21 +130,21 @@ class FaceCrops:
         image: (B, 3, S, S) float32 RGB in [0, 1], in the model's own template.
         landmarks: (B, 68, 2) float32 crop pixels, (x, y), x to the right, y down, pixel centres at integers,
             iBUG-68 order; NaN for a face with only the detector's five points.
-        rest: neutral landmarks, as ``landmarks``; None = the same as ``landmarks``.
+        neutral: neutral landmarks, as ``landmarks``; None = the same as ``landmarks``.
     """
 
     image: Tensor
     landmarks: Tensor
-    rest: Tensor | None = None
+    neutral: Tensor | None = None
 
     @classmethod
     def concatenate(cls, parts: Sequence[FaceCrops]) -> FaceCrops:
-        """Return the crops of all parts as one batch; either all parts have ``rest`` or none has."""
-        rests = [part.rest for part in parts if part.rest is not None]
+        """Return the crops of all parts as one batch; either all parts have ``neutral`` or none has."""
+        neutral = [part.neutral for part in parts if part.neutral is not None]
         return cls(
             torch.cat([part.image for part in parts]),
             torch.cat([part.landmarks for part in parts]),
-            torch.cat(rests) if rests else None,
+            torch.cat(neutral) if neutral else None,
         )
 
 

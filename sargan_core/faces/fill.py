@@ -67,9 +67,9 @@ def fill(
     lips[48:] = edited.lips[0].cpu().double().numpy()
     share = 1.0 if edited.parted is None else float(edited.parted[0])
     own = alignment.landmarks.astype(np.float64)
-    rest = own if alignment.rest is None else alignment.rest.astype(np.float64)
-    white, tall = _white(crop[0], own, hidden_eyes), _tall(alignment, rest)
-    teeth, place = None, placement(rest, tall)
+    neutral = own if alignment.neutral is None else alignment.neutral.astype(np.float64)
+    white, tall = _white(crop[0], own, hidden_eyes), _tall(alignment, neutral)
+    teeth, place = None, placement(neutral, tall)
     if face.landmarks is not None:
         found = with_sure_lips(pixels, face.landmarks).astype(np.float64)
         teeth = own_teeth(pixels, found, white)
@@ -80,7 +80,7 @@ def fill(
             # They are visible already, so they do not fade in.
             share = 1.0
         else:
-            teeth = choose(_at_rest(found, own, rest, alignment))
+            teeth = choose(_neutral_in_photo(found, own, neutral, alignment))
     return inner_mouth(opening_of(lips), teeth or choose(None), place, white, share, alignment.scale)
 
 
@@ -102,17 +102,17 @@ def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32])
     return teeth if teeth is not None and teeth.length > SHORTEST else None
 
 
-def placement(rest: Points, tall: float = 1.0) -> Placement:
+def placement(neutral: Points, tall: float = 1.0) -> Placement:
     """Return where the teeth of a face lie, from its neutral landmarks, (68, 2) crop pixels."""
-    width = BROADER * float(np.linalg.norm(rest[54] - rest[48]))
-    line = rest[[61, 62, 63, 65, 66, 67], 1].mean()
-    return Placement(float((rest[48, 0] + rest[54, 0]) / 2), float(line - RAISED * width), width, tall)
+    width = BROADER * float(np.linalg.norm(neutral[54] - neutral[48]))
+    line = neutral[[61, 62, 63, 65, 66, 67], 1].mean()
+    return Placement(float((neutral[48, 0] + neutral[54, 0]) / 2), float(line - RAISED * width), width, tall)
 
 
-def _tall(alignment: Alignment, rest: Points) -> float:
+def _tall(alignment: Alignment, neutral: Points) -> float:
     """Return height / width of a square of the crop on the front teeth as the photo shows it."""
-    column, row = rest[[48, 54], 0].mean(), rest[[62, 66], 1].mean()
-    half, size = 0.1 * float(rest[54, 0] - rest[48, 0]), alignment.template.size
+    column, row = neutral[[48, 54], 0].mean(), neutral[[62, 66], 1].mean()
+    half, size = 0.1 * float(neutral[54, 0] - neutral[48, 0]), alignment.template.size
     ends = np.array(
         [[column - 2 * half, column + 2 * half, column, column], [row, row, row - half, row + half]]
     )
@@ -122,9 +122,9 @@ def _tall(alignment: Alignment, rest: Points) -> float:
     return float(np.clip(2 * down / max(across, 1e-6), 0.3, 3.0))
 
 
-def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> Points:
+def _neutral_in_photo(photo: Points, own: Points, neutral: Points, alignment: Alignment) -> Points:
     """Return the neutral landmarks in photo pixels, to first order."""
-    return photo + (rest - own) @ alignment.matrix[:, :2].T
+    return photo + (neutral - own) @ alignment.matrix[:, :2].T
 
 
 def _white(image: Tensor, landmarks: Points, hidden: bool = False) -> npt.NDArray[np.float32]:

@@ -22,8 +22,8 @@ from sargan_core.faces.align import Alignment, to_square
 Plane = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 
-# Crops are enlarged by up to this factor, then sampled linearly: bicubic sampling at every node would take four times as
-# long and differ by less than a level.
+# Crops are enlarged by up to this factor, then sampled linearly: bicubic sampling at every node would take four times
+# as long and differ by less than a level.
 FINER = 4
 # Largest distance of nodes, in crop pixels, at which positions are computed at every second node only.
 COARSE = 0.75

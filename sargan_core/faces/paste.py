@@ -299,7 +299,7 @@ class _Over:
 
     @classmethod
     def of(cls, mouth: InnerMouth, alignment: Alignment, blur: float) -> _Over:
-        """Return a mouth blurred to the resolution and softness of the photo; ``blur`` is the face's, in crop pixels."""
+        """Return a mouth as coarse and soft as the photo; ``blur`` is the face's, in crop pixels."""
         picture = np.concatenate([mouth.colour, mouth.cover[..., None]], axis=2)
         sigma = mouth.fine * math.hypot(COARSER / alignment.scale, 0.0 if mouth.own else blur)
         if sigma > 0.4:

@@ -198,7 +198,7 @@ def _points(landmarks: Tensor) -> Points | None:
 
 
 def _neutral(crops: FaceCrops, index: int) -> Points | None:
-    return None if crops.rest is None else _points(crops.rest[index])
+    return None if crops.neutral is None else _points(crops.neutral[index])
 
 
 KIND = "aipgan"

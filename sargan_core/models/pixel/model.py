@@ -21,7 +21,7 @@ from torch import Tensor
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.eyes import eye_regions, eye_white, with_shut_eyes
-from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
+from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.folds import with_folds
 from sargan_core.faces.irises import with_round_irises
 from sargan_core.faces.mouth import (
@@ -114,7 +114,7 @@ class PixelModel(ExpressionModel):
             dense = torch.nn.functional.interpolate(lattice, size, mode="bicubic", align_corners=True)
             self.register_buffer("dense_flow", dense, persistent=False)
 
-    def rest_shape(self) -> RestShape | None:
+    def neutral_estimate(self) -> NeutralEstimate | None:
         """Return the regression from landmarks to those of the neutral face, None for forms that do not move."""
         if self.settings.form != "displaced":
             return None
@@ -167,7 +167,7 @@ class PixelModel(ExpressionModel):
         image = crops.image[index : index + 1]
         parts = [(self._row(expression), weight) for expression, weight in target.parts if weight > 0]
         if self.settings.form == "displaced":
-            neutral = None if crops.rest is None else crops.rest[index]
+            neutral = None if crops.neutral is None else crops.neutral[index]
             return self._displace(image, crops.landmarks[index], neutral, parts)
         low, high = image.amin(), image.amax()
         stretched = self.settings.scaling == "fidelity"

@@ -251,7 +251,7 @@ def edited_pairs(crops: CropSet, base: PixelModel, window: Window) -> CropPairs:
         if source not in alignments:
             # Pairs are ordered by source, so one alignment at a time is enough.
             face = face_from_landmarks(crops.landmarks[source])
-            alignments = {source: align(face, base.template, base.rest_shape())}
+            alignments = {source: align(face, base.template, base.neutral_estimate())}
         points = _placed(crops.landmarks[target], alignments[source])
         if not comparable(points, goals[label], crops.template.size):
             continue

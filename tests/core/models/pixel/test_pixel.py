@@ -151,7 +151,7 @@ def test_neutral_leaves_a_neutral_face_where_it_is(shipped):
 
 
 def test_the_regression_does_not_touch_neutral_landmarks(shipped):
-    rest = shipped.rest_shape()
+    rest = shipped.neutral_estimate()
     assert rest is not None
     shape = np.asarray(shipped.template.shape) * shipped.template.size
     assert np.array_equal(rest(shape), shape)
@@ -192,7 +192,7 @@ def test_lips_that_stay_shut_are_left_to_the_picture(shipped, mix):
 
 
 def test_parted_lips_are_never_at_rest(shipped):
-    rest = shipped.rest_shape()
+    rest = shipped.neutral_estimate()
     assert rest is not None
     shape = np.asarray(shipped.template.shape) * shipped.template.size
     for upper, lower in FACING:
