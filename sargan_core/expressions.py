@@ -33,7 +33,7 @@ class Expression(StrEnum):
 
 @dataclass(frozen=True)
 class ExpressionRecord:
-    """What the tool knows about one expression besides its name."""
+    """One expression with its aliases and its codes in the data sets."""
 
     expression: Expression
     aliases: tuple[str, ...]
@@ -65,11 +65,11 @@ def _names() -> dict[str, Expression]:
 
 NAMES: dict[str, Expression] = _names()
 MAX_STRENGTH = 2.0
-LONGEST_SHOWN = 40  # characters of a wrong name that a message repeats
+LONGEST_SHOWN = 40  # most characters of a typed text that a message repeats
 
 
 def parse_expression(name: str) -> Expression:
-    """Return the expression that a name, alias, KDEF or JAFFE code stands for, whatever its case.
+    """Return the expression for a name, alias, KDEF or JAFFE code, in upper or lower case.
 
     Raises:
         UsageError: no expression has this name; the message lists them and suggests the closest.
@@ -89,7 +89,9 @@ def shortened(text: str) -> str:
 
 
 def parse_strength(text: str, named: str = "strength") -> float:
-    """Return the strength, or the weight in a mix, that a text names.
+    """Return the strength, or the weight in a mix, in a text.
+
+    ``named`` is what the message calls it.
 
     Raises:
         UsageError: not a number from 0 to ``MAX_STRENGTH``.
@@ -167,7 +169,7 @@ class Like:
     Attributes:
         path: the photo.
         face: which of its faces, counted from left to right; None = the largest.
-        sha256: of its content, where it is read again later; empty = it is read once.
+        sha256: checksum of its content if it is read again later; empty = it is read once.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Contact sheet: one photo with all seven expressions side by side, labelled."""
+"""Contact sheet: a photo with all seven expressions side by side, labelled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GAP = 12
 LABEL = 30
 PAPER = 255
 INK = (32, 32, 32)
-# Room on each side of the faces, as a fraction of the box around all of them.
+# Room around the faces, as a fraction of the box around all of them.
 MARGIN = 0.6
 ORIGINAL = "original"
 # Neutral first, then by name.
@@ -52,7 +52,7 @@ class Sheet:
 
 
 def expression_sheet(editor: Editor, photo: Photo, strength: float = 1.0) -> Sheet:
-    """Return the original and its edits to all seven expressions side by side, cut out around the edited faces.
+    """Return the original and its seven edits side by side, cropped around the edited faces.
 
     Args:
         editor: does the edits, on the faces of its settings.
@@ -83,7 +83,7 @@ def expression_sheet(editor: Editor, photo: Photo, strength: float = 1.0) -> She
 def face_window(
     shape: tuple[int, ...], boxes: Sequence[tuple[float, float, float, float]]
 ) -> tuple[int, int, int, int]:
-    """Return the part of a photo that a sheet shows: all boxes and some room around them.
+    """Return the part of a photo that a sheet shows: all boxes with some room around them.
 
     Args:
         shape: height and width of the photo.
