@@ -1,4 +1,4 @@
-"""The work of ``sargan edit`` on each photo: read, edit, write, report."""
+"""The work of ``sargan edit`` on one photo: read, edit, write, report."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Details = dict[str, Any]
 
 @dataclass(frozen=True)
 class EditRequest:
-    """What is made of every photo of a call.
+    """What to do with every photo of a call.
 
     Attributes:
-        mix: the expressions or face units before ``strength``; empty for a grid and a reference.
+        mix: the expressions or face units before ``strength``; empty for a grid or a reference.
         strength: factor on the mix.
         grid: make a contact sheet.
         animate: make a loop of rising strength.
         metadata: ``keep`` or ``strip``.
-        provenance: mark the result.
+        provenance: write the mark into the result.
         overwrite: replace an existing output.
-        max_pixels: refuse photos of more; None = the library's own limit.
-        like: the photo whose expression is wanted, instead of a mix.
+        max_pixels: refuse larger photos; None = the library's own limit.
+        like: the photo that shows the expression, instead of a mix.
     """
 
     mix: ExpressionMix | UnitMix
@@ -58,10 +58,10 @@ class EditRequest:
 class FileEditor:
     """Edits the photos of a call, one after the other.
 
-    The editor is built when the first photo was read, because loading the networks takes a second.
+    The editor is built after the first photo was read, because loading the networks takes a second.
 
     Args:
-        request: what is made of every photo.
+        request: what to do with every photo.
         model: name of the model.
         settings: the other fields of ``EditSettings``.
     """
@@ -74,11 +74,11 @@ class FileEditor:
         self._reference: Reference | None = None
 
     def target(self) -> Target:
-        """Return what the editor is asked for; a reference photo is read once.
+        """Return the target of the edits; a reference photo is read once.
 
         Raises:
             UsageError: the reference cannot be read, or as ``Editor.reference``.
-            NoFaceError: nobody is on it.
+            NoFaceError: there is no face in it.
             WeightsError: the model cannot be loaded.
         """
         request = self._request
@@ -121,7 +121,7 @@ class FileEditor:
             self._make(photo, task, details)
         except (WeightsError, BrokenPipeError):
             raise
-        except Exception as error:  # one bad photo must not end the others
+        except Exception as error:  # one bad photo must not stop the others
             report = failure(source, error, reading=reading, details=details)
             say_error(error, report.message, console)
             return report
@@ -138,13 +138,13 @@ class FileEditor:
         return self._editor
 
     def _model_details(self) -> dict[str, str]:
-        """Return name and precision of the loaded model (``--weights`` may change both); before, what is known."""
+        """Return name and precision of the model; both may change when it is loaded, with ``--weights``."""
         if self._editor is None:
             return {"model": self._model, "precision": ""}
         return {"model": self._editor.model.name, "precision": self._editor.model.precision}
 
     def _make(self, photo: Photo, task: FilePair, details: Details) -> None:
-        """Make and write what was asked for; fills in ``details``."""
+        """Make and write the result; fill in ``details``."""
         started = time.perf_counter()
         if self._request.animate:
             from sargan_core.animation import strength_ramp, write_animation

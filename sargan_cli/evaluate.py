@@ -238,7 +238,7 @@ def _show(table: Table | None) -> None:
     """Show a table on stderr: stdout carries the report's path."""
     if table is None:
         return
-    # A terminal is narrower than a page, so models are the columns here.
+    # A terminal is narrower than a page, so here models are the columns.
     rows = [
         (column, *(cells[number].text for _, cells in table.rows))
         for number, column in enumerate(table.columns)

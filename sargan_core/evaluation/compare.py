@@ -1,4 +1,4 @@
-"""Compare two runs: the differences, and whether they exceed the noise."""
+"""Compare two runs: the differences, and whether they are larger than the noise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sargan_core.evaluation.metrics import METRICS
 from sargan_core.evaluation.results import Results, difference_interval, interval
 from sargan_core.evaluation.tables import PARTS, metric_of
 
-# With fewer people in common the runs are compared as if all people were different.
+# With fewer people in common, the runs are compared as if all people were different.
 FEWEST_IN_COMMON = 3
 
 
@@ -32,9 +32,9 @@ class Difference:
         after: the second's.
         low: lower end of the 95 % interval of ``after - before``; None with fewer than two people.
         high: upper end.
-        people: people compared (of the first run where they are not the same).
+        people: number of people compared (of the first run if they are not the same).
         paired: whether both means are over the same people.
-        verdict: ``better``, ``worse``, ``changed`` (where neither is good), or ``within the noise``.
+        verdict: ``better``, ``worse``, ``changed`` (for figures without a good direction), or ``within the noise``.
     """
 
     part: str
@@ -69,8 +69,8 @@ class Comparison:
 def compare(first: Results, second: Results) -> Comparison:
     """Compare every model that is in both runs; or the only model of each, even if the names differ.
 
-    Differences are taken person by person where the runs have people in common (paired bootstrap over people),
-    else between the two groups.
+    Differences are per person where the runs have people in common (paired bootstrap over people), else between the
+    two groups.
 
     Raises:
         DataError: no model, no part or no figure in common.

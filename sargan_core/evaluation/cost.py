@@ -25,10 +25,10 @@ class Cost:
     """The cost of editing one photo.
 
     Attributes:
-        parameters: number of weights and fitted coefficients; of a pixel model for all expressions.
+        parameters: number of weights or fitted coefficients; for a pixel model those of all expressions.
         bytes: size of the weights file.
-        multiply_adds: of the model for one face: convolutions and matrix products as usual, plus element-wise
-            products, sums and interpolations, which are all the work of a pixel model.
+        multiply_adds: of the model for one face: convolutions and matrix products, and also element-wise products,
+            sums and interpolations, which are all the work of a pixel model.
         model_ms: median time of the model.
         edit_ms: median time of finding, cropping, model and paste; without reading and writing the file.
         peak_mb: peak memory of the whole process, libraries included; None where the system does not report it.
@@ -58,7 +58,7 @@ def measure_cost(choice: ModelChoice, settings: EvaluationSettings, case: Case) 
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
             return pool.submit(_measure, choice, settings, case).result()
-    except Exception as error:  # a model's fault of any kind must not cost what is measured already
+    except Exception as error:  # an error of one model must not lose what is measured already
         lines = str(error).splitlines() or [""]
         reason = lines[0] if isinstance(error, SarganError) else f"{type(error).__name__}: {lines[0]}"
         raise DataError(f"the cost of '{choice.name}' could not be measured ({reason})") from error

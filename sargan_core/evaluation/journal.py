@@ -1,4 +1,4 @@
-"""Measures of single pictures, and the journal of them, with which an interrupted run continues."""
+"""Measures of single pictures, and the journal of them, from which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sargan_core.errors import DataError
 from sargan_core.photo.content import reason_of
 from sargan_core.photo.lines import LineFile, check_ours, read_lines
 
-# Part of every key: raise it when a change of the code changes the figures.
+# Part of every key; increase it when a change of the code changes the figures.
 VERSION = 1
 # Pseudo-models: the unchanged photo, and the true pictures.
 NOTHING = "none"

@@ -88,7 +88,7 @@ class Subject:
         view = viewer.view(self.photo.pixels, largest[0]) if largest else None
         if view is None:
             raise NoFaceError(f"{case.path}: no face found; leave the photo out or give a larger picture")
-        # The editor gets the face as it finds it itself; measures use the face as the viewer finds it in every picture.
+        # The editor gets the finder's face; measures use the viewer's, as in all other pictures.
         self.face: Face = largest[0]
         self.view = view
         self.alignment = common_alignment(view.face)
@@ -115,12 +115,12 @@ class Subject:
         return TruePicture(pair, view, frame(pixels, moved), _mouth(pixels, view))
 
     def true_pixels(self, expression: Expression) -> Pixels | None:
-        """Return a true picture that lies pixel on pixel on the photo, or None."""
+        """Return a true picture that is pixel-aligned with the photo, or None."""
         exact = [pair for pair in self.case.truths_of(expression) if pair.still]
         return read_photo(exact[0].target.path).pixels if exact else None
 
     def measure_truths(self) -> list[Measure]:
-        """Return what the judges see in the photo itself and in the true pictures."""
+        """Return the judges' figures of the photo itself and of the true pictures."""
         case = self.case
         own = Sample(case.path, case.person, Expression.NEUTRAL, case.source)
         measures = [self._seen(own, self.view, self.crop)] if case.part == "in" else []
@@ -148,7 +148,7 @@ class Subject:
     def measure_model(
         self, name: str, editor: Editor, targets: Targets, strengths: Sequence[float] = (1.0,)
     ) -> list[Measure]:
-        """Return the measures of a model at each strength; figures of the picture at strength 1 only."""
+        """Return the measures of a model at each strength; only at strength 1 with the figures of the picture."""
         prepared = editor.prepare(self.photo, [self.face])
         measures = []
         for expression in TARGETS:
@@ -211,7 +211,7 @@ class Subject:
     def _judged(
         self, measure: Measure, view: View | None, crop: Tensor | None, wanted: Expression
     ) -> Measure:
-        """Return the measure with the judges' figures; a lost face counts as not recognised."""
+        """Return the measure with the judges' figures; a face that is not found counts as not recognised."""
         values, predicted, features = dict(measure.values), dict(measure.predicted), {}
         for position, judge in enumerate(self.viewer.judges):
             suffix = "" if position == 0 else f":{judge.name}"
@@ -227,7 +227,7 @@ class Subject:
             if own.embeddings is not None and seen is not None and seen.embeddings is not None:
                 values[f"identity{suffix}"] = similarity_of(own.embeddings[0], seen.embeddings[0])
                 if crop is not None:
-                    # Length sqrt(D) puts the cosine where the kernel expects its products.
+                    # With length sqrt(D), the kernel of the KID gets the cosine.
                     embedding = seen.embeddings[0]
                     features[judge.name] = embedding * np.float32(np.sqrt(embedding.size))
         if crop is not None:
@@ -268,7 +268,7 @@ class Job:
 
 
 class Session:
-    """Measures jobs; build it once per process.
+    """Measures photo by photo, with finder, judges and editors of its own; build it once per process.
 
     Raises:
         WeightsError, UsageError, DataError: as ``FaceFinder``, ``make_judges`` and ``inception_features``.
@@ -311,7 +311,7 @@ class Session:
         photo = str(job.case.path)
         try:
             subject = self.subject(job.case)
-        except Exception as error:  # one bad photo must not end the others
+        except Exception as error:  # one bad photo must not stop the others
             return [Entry(key, photo, name, error=_reason(error)) for name, key, _ in job.models]
         entries = []
         for name, key, strengths in job.models:

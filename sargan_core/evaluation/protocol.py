@@ -1,4 +1,4 @@
-"""Settings and cases of an evaluation: neutral photos of test people, with true pictures and references."""
+"""The settings of an evaluation, and its cases: neutral photos of test people with true pictures and references."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class EvaluationSettings:
 
 
 def parse_models(text: str) -> tuple[ModelChoice, ...]:
-    """Read ``pixel,mine=runs/pixel/pixel.safetensors`` into choices; ``none`` may be named, it always takes part.
+    """Read ``pixel,mine=runs/pixel/pixel.safetensors`` into choices; ``none`` is left out, it always takes part.
 
     Raises:
         UsageError: an empty or reserved name, or one given twice.
@@ -122,7 +122,7 @@ class Case:
 
     Attributes:
         path: the photo.
-        person: who it shows; for unlabelled photos the file's name, so that each counts as a person.
+        person: who it shows; for unlabelled photos the file's name, so that each photo counts as a person.
         part: ``in`` or ``ood``.
         source: the data set, or the folder's name for unlabelled photos.
         truths: the pairs of this photo with the pictures that show the same person with an expression.
@@ -137,7 +137,7 @@ class Case:
     references: tuple[tuple[Expression, Path], ...] = ()
 
     def truths_of(self, expression: Expression) -> tuple[Pair, ...]:
-        """Return the pairs with ``expression``; only the pixel-aligned ones if there are any."""
+        """Return the pairs with ``expression``, only the pixel-aligned ones if there are any."""
         all_of_it = [pair for pair in self.truths if pair.target.expression is expression]
         exact = [pair for pair in all_of_it if pair.still]
         return tuple(exact or all_of_it)
@@ -156,7 +156,7 @@ def labelled_cases(
         folders: as for ``read_sources``.
         split: the manifest of a training run (``split.json``); None = the fixed rule of ``split_by_person``.
         everyone: evaluate all people, for data that no model was trained on.
-        limit: largest number of people, evenly over the data sets.
+        limit: largest number of people, spread evenly over the data sets.
 
     Raises:
         DataError: no data, a split that does not know a person, or no neutral photo of a test person.
@@ -207,7 +207,7 @@ def unlabelled_cases(folders: Sequence[Path], limit: int | None = None) -> list[
 def with_references(cases: Sequence[Case], samples: Iterable[Sample]) -> list[Case]:
     """Return the cases with a reference photo for each expression: the next person's in sorted order.
 
-    A photograph is preferred to a picture whose expression was transferred, the same kind of picture to another.
+    A photograph is preferred to a picture with a transferred expression, and the same kind of picture to another kind.
     """
     by_expression: dict[Expression, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: (sample.person, sample.source == TRANSFER, sample.path)):

@@ -98,7 +98,7 @@ FORMAT = "sargan-evaluation"
 VERSION = 1
 ALL = "all"
 LOST = "lost"
-# Largest number of figures of single people; a thousand people and twenty models have half of it.
+# Largest number of figures per person in total; a thousand people and twenty models have half of it.
 MOST_FIGURES = 1_000_000
 
 
@@ -176,7 +176,7 @@ class Results:
         models: names in the order of the tables, ``none`` first.
         judges: name -> description; the first one's figures have no suffix.
         rows: the tables.
-        people: part -> model -> figure -> person -> mean, for paired comparison of runs.
+        people: part -> model -> figure -> person -> mean, for the paired comparison of runs.
         confusion: predictions of the judges.
         curves: figures against strength.
         distances: part -> model -> network -> distance to the set of true pictures.
@@ -184,7 +184,7 @@ class Results:
         cost_notes: model -> why its cost could not be measured.
         truths: number of exact and of registered comparisons with a true picture, by part.
         skipped: photo -> reason.
-        seconds: wall time of the run that wrote this.
+        seconds: wall-clock time of the run that wrote this.
     """
 
     created: str
@@ -204,7 +204,7 @@ class Results:
     seconds: float = 0.0
 
     def row(self, model: str, part: str = "in", source: str = ALL, expression: str = ALL) -> Row | None:
-        """Return the row of these members, or None."""
+        """Return the row with these members, or None."""
         wanted = (part, source, model, expression)
         for row in self.rows:
             if (row.part, row.source, row.model, row.expression) == wanted:
@@ -219,7 +219,7 @@ class Results:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Results:
-        """Build results from what ``to_json`` returned; raises ValueError otherwise."""
+        """Build results from what ``to_json`` returned; raises ValueError for anything else."""
         members = {name: value for name, value in values.items() if name not in ("format", "version")}
         # Results of earlier versions have no notes on costs.
         members.setdefault("cost_notes", {})
@@ -270,15 +270,15 @@ def _rounded(value: Any) -> Any:
 
 
 Record = TypeVar("Record")
-# No figure, time or size of this project comes near it, and sums of numbers below it are finite.
+# Largest number in a results file, far above every figure, time and size; sums of smaller numbers are finite.
 LARGEST = 1e15
 
 
 def record_of(kind: type[Record], values: Any) -> Record:
-    """Return a record of a dataclass from what ``asdict`` and JSON made of one.
+    """Return the dataclass ``kind`` from its JSON form; every member must have the declared type.
 
-    Members may be texts, whole numbers, numbers, records, dictionaries by text, tuples, and ``None`` where it is
-    declared. For a number that was not finite, which JSON cannot say, ``None`` is read as NaN.
+    Members may be ``str``, ``int``, ``float``, dataclasses, dictionaries by text, tuples, and ``None`` where declared.
+    A float that was not finite, which JSON cannot hold, is ``None`` there and becomes NaN.
 
     Raises:
         ValueError: a member is missing, unknown, or of another type; the message says which.

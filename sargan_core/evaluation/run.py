@@ -1,4 +1,4 @@
-"""Run an evaluation: measure what is not in the journal yet, and aggregate everything."""
+"""Run an evaluation: measure what is not yet in the journal, and aggregate everything."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def evaluate(
         out: an existing folder for the journal; an interrupted run continues there.
         judges: makes the judges; must be a function of a module when there are several workers.
         progress: called with (done, total) photos.
-        costs: also measure what each model costs, in processes of their own.
+        costs: also measure the cost of each model, in separate processes.
 
     Raises:
         UsageError, DataError, WeightsError: nothing to evaluate, or models or judges that cannot be loaded.
-        MemoryError: a worker was ended by the system.
+        WorkerLostError: a worker process was killed.
     """
     started = time.perf_counter()
     journal = Journal(out / JOURNAL)
@@ -106,7 +106,7 @@ def evaluate(
                 journal.append(entry)
         done += 1
         progress(done, len(jobs))
-    # In the order of the photos, however the workers finished.
+    # In the order of the photos, in whatever order the workers finished.
     ordered = [entries[key] for job in jobs for _, key, _ in job.models]
     measures = [measure for entry in ordered for measure in entry.measures]
     if not measures:
@@ -134,7 +134,7 @@ def find_cases(settings: EvaluationSettings) -> list[Case]:
         cases, _ = labelled_cases(settings.data, settings.split, settings.everyone, settings.limit)
         references = cases[0].references
     for case in unlabelled_cases(settings.ood, settings.limit):
-        # Unlabelled photos have no references; models that need one get the first test person's.
+        # Unlabelled photos have no references of their own; models that need one get the first case's.
         cases.append(Case(case.path, case.person, case.part, case.source, (), references))
     return cases
 
@@ -208,7 +208,7 @@ def _work(
             yield future.result()
     except BrokenProcessPool as error:
         raise WorkerLostError(
-            "a worker was ended from outside, perhaps for want of memory; call again to go on, with fewer --workers"
+            "a worker process was killed, perhaps because memory ran out; call again to continue, with fewer --workers"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PARTS = {"in": "In the data set: test people", "ood": "Out of the data set"}
 NAMES = {NOTHING: "none (do nothing)", TRUTH: "true pictures"}
-# Figures shown by expression; the others hardly depend on it.
+# Figures in the tables by expression; the others hardly depend on the expression.
 BY_EXPRESSION = (
     "recognised",
     "reached",
@@ -222,7 +222,7 @@ def source_tables(results: Results, part: str) -> list[Table | None]:
 
 
 def setting_line(results: Results) -> str:
-    """Return versions, judges and settings on one line, to be shown beside a figure."""
+    """Return versions, judges and settings in one line, to be shown with a table."""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     chosen = results.settings
     split = "all people" if chosen.get("everyone") else str(chosen.get("split") or "every fifth person")
@@ -234,7 +234,7 @@ def setting_line(results: Results) -> str:
 
 
 def difference_cells(item: Difference) -> tuple[str, ...]:
-    """Return one line of a comparison as texts."""
+    """Return the cells of one line of a comparison."""
     metric = metric_of(item.figure)
     digits = metric.decimals
     model = item.first if item.first == item.second else f"{item.first} / {item.second}"

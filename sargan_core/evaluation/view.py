@@ -1,4 +1,4 @@
-"""Find, crop and judge the faces of an evaluation, and make the targets of the edits."""
+"""Find, crop and judge the faces of an evaluation, and make the targets of its edits."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from sargan_core.models.base import Target
 
 
-# A face is searched in a window of this many times its box, reduced to at most this side: finer than the input of the
-# landmark network, and four times faster than the whole photo.
+# A face is searched in a window of this many times its box, reduced to at most this side. That is finer than the input
+# of the landmark network, and four times as fast as the whole photo.
 WINDOW = 2.0
 WINDOW_SIDE = 320
+# Smallest intersection over union of two boxes of the same face.
 SAME_FACE = 0.3
 
 
@@ -65,7 +66,7 @@ class Viewer:
         self.device = device
 
     def view(self, pixels: Pixels, near: Face) -> View | None:
-        """Return the face at the place of ``near`` with its verdicts; None if there is none."""
+        """Return the face at the place of ``near`` with the judges' verdicts; None if there is none."""
         face = self.find_again(pixels, near)
         if face is None:
             return None
@@ -97,7 +98,7 @@ def frame(pixels: Pixels, alignment: Alignment) -> Tensor:
 
 
 def common_alignment(face: Face) -> Alignment:
-    """Return the model-neutral template fitted to a face."""
+    """Return the common frame of all models, fitted to a face."""
     return align(face, TEMPLATE)
 
 
@@ -110,7 +111,7 @@ def face_in_frame(alignment: Alignment) -> Tensor:
 
 
 def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, float, float]) -> float:
-    """Return intersection over union."""
+    """Return the intersection over union of two boxes."""
     width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
     height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
     if width <= 0 or height <= 0:
@@ -140,7 +141,7 @@ class Targets:
     """Makes the targets for one editor.
 
     Args:
-        editor: its model takes either names or photos.
+        editor: its model takes names, or photos of expressions.
         viewer: finds and judges the reference faces.
     """
 
@@ -172,5 +173,5 @@ class Targets:
         faces = self._viewer.finder.find(photo.pixels)
         view = self._viewer.view(photo.pixels, select_faces(faces, "largest")[0]) if faces else None
         if view is None:
-            raise NoFaceError(f"{path}: no face found in the photo that lends its expression; leave it out")
+            raise NoFaceError(f"{path}: no face found in this reference photo; leave it out")
         return Wanted(self._editor.reference(photo), view)
