@@ -94,7 +94,7 @@ class FileEditor:
 
         Raises:
             WeightsError: the model cannot be loaded, so no photo can be edited.
-            BrokenPipeError: nobody reads stdout any more.
+            BrokenPipeError: stdout is not read any more.
         """
         source = display_name(task.source)
         details: Details = {

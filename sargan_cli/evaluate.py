@@ -220,9 +220,8 @@ def _series(settings: EvaluationSettings, out: Path, console: Console, as_json: 
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> None:
-    from sargan_core.evaluation.compare import compare
+    from sargan_core.evaluation.compare import compare, difference_cells
     from sargan_core.evaluation.results import read_results
-    from sargan_core.evaluation.tables import difference_cells
 
     comparison = compare(read_results(first), read_results(second))
     if as_json:

@@ -31,7 +31,7 @@ def enable_debugging(wanted: bool) -> None:
 
 @contextlib.contextmanager
 def closed_pipe_is_quiet() -> Iterator[None]:
-    """End the process quietly when nobody reads stdout any more (``sargan … | head -1``) or its disk is full.
+    """End the process quietly when stdout is not read any more (``sargan … | head -1``) or its disk is full.
 
     Raises:
         SystemExit: with code 1, because not everything was delivered.

@@ -13,7 +13,7 @@ from sargan_core.errors import DataError
 from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.evaluation.metrics import METRICS
 from sargan_core.evaluation.results import Results, difference_interval, interval
-from sargan_core.evaluation.tables import PARTS, metric_of
+from sargan_core.evaluation.tables import PARTS, heading, metric_of
 
 # With fewer people in common, the runs are compared as if all people were different.
 FEWEST_IN_COMMON = 3
@@ -152,4 +152,18 @@ def _notes(first: Results, second: Results) -> Iterator[str]:
             yield f"{part}: {len(one - other)} people only in the first run, {len(other - one)} only in the second"
     yield (
         "95 % intervals, one figure at a time: of twenty differences without a cause about one exceeds the noise"
+    )
+
+
+def difference_cells(item: Difference) -> tuple[str, ...]:
+    """Return the cells of one line of a comparison."""
+    metric = metric_of(item.figure)
+    digits = metric.decimals
+    model = item.first if item.first == item.second else f"{item.first} / {item.second}"
+    interval = "–" if item.low is None else f"{item.low:+.{digits}f} … {item.high:+.{digits}f}"
+    people = f"{item.people}, the same" if item.paired else f"{item.people}, others"
+    return (
+        *(item.part, model, heading(metric)),
+        *(f"{item.before:.{digits}f}", f"{item.after:.{digits}f}", f"{item.after - item.before:+.{digits}f}"),
+        *(interval, people, item.verdict),
     )

@@ -32,8 +32,7 @@ from sargan_core.evaluation.protocol import TARGETS, Case, EvaluationSettings, M
 from sargan_core.evaluation.view import Targets, View, Viewer, common_alignment, face_in_frame, frame
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import Alignment
-from sargan_core.faces.face import Face, Pixels
-from sargan_core.faces.find import select_faces
+from sargan_core.faces.face import Pixels
 from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.photo import read_photo
 
@@ -83,13 +82,11 @@ class Subject:
         self.photo = read_photo(case.path)
         self._cropper = cropper
         self._features = features or {}
-        faces = viewer.finder.find(self.photo.pixels)
-        largest = select_faces(faces, "largest") if faces else []
-        view = viewer.view(self.photo.pixels, largest[0]) if largest else None
-        if view is None:
+        face, view = viewer.view_largest(self.photo.pixels)
+        if face is None or view is None:
             raise NoFaceError(f"{case.path}: no face found; leave the photo out or give a larger picture")
         # The editor gets the finder's face; measures use the viewer's, as in all other pictures.
-        self.face: Face = largest[0]
+        self.face = face
         self.view = view
         self.alignment = common_alignment(view.face)
         self.crop = frame(self.photo.pixels, self.alignment)
@@ -108,9 +105,7 @@ class Subject:
         if pair.still:
             view = self.viewer.view(pixels, self.view.face)
             return TruePicture(pair, view, frame(pixels, self.alignment), _mouth(pixels, view))
-        faces = self.viewer.finder.find(pixels)
-        largest = select_faces(faces, "largest") if faces else []
-        view = self.viewer.view(pixels, largest[0]) if largest else None
+        _, view = self.viewer.view_largest(pixels)
         moved: Alignment = self._cropper.align_target(pair, self.alignment)
         return TruePicture(pair, view, frame(pixels, moved), _mouth(pixels, view))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sargan_core.data.samples import TRANSFER, Pair, Sample, pairs
 from sargan_core.data.sources import IMAGE_SUFFIXES, Sources, read_sources
@@ -16,6 +16,8 @@ from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.photo.content import reason_of
 from sargan_core.weights import find_record, read_content
+
+Item = TypeVar("Item")
 
 DEFAULT_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
@@ -234,6 +236,10 @@ def _evenly(people: Sequence[str], limit: int) -> list[str]:
     groups: dict[str, list[str]] = {}
     for person in people:
         groups.setdefault(person.split("-", 1)[0], []).append(person)
-    rounds = max((len(group) for group in groups.values()), default=0)
-    in_turn = [group[turn] for turn in range(rounds) for group in groups.values() if turn < len(group)]
-    return in_turn[:limit]
+    return in_turn(groups.values())[:limit]
+
+
+def in_turn(groups: Collection[Sequence[Item]]) -> list[Item]:
+    """Return the items of all groups: the first of each, then the second of each, and so on."""
+    rounds = max((len(group) for group in groups), default=0)
+    return [group[turn] for turn in range(rounds) for group in groups if turn < len(group)]

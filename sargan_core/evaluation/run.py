@@ -23,7 +23,13 @@ from sargan_core.evaluation.cost import Cost, measure_cost
 from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry, Journal, Measure
 from sargan_core.evaluation.journal import VERSION as MEASURE_VERSION
 from sargan_core.evaluation.measure import Job, JudgeFactory, Session, default_judges
-from sargan_core.evaluation.protocol import Case, EvaluationSettings, labelled_cases, unlabelled_cases
+from sargan_core.evaluation.protocol import (
+    Case,
+    EvaluationSettings,
+    in_turn,
+    labelled_cases,
+    unlabelled_cases,
+)
 from sargan_core.evaluation.results import Results
 from sargan_core.evaluation.summary import (
     count_truths,
@@ -147,9 +153,7 @@ def _curve_photos(cases: Sequence[Case], people: int) -> set[Path]:
         if case.part == "in" and case.person not in seen:
             seen.add(case.person)
             by_source.setdefault(case.source, []).append(case)
-    rounds = max((len(group) for group in by_source.values()), default=0)
-    in_turn = [group[turn] for turn in range(rounds) for group in by_source.values() if turn < len(group)]
-    return {case.path for case in in_turn[:people]}
+    return {case.path for case in in_turn(by_source.values())[:people]}
 
 
 def _job(

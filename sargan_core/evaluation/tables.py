@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.evaluation.metrics import BY_KEY, METRICS, Metric, SetDistance
 from sargan_core.evaluation.protocol import TARGETS
 from sargan_core.evaluation.results import ALL, Estimate, Results, Row
-
-if TYPE_CHECKING:
-    from sargan_core.evaluation.compare import Difference
 
 PARTS = {"in": "In the data set: test people", "ood": "Out of the data set"}
 NAMES = {NOTHING: "none (do nothing)", TRUTH: "true pictures"}
@@ -118,7 +114,7 @@ def _table(
         ]
         cells += [_distance(distances.get(name, {}).get(network)) for network in networks]
         lines.append((NAMES.get(name, name), (*cells, Cell(str(row.lost)))))
-    columns = [_heading(metric) for metric in metrics] + [
+    columns = [heading(metric) for metric in metrics] + [
         f"set distance ({name}), × 1000 ↓" for name in networks
     ]
     meanings = {metric.label: metric.meaning for metric in metrics}
@@ -154,7 +150,8 @@ def _best(metric: Metric, rows: Sequence[tuple[str, Row]]) -> str | None:
     return (max if metric.better == "high" else min)(found, key=lambda name: found[name])
 
 
-def _heading(metric: Metric) -> str:
+def heading(metric: Metric) -> str:
+    """Return the heading of a metric's column: label, unit, and an arrow to the better side."""
     arrow = {"high": " ↑", "low": " ↓", "one": " → 1", "none": ""}[metric.better]
     unit = f", {metric.unit}" if metric.unit else ""
     return f"{metric.label}{unit}{arrow}"
@@ -230,18 +227,4 @@ def setting_line(results: Results) -> str:
     landmarks = chosen.get("landmarks")
     return (
         f"{results.created} · {versions} · judges: {judges} · test people: {split} · landmarks: {landmarks}"
-    )
-
-
-def difference_cells(item: Difference) -> tuple[str, ...]:
-    """Return the cells of one line of a comparison."""
-    metric = metric_of(item.figure)
-    digits = metric.decimals
-    model = item.first if item.first == item.second else f"{item.first} / {item.second}"
-    interval = "–" if item.low is None else f"{item.low:+.{digits}f} … {item.high:+.{digits}f}"
-    people = f"{item.people}, the same" if item.paired else f"{item.people}, others"
-    return (
-        *(item.part, model, _heading(metric)),
-        *(f"{item.before:.{digits}f}", f"{item.after:.{digits}f}", f"{item.after - item.before:+.{digits}f}"),
-        *(interval, people, item.verdict),
     )

@@ -76,6 +76,14 @@ class Viewer:
             verdicts[judge.name] = judge.judge(crop)
         return View(face, verdicts)
 
+    def view_largest(self, pixels: Pixels) -> tuple[Face | None, View | None]:
+        """Return the largest face as the finder finds it, and its ``view``; None for what is not found."""
+        faces = self.finder.find(pixels)
+        if not faces:
+            return None, None
+        face = select_faces(faces, "largest")[0]
+        return face, self.view(pixels, face)
+
     def find_again(self, pixels: Pixels, near: Face) -> Face | None:
         """Return the face that overlaps ``near`` most, in photo pixels."""
         x, y, width, height = near.box
@@ -170,8 +178,7 @@ class Targets:
 
     def _wanted(self, path: Path) -> Wanted:
         photo = read_photo(path)
-        faces = self._viewer.finder.find(photo.pixels)
-        view = self._viewer.view(photo.pixels, select_faces(faces, "largest")[0]) if faces else None
+        _, view = self._viewer.view_largest(photo.pixels)
         if view is None:
             raise NoFaceError(f"{path}: no face found in this reference photo; leave it out")
         return Wanted(self._editor.reference(photo), view)

@@ -1,4 +1,4 @@
-"""Soft transitions: Gaussian blur of crops, and ramps from 0 to 1."""
+"""Soft masks: Gaussian blur of crops, polygons with soft edges, and ramps from 0 to 1."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -42,6 +43,17 @@ def gaussian_blur(image: Tensor, window: int, sigma: float, border: str = "refle
     padded = functional.pad(image, (reach, reach, reach, reach), mode=border)
     wide = functional.conv2d(padded, taps_there, groups=count)
     return functional.conv2d(wide, taps_there.transpose(2, 3), groups=count)
+
+
+def polygon_cover(outline: npt.NDArray[np.float64], size: int) -> Tensor:
+    """Return the fraction of each pixel that lies inside a polygon, (1, S, S) float64 in [0, 1].
+
+    ``outline`` is (N, 2) crop pixels, (x, y), pixel centres at integers.
+    """
+    canvas = np.zeros((size * 4, size * 4), np.uint8)
+    cv2.fillPoly(canvas, [np.round(((outline + 0.5) * 4 - 0.5) * 16).astype(np.int32)], 255, shift=4)
+    share = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(share.astype(np.float64) / 255)[None]
 
 
 def ramp(value: float, between: tuple[float, float]) -> float:

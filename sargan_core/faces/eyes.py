@@ -8,6 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sargan_core.faces.blur import polygon_cover
+
 # iBUG-68: the lids of both eyes.
 EYES = (tuple(range(36, 42)), tuple(range(42, 48)))
 # Fraction of the pixels between the lids, the brightest ones, that counts as the white.
@@ -31,11 +33,7 @@ def eye_regions(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
 
 def between_lids(landmarks: npt.NDArray[np.float64], eye: tuple[int, ...], size: int) -> Tensor:
     """Return the share of each pixel that lies between the lids of one of ``EYES``, (1, S, S) float64 in [0, 1]."""
-    canvas = np.zeros((size * 4, size * 4), np.uint8)
-    outline = np.round(((landmarks[list(eye)] + 0.5) * 4 - 0.5) * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [outline], 255, shift=4)
-    share = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(share.astype(np.float64) / 255)[None]
+    return polygon_cover(landmarks[list(eye)], size)
 
 
 def eye_openings(landmarks: npt.NDArray[np.float64]) -> tuple[float, float]:

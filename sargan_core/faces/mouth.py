@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sargan_core.faces.blur import gaussian_blur
+from sargan_core.faces.blur import gaussian_blur, polygon_cover
 
 Points = npt.NDArray[np.float64]
 
@@ -88,11 +88,7 @@ def lip_gap(landmarks: Points) -> float:
 
 def inside_mouth(landmarks: Points, size: int) -> Tensor:
     """Return the share of each pixel that lies between the lips, (1, S, S) float64 in [0, 1]."""
-    canvas = np.zeros((size * 4, size * 4), np.uint8)
-    outline = np.round(((landmarks[list(INNER_LIPS)] + 0.5) * 4 - 0.5) * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [outline], 255, shift=4)
-    share = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(share.astype(np.float64) / 255)[None]
+    return polygon_cover(landmarks[list(INNER_LIPS)], size)
 
 
 def lips_region(landmarks: Points, size: int) -> Tensor:

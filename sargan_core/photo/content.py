@@ -124,7 +124,7 @@ def open_photo(path: Path, name: str) -> BinaryIO:
         return open_file(path, pipes=True)
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise PhotoError(f"{name}: is a link to nothing; make the link anew") from error
+            raise PhotoError(f"{name}: is a link to nothing; make the link again") from error
         raise PhotoError(f"{name}: there is no such file; check the name") from error
     except PermissionError as error:
         raise PhotoError(f"{name}: no permission to read it; change its permissions") from error

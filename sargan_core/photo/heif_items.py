@@ -73,7 +73,7 @@ def check_items(data: bytes, meta: tuple[int, int], max_pixels: int) -> None:
     top = dict(boxes_within(data, meta[0] + 4, meta[1], "HEIC"))
     kinds = _item_kinds(data, top)
     largest = 0
-    for width, height in _told_sizes(data, top):
+    for width, height in _announced_sizes(data, top):
         check_size(width, height, max_pixels)
         largest = max(largest, width * height)
     if not largest:
@@ -114,7 +114,7 @@ def _check_text(text: bytes) -> None:
         raise damaged("HEIC", "its list of items") from None
 
 
-def _told_sizes(data: bytes, top: dict[bytes, tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _announced_sizes(data: bytes, top: dict[bytes, tuple[int, int]]) -> Iterator[tuple[int, int]]:
     start, end = _box(dict(boxes_within(data, *_box(top, b"iprp"), "HEIC")), b"ipco")
     for kind, (at, stop) in boxes_within(data, start, end, "HEIC"):
         if kind == b"ispe":
@@ -127,7 +127,7 @@ def _told_sizes(data: bytes, top: dict[bytes, tuple[int, int]]) -> Iterator[tupl
 
 def _sequence_sizes(config: bytes) -> Iterator[tuple[int, int]]:
     """Yield the size in each sequence parameter set of a decoder configuration (ISO/IEC 14496-15, 8.3.3)."""
-    told = tuple(_number(config, at, 1) & bits for at, bits in ((16, 3), (17, 7), (18, 7)))
+    announced = tuple(_number(config, at, 1) & bits for at, bits in ((16, 3), (17, 7), (18, 7)))
     at = 23
     for _ in range(_number(config, 22, 1)):
         kind, count = _number(config, at, 1) & 0x3F, _number(config, at + 1, 2)
@@ -136,7 +136,9 @@ def _sequence_sizes(config: bytes) -> Iterator[tuple[int, int]]:
             length = _number(config, at, 2)
             if kind == 33:
                 size, coded = _read_sequence(config[at + 2 : at + 2 + length])
-                if coded != told:  # the decoder allocates for the former and writes the latter
+                if (
+                    coded != announced
+                ):  # the decoder allocates for the announced depth, and writes the coded one
                     raise damaged("HEIC", "its bit depth")
                 yield size
             at += 2 + length

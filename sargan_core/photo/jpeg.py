@@ -138,7 +138,7 @@ def _exif(segments: Segments) -> bytes | None:
     for marker, content in segments:
         if marker == _APP1 and content.startswith(_EXIF):
             block += content[len(_EXIF) :]
-            # Only a full segment is continued by the next; otherwise a second one is a stray copy.
+            # Only a full segment is continued by the next; otherwise a second one is a copy left by a program.
             if len(content) < 65000:
                 break
     return block or None

@@ -257,7 +257,7 @@ def _drop_thumbnail(exif: Block, first: int) -> None:
 
 IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 SARGAN_NAMESPACE = "urn:sargan:provenance:1.0#"
-# IPTC NewsCode of a photo of which parts were made by a trained model.
+# IPTC NewsCode of a photo with parts made by a trained model.
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
 

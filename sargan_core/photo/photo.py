@@ -132,7 +132,7 @@ def decode_photo(data: bytes, kind: str, name: str, max_pixels: int = MAX_PIXELS
 
     Args:
         data: all bytes of the file.
-        kind: its format, as ``kind_of_bytes`` tells it.
+        kind: its format, as ``kind_of_bytes`` returns it.
         name: name for messages, as ``shown`` returns it.
         max_pixels: as for ``read_photo``.
 

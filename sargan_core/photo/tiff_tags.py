@@ -30,7 +30,7 @@ _RGB, _YCBCR = 2, 6
 _TRANSFER_FUNCTION, _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 301, 529, 532
 _GREY_RESPONSE, _SUB_IFDS = (290, 291), 330
 
-# Tags about the stored samples, which are written anew; also tifffile's own tags (pages, shapes).
+# Tags about the stored samples, which are not copied but written for the new file; also tifffile's own (pages, shapes).
 STRUCTURE = {
     *range(254, 267), 273, *range(277, 282), 282, 283, 284, *_GREY_RESPONSE, 292, 293, 296, 317, 320,
     *range(322, 337), *range(338, 348), *range(512, 516), 517, 518, 519, 520, 521, 529, 530, 531,
