@@ -32,7 +32,7 @@ def eye_regions(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
 
 
 def between_lids(landmarks: npt.NDArray[np.float64], eye: tuple[int, ...], size: int) -> Tensor:
-    """Return the share of each pixel that lies between the lids of one of ``EYES``, (1, S, S) float64 in [0, 1]."""
+    """Return the fraction of each pixel that lies between the lids of one of ``EYES``, (1, S, S) float64 in [0, 1]."""
     return polygon_cover(landmarks[list(eye)], size)
 
 

@@ -87,7 +87,7 @@ def lip_gap(landmarks: Points) -> float:
 
 
 def inside_mouth(landmarks: Points, size: int) -> Tensor:
-    """Return the share of each pixel that lies between the lips, (1, S, S) float64 in [0, 1]."""
+    """Return the fraction of each pixel that lies between the lips, (1, S, S) float64 in [0, 1]."""
     return polygon_cover(landmarks[list(INNER_LIPS)], size)
 
 

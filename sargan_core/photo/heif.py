@@ -63,7 +63,7 @@ def decode_avif(data: bytes, max_pixels: int) -> Decoded:
         notes.append("the file is an animation; only its first frame is kept")
     bits = _bits(header)
     if bits > 8:
-        notes.append(f"the file has {bits} bits a channel; it is read and written with 8")
+        notes.append(f"the file has {bits} bits per channel; it is read and written with 8")
     pixels, alpha, grey = from_pillow(image, kept.orientation)
     metadata = Metadata(icc_profile=profile, exif=kept.exif, xmp=kept.xmp)
     return Decoded(pixels, alpha, Encoding(grey=grey, lossless=False), metadata, tuple(notes))
@@ -82,7 +82,7 @@ def _check_size(header: bytes, max_pixels: int) -> None:
 
 
 def _check_colours(kind: str, transfer: int, primaries: int | None) -> None:
-    """Refuse linear light, HDR and wide colours, given H.273 code points; None = a profile tells the primaries."""
+    """Refuse linear light, HDR and wide colours, given H.273 code points; None = a profile gives the primaries."""
     if transfer == _LINEAR:
         raise linear_light()
     if transfer in _HDR:
@@ -187,7 +187,7 @@ def _notes(file: Any, bits: int) -> list[str]:
         notes.append(f"the file holds {len(file)} pictures; only its main one is read")
     if bits > 8:
         notes.append(
-            f"the file has {bits} bits a channel, which PNG and TIFF keep (as 16) and JPEG does not (8)"
+            f"the file has {bits} bits per channel, which PNG and TIFF keep (as 16) and JPEG does not (8)"
         )
     if file.info.get("depth_images") or file.info.get("aux"):
         notes.append("depth and gain maps beside the picture are not copied")

@@ -52,6 +52,7 @@ _SEGMENT_LIMIT = 65533
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _COARSEST = 255
 _QUALITY = 95  # for photos that did not come from a JPEG
+
 Segments = Sequence[tuple[int, bytes]]
 
 
@@ -117,7 +118,7 @@ def _check_frame(segments: Segments, max_pixels: int) -> None:
             height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
             step = "convert it to an ordinary JPEG or to PNG first"
             if content[0] != 8:
-                raise Defect(f"a JPEG with {content[0]} bits a channel is not supported", step)
+                raise Defect(f"a JPEG with {content[0]} bits per channel is not supported", step)
             if marker not in _DECODABLE:
                 raise Defect("a lossless or hierarchical JPEG is not supported", step)
             check_size(width, height, max_pixels)

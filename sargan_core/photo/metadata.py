@@ -83,9 +83,9 @@ def storage_notes(bits: int, *, palette: bool = False) -> tuple[str, ...]:
         return ("the file has a palette; the edited photo is written with full colours",)
     if bits == 1:
         return (
-            "the file is black and white (1 bit a pixel); the edited photo is written as grey with 8 bits",
+            "the file is black and white (1 bit per pixel); the edited photo is written as grey with 8 bits",
         )
-    return (f"the file has {bits} bits a channel; the edited photo is written with 8",) if bits < 8 else ()
+    return (f"the file has {bits} bits per channel; the edited photo is written with 8",) if bits < 8 else ()
 
 
 def resource(number: int, content: bytes) -> bytes:

@@ -74,7 +74,7 @@ def from_pillow(image: Image.Image, orientation: int) -> tuple[Array, Array | No
     """Return upright pixels (H, W, 3) uint8, alpha (H, W) or None, and whether the picture is grey.
 
     Args:
-        image: a picture of 8 bits a channel or less, or with a palette.
+        image: a picture of 8 bits per channel or less, or with a palette.
         orientation: EXIF orientation, 1 to 8.
     """
     grey = image.mode in ("1", "L", "LA", "La")

@@ -48,7 +48,7 @@ _INCH = 0.0254  # metres
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
-    """Decode a PNG of 1 to 16 bits a channel; see ``Decoded`` for shapes.
+    """Decode a PNG of 1 to 16 bits per channel; see ``Decoded`` for shapes.
 
     Palettes and transparent colours become RGB and alpha. Of an animation, the picture that still viewers
     show is read.

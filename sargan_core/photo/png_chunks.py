@@ -33,6 +33,7 @@ _HANDLED = {
     b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"hIST", b"iDOT", b"acTL", b"fcTL", b"fdAT", b"caBX", b"gAMA",
     b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
 }  # fmt: skip
+
 Chunks = dict[bytes, list[bytes]]
 
 
@@ -112,7 +113,7 @@ def check_samples(header: bytes, parts: Sequence[bytes]) -> None:
 
 
 def _rows(header: bytes) -> list[tuple[int, int]]:
-    """Return (rows, bytes a row with its filter byte) of each pass."""
+    """Return (rows, bytes per row with its filter byte) of each pass."""
     width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
     bits, colour_type, compression, filtering, interlaced = header[8:13]
     if colour_type not in _CHANNELS or compression or filtering or interlaced > 1:

@@ -96,7 +96,7 @@ _STEP = "convert it to an 8- or 16-bit RGB or grey TIFF first"
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
-    """Decode the first page of a TIFF of 1 to 16 bits a channel; see ``Decoded`` for shapes.
+    """Decode the first page of a TIFF of 1 to 16 bits per channel; see ``Decoded`` for shapes.
 
     Raises:
         Defect: cut off, damaged, too large, camera raw, floating point, CMYK without profile, or another
@@ -274,7 +274,7 @@ def _aspect(page: Any) -> tuple[float, float] | None:
 
 
 def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
-    """Return the picture as a TIFF with 8 or 16 bits a channel, deflated if the source was compressed."""
+    """Return the picture as a TIFF with 8 or 16 bits per channel, deflated if the source was compressed."""
     samples = picture.colours
     if picture.alpha is not None:
         samples = np.dstack([samples, picture.alpha])

@@ -50,6 +50,7 @@ _BYTES = {
 _LONG, _SIGNED_LONG = 4, 9
 _NARROWED = {16: ("Q", "I", _LONG), 17: ("q", "i", _SIGNED_LONG), 18: ("Q", "I", _LONG)}
 _DIRECTORIES = (EXIF_IFD, GPS_IFD, INTEROPERABILITY)
+
 ExtraTag = tuple[int, Any, int, Any, bool]
 
 
