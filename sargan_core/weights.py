@@ -156,7 +156,7 @@ def find_record(name: str, folder: Path | None = None) -> WeightsRecord:
     raise WeightsError(f"no weights called '{name}'; known: {listed}")
 
 
-def checksum(path: Path) -> str:
+def file_checksum(path: Path) -> str:
     """Return the sha256 of a file as hexadecimal text; OSError or ValueError as ``open_file``."""
     digest = hashlib.sha256()
     with open_file(path) as stream:
@@ -285,7 +285,7 @@ def save_weights(
         metadata={HEADER: json.dumps(values, ensure_ascii=False)},
     )
     write_atomically(path, content, overwrite=True)
-    return replace(record, sha256=checksum(path), bytes=path.stat().st_size)
+    return replace(record, sha256=file_checksum(path), bytes=path.stat().st_size)
 
 
 def add_to_index(folder: Path, record: WeightsRecord) -> None:

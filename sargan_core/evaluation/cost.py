@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sargan_core.errors import DataError, SarganError
 from sargan_core.evaluation.protocol import TARGETS, Case, EvaluationSettings, ModelChoice
+from sargan_core.weights import find_record
 
 REPEATS = 5
 
@@ -88,7 +89,7 @@ def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> C
         times.append(time.perf_counter() - started)
         model_times.append(result.seconds["model"])
     prepared = editor.prepare(photo)
-    size = choice.weights.stat().st_size if choice.weights else _shipped_bytes(choice.name)
+    size = choice.weights.stat().st_size if choice.weights else find_record(choice.name).bytes
     # The counter runs last: it is slow and allocates.
     peak = _peak_mb()
     return Cost(
@@ -138,12 +139,6 @@ def _elementwise() -> dict[Any, Any]:
         **{operation: times(2) for operation in twice},
         **{operation: times(8) for operation in interpolations},
     }
-
-
-def _shipped_bytes(name: str) -> int:
-    from sargan_core.weights import find_record
-
-    return find_record(name).bytes
 
 
 def _peak_mb() -> float | None:

@@ -49,7 +49,7 @@ CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 OUTPUTS = ("logits", "probabilities")
 OTHER = "-"
 # Largest TOML file in bytes, because the parser takes quadratic time for hostile ones.
-LARGEST = 2**13
+LARGEST_TOML = 2**13
 # Largest network in bytes; OpenCV needs about three times as much memory.
 LARGEST_NETWORK = 2**28
 # Largest value of scale, mean and std.
@@ -203,7 +203,7 @@ def read_judge(path: Path) -> OnnxJudge:
         UsageError: a member is missing, unknown, or has an impossible value.
     """
     try:
-        values = tomllib.loads(read_settings(path, LARGEST))
+        values = tomllib.loads(read_settings(path, LARGEST_TOML))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); check --judge") from error
     except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from sargan_core.data.samples import Pair, Sample
 from sargan_core.device import choose_device
 from sargan_core.editor import Editor, EditSettings
 from sargan_core.errors import DataError, NoFaceError, SarganError, WeightsError
-from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry, Measure
+from sargan_core.evaluation.journal import NOTHING, TRUTH, Measure, PhotoMeasures
 from sargan_core.evaluation.judges import FaceJudge, make_judges
 from sargan_core.evaluation.metrics import (
     TEMPLATE,
@@ -29,9 +29,9 @@ from sargan_core.evaluation.metrics import (
     similarity_of,
 )
 from sargan_core.evaluation.protocol import TARGETS, Case, EvaluationSettings, ModelChoice
-from sargan_core.evaluation.view import Targets, View, Viewer, common_alignment, face_in_frame, frame
+from sargan_core.evaluation.view import Targets, View, Viewer, face_in_frame, frame
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.faces.align import Alignment
+from sargan_core.faces.align import Alignment, align
 from sargan_core.faces.face import Pixels
 from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.photo import read_photo
@@ -88,7 +88,7 @@ class Subject:
         # The editor gets the finder's face; measures use the viewer's, as in all other pictures.
         self.face = face
         self.view = view
-        self.alignment = common_alignment(view.face)
+        self.alignment = align(view.face, TEMPLATE)
         self.crop = frame(self.photo.pixels, self.alignment)
         self.unedited = Unedited.of(self.crop, face_in_frame(self.alignment))
 
@@ -297,7 +297,7 @@ class Session:
         """Return a case's photo with its face found; raises what ``Subject`` raises."""
         return Subject(case, self.viewer, self._cropper, self._features)
 
-    def work(self, job: Job) -> list[Entry]:
+    def work(self, job: Job) -> list[PhotoMeasures]:
         """Return one entry per model; an error affects only this photo, or this photo with this model.
 
         Raises:
@@ -307,7 +307,7 @@ class Session:
         try:
             subject = self.subject(job.case)
         except Exception as error:  # one bad photo must not stop the others
-            return [Entry(key, photo, name, error=_reason(error)) for name, key, _ in job.models]
+            return [PhotoMeasures(key, photo, name, error=_reason(error)) for name, key, _ in job.models]
         entries = []
         for name, key, strengths in job.models:
             try:
@@ -321,11 +321,11 @@ class Session:
                         raise DataError(
                             f"{name} is shown photos of expressions; give labelled ones with --data"
                         )
-                entries.append(Entry(key, photo, name, tuple(measures)))
+                entries.append(PhotoMeasures(key, photo, name, tuple(measures)))
             except WeightsError:
                 raise
             except Exception as error:
-                entries.append(Entry(key, photo, name, error=_reason(error)))
+                entries.append(PhotoMeasures(key, photo, name, error=_reason(error)))
         return entries
 
 

@@ -271,7 +271,7 @@ def _rounded(value: Any) -> Any:
 
 Record = TypeVar("Record")
 # Largest number in a results file, far above every figure, time and size; sums of smaller numbers are finite.
-LARGEST = 1e15
+LARGEST_NUMBER = 1e15
 
 
 def record_of(kind: type[Record], values: Any) -> Record:
@@ -309,7 +309,7 @@ def _value(kind: Any, value: Any, name: str) -> Any:
 
 
 def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= LARGEST
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
 
 
 def _record(kind: Any, value: Any, name: str) -> Any:

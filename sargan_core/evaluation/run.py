@@ -20,7 +20,7 @@ from sargan_core.data.crop_cache import checksum
 from sargan_core.device import choose_device, choose_precision
 from sargan_core.errors import DataError, UsageError, WorkerLostError
 from sargan_core.evaluation.cost import Cost, measure_cost
-from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry, Journal, Measure
+from sargan_core.evaluation.journal import NOTHING, TRUTH, Journal, Measure, PhotoMeasures
 from sargan_core.evaluation.journal import VERSION as MEASURE_VERSION
 from sargan_core.evaluation.measure import Job, JudgeFactory, Session, default_judges
 from sargan_core.evaluation.protocol import (
@@ -189,14 +189,14 @@ def _start_worker(settings: EvaluationSettings, judges: JudgeFactory) -> None:
     _session = Session(settings, judges)
 
 
-def _work_here(job: Job) -> list[Entry]:
+def _work_here(job: Job) -> list[PhotoMeasures]:
     assert _session is not None
     return _session.work(job)
 
 
 def _work(
     jobs: Sequence[Job], settings: EvaluationSettings, judges: JudgeFactory, session: Session
-) -> Iterator[list[Entry]]:
+) -> Iterator[list[PhotoMeasures]]:
     workers = min(settings.workers, len(jobs))
     if workers < 2:
         for job in jobs:
@@ -219,7 +219,7 @@ def _work(
 
 
 def _costs(
-    settings: EvaluationSettings, entries: Sequence[Entry], cases: Sequence[Case]
+    settings: EvaluationSettings, entries: Sequence[PhotoMeasures], cases: Sequence[Case]
 ) -> tuple[dict[str, Cost], dict[str, str]]:
     """Return the costs by model, and the reasons why some could not be measured."""
     costs, notes = {}, {}
@@ -239,7 +239,7 @@ def _sum_up(
     settings: EvaluationSettings,
     session: Session,
     measures: Sequence[Measure],
-    entries: Sequence[Entry],
+    entries: Sequence[PhotoMeasures],
     costs: tuple[dict[str, Cost], dict[str, str]],
     seconds: float,
 ) -> Results:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from sargan_core.errors import NoFaceError
 from sargan_core.evaluation.judges import FaceJudge, Verdicts
-from sargan_core.evaluation.metrics import TEMPLATE
 from sargan_core.evaluation.protocol import Case
 from sargan_core.expressions import Expression, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract
@@ -94,8 +93,8 @@ class Viewer:
         y1 = min(pixels.shape[0], int(centre[1] + reach) + 1)
         window, scale = shrunk(np.ascontiguousarray(pixels[y0:y1, x0:x1]), WINDOW_SIDE)
         found = [face.scaled(1 / scale, (x0, y0)) for face in self.finder.find(window)]
-        best = max(found, key=lambda face: _overlap(face.box, near.box), default=None)
-        if best is None or _overlap(best.box, near.box) < SAME_FACE:
+        best = max(found, key=lambda face: _intersection_over_union(face.box, near.box), default=None)
+        if best is None or _intersection_over_union(best.box, near.box) < SAME_FACE:
             return None
         return replace(best, number=near.number)
 
@@ -103,11 +102,6 @@ class Viewer:
 def frame(pixels: Pixels, alignment: Alignment) -> Tensor:
     """Return the (1, 3, S, S) float32 crop in [0, 1] of the common frame, on the CPU."""
     return extract(pixels, alignment).clamp(0, 1)
-
-
-def common_alignment(face: Face) -> Alignment:
-    """Return the common frame of all models, fitted to a face."""
-    return align(face, TEMPLATE)
 
 
 def face_in_frame(alignment: Alignment) -> Tensor:
@@ -118,7 +112,9 @@ def face_in_frame(alignment: Alignment) -> Tensor:
     return mask[None].to(torch.float32)
 
 
-def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, float, float]) -> float:
+def _intersection_over_union(
+    one: tuple[float, float, float, float], two: tuple[float, float, float, float]
+) -> float:
     """Return the intersection over union of two boxes."""
     width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
     height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])

@@ -137,7 +137,7 @@ _SIZES = {3: ("H", 2), 4: ("I", 4)}
 
 
 @dataclass(frozen=True)
-class Entry:
+class TagEntry:
     """One directory entry of a TIFF structure: where it lies, and its tag, type and count."""
 
     at: int
@@ -167,14 +167,14 @@ class Block:
         except struct.error:
             raise ValueError("directory outside the block") from None
 
-    def entries(self, start: int, *, cut: bool = False) -> Iterator[Entry]:
+    def entries(self, start: int, *, cut: bool = False) -> Iterator[TagEntry]:
         """Yield the entries of the directory at an offset; with ``cut``, only those that lie inside the block."""
         count = self.unpack("H", start)
         for number in range(min(count, (len(self.data) - start - 2) // 12) if cut else count):
             at = start + 2 + 12 * number
-            yield Entry(at, self.unpack("H", at), self.unpack("H", at + 2), self.unpack("I", at + 4))
+            yield TagEntry(at, self.unpack("H", at), self.unpack("H", at + 2), self.unpack("I", at + 4))
 
-    def find(self, start: int, tag: int) -> Entry | None:
+    def find(self, start: int, tag: int) -> TagEntry | None:
         """Return the entry with a tag in the directory at an offset, or None."""
         return next((entry for entry in self.entries(start) if entry.tag == tag), None)
 
@@ -182,17 +182,17 @@ class Block:
         """Return where the offset of the following directory is stored."""
         return start + 2 + 12 * self.unpack("H", start)
 
-    def value(self, entry: Entry) -> int | None:
+    def value(self, entry: TagEntry) -> int | None:
         """Return the value of an entry that holds one SHORT or LONG, else None."""
         if entry.count != 1 or entry.type not in _SIZES:
             return None
         return self.unpack(_SIZES[entry.type][0], entry.at + 8)
 
-    def set_value(self, entry: Entry, value: int) -> None:
+    def set_value(self, entry: TagEntry, value: int) -> None:
         """Change the value of an entry that holds one SHORT or LONG."""
         struct.pack_into(self.order + _SIZES[entry.type][0], self.data, entry.at + 8, value)
 
-    def set_tag(self, entry: Entry, tag: int) -> None:
+    def set_tag(self, entry: TagEntry, tag: int) -> None:
         """Change the tag of an entry."""
         struct.pack_into(self.order + "H", self.data, entry.at, tag)
 
