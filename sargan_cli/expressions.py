@@ -128,7 +128,7 @@ def reference_of(
         )
     if units:
         raise UsageError(
-            "--units names face units and --like takes all of them from a photo; give one, or name what --json prints"
+            "--units and --like both choose the face units; give one (--json prints those of a --like photo)"
         )
     return Like(like, face)
 

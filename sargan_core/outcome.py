@@ -58,11 +58,8 @@ def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
 
 # Parts of the messages of CUDA, torch on the CPU, and OpenCV.
 _NO_MEMORY = (
-    "out of memory",
-    "allocate memory",
-    "not enough memory",
-    "insufficient memory",
-    "failed to allocate",
+    *("out of memory", "allocate memory", "not enough memory"),
+    *("insufficient memory", "failed to allocate"),
 )
 
 

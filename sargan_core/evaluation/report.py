@@ -247,22 +247,8 @@ def to_csv(results: Results) -> str:
     """Return the results as CSV, one mean per line."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        [
-            "part",
-            "source",
-            "model",
-            "expression",
-            "figure",
-            "mean",
-            "low",
-            "high",
-            "people",
-            "count",
-            "pictures",
-            "lost",
-        ]
-    )
+    names = "part source model expression figure mean low high people count pictures lost"
+    writer.writerow(names.split())
     for row in results.rows:
         for key in figure_keys([row]):
             item = row.figures[key]

@@ -14,18 +14,8 @@ PARTS = {"in": "In the data set: test people", "ood": "Out of the data set"}
 NAMES = {NOTHING: "none (do nothing)", TRUTH: "true pictures"}
 # Figures in the tables by expression; the others hardly depend on the expression.
 BY_EXPRESSION = (
-    "recognised",
-    "reached",
-    "identity",
-    "mse",
-    "psnr",
-    "ssim",
-    "landmarks",
-    "colour",
-    "detail",
-    "mouth_detail",
-    "mouth_gradient",
-    "teeth_light",
+    *("recognised", "reached", "identity", "mse", "psnr", "ssim", "landmarks", "colour", "detail"),
+    *("mouth_detail", "mouth_gradient", "teeth_light"),
 )
 
 
@@ -179,12 +169,8 @@ def cost_table(results: Results) -> Table | None:
     if not results.costs and not results.cost_notes:
         return None
     columns = (
-        "parameters ↓",
-        "file, MB ↓",
-        "multiply-adds, M ↓",
-        "model, ms ↓",
-        "edit, ms ↓",
-        "peak memory, MB ↓",
+        *("parameters ↓", "file, MB ↓", "multiply-adds, M ↓"),
+        *("model, ms ↓", "edit, ms ↓", "peak memory, MB ↓"),
     )
     rows = []
     for name, cost in results.costs.items():

@@ -18,13 +18,8 @@ LONGEST_NAME = 80
 
 # Errors of file systems without hard links.
 _NO_LINKS = {
-    errno.EPERM,
-    errno.ENOTSUP,
-    errno.EOPNOTSUPP,
-    errno.ENOSYS,
-    errno.EMLINK,
-    errno.EXDEV,
-    errno.EINVAL,
+    *(errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
+    *(errno.EMLINK, errno.EXDEV, errno.EINVAL),
 }
 
 

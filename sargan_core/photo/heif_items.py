@@ -11,16 +11,8 @@ _GRID = b"grid"
 
 # Types of pictures besides HEVC and grids of it: each would need limits of its own.
 _PICTURES_NOT_READ = (
-    b"iovl",
-    b"unci",
-    b"tili",
-    b"mski",
-    b"av01",
-    b"jpeg",
-    b"j2k1",
-    b"vvc1",
-    b"avc1",
-    b"evc1",
+    *(b"iovl", b"unci", b"tili", b"mski", b"av01"),
+    *(b"jpeg", b"j2k1", b"vvc1", b"avc1", b"evc1"),
 )
 
 
