@@ -25,7 +25,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from sargan_core.evaluation.cost import count_parameters
+from sargan_core.evaluation.cost import count_coefficients
 from sargan_core.evaluation.examples import make_gallery
 from sargan_core.evaluation.protocol import EvaluationSettings, ModelChoice, labelled_cases
 from sargan_core.evaluation.report import markdown_table, write_report
@@ -287,7 +287,7 @@ def pixel_claims(results: Results) -> list[str]:
         "",
     ]
     for arch in ("stargan", "usgan", "sargan"):
-        count = count_parameters(Generator(preset(arch)))
+        count = count_coefficients(Generator(preset(arch)))
         lines.append(
             f"- {arch} at the published setting: {count:,} numbers, {count / one:.0f} times one expression."
         )

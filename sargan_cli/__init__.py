@@ -1,1 +1,1 @@
-"""The command line of sargan: parse, call sargan_core, print."""
+"""The command line of sargan: parse, call ``sargan_core``, print."""

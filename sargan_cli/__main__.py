@@ -27,12 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        arguments: what follows ``sargan``; by default those of the process.
+        arguments: the words after ``sargan``; by default those of the process.
     """
     console = Console()
     with closed_pipe_is_quiet():
         try:
-            # Imported here, so that an interruption of the import gives one line as well.
+            # Imported here, so that Ctrl-C during the import gives one line as well.
             import typer
 
             from sargan_cli.app import app
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Run the command line and end the process at once.
 
-    All work and all files are finished when ``main`` returns; unloading torch afterwards would take longer than an
-    edit. Processes of a distributed run end the usual way, because torch tells the other processes then.
+    When ``main`` returns, all files are written; unloading torch would take longer than an edit. Processes of a
+    distributed run end the usual way, because torch informs the other processes then.
     """
     open_missing_streams()
     if not debugging():
@@ -81,7 +81,7 @@ def run() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """End the run as Ctrl-C does, so that no temporary file stays behind."""
+    """End the run as Ctrl-C does, so that no temporary file is left behind."""
     raise KeyboardInterrupt
 
 
@@ -89,7 +89,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
     """Refuse an empty name, which would otherwise mean the working folder or the default.
 
     Raises:
-        UsageError: an argument is empty; it is usually a shell variable that is not set.
+        UsageError: an argument is empty, usually because a shell variable is not set.
     """
     for before, argument in pairwise(("", *arguments)):
         option, equals, value = argument.partition("=")
@@ -104,7 +104,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _usage_line(error: typer.TyperException) -> str:
-    """Return a usage error as one line that says where to read on."""
+    """Return a usage error as one line with the command whose help explains it."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "sargan"
     return f"{error.format_message().rstrip('.')}; see {command} --help"

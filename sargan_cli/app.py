@@ -23,7 +23,7 @@ app = typer.Typer(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
-    # Plain help starts in half the time of the drawn one and reads as well in a pipe.
+    # Plain help starts in half the time of drawn boxes, and is as readable in a pipe.
     rich_markup_mode=None,
 )
 app.command()(edit)
@@ -74,7 +74,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ..
 def _section(command: tuple[str, ...]) -> str:
     from typer.testing import CliRunner
 
-    # The runner fixes the width at 80, so the page does not depend on the terminal it was made in.
+    # The runner fixes the width at 80, so that the page does not depend on the terminal.
     result = CliRunner().invoke(app, [*command, "--help"], prog_name="sargan")
     name = " ".join(("sargan", *command))
     lines = [line.rstrip() for line in result.stdout.strip().splitlines()]

@@ -31,7 +31,7 @@ REPORT = "report.html"
 
 
 class Retry(StrEnum):
-    """Outcomes that are tried again although nothing changed."""
+    """Outcomes to try again although nothing changed."""
 
     FAILED = "failed"
     NO_FACE = "no_face"
@@ -40,7 +40,7 @@ class Retry(StrEnum):
 
 
 def outcomes_to_retry(retry: Sequence[Retry]) -> frozenset[str]:
-    """Return the outcomes that ``--retry`` names; ``all`` means all that left no result."""
+    """Return the outcomes after ``--retry``; ``all`` means all without a result."""
     wanted = Retry if Retry.ALL in retry else retry
     return frozenset(outcome.value for outcome in wanted) - {Retry.ALL.value}
 

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def result_printer(plan: Plan, console: Console, progress: Progress, *, as_json: bool) -> OnProgress:
-    """Return a function that prints every result of a run: errors on stderr, results on stdout.
+    """Return the callback that prints every result of a run: errors on stderr, results on stdout.
 
     Args:
         plan: of the run.
         console: for errors.
-        progress: called with the numbers of results that are made and that are to be made in this run.
+        progress: called with (done, total) results of this run.
         as_json: print entries of the manifest instead of paths.
     """
-    # A terminal shows the progress bar; hundreds of paths would only be in the way.
+    # A terminal shows the progress bar instead of hundreds of paths.
     as_paths = not as_json and not sys.stdout.isatty()
 
     def tell(entry: Entry, summary: Summary) -> None:
@@ -36,7 +36,7 @@ def result_printer(plan: Plan, console: Console, progress: Progress, *, as_json:
             print_json(as_given(entry, plan))
         elif as_paths and entry.outcome == "done":
             print_path(plan.folder / entry.output)
-        # What earlier runs did takes no time now and would spoil the estimate of the rest.
+        # Results of earlier runs take no time now, and would spoil the estimate of the remaining time.
         progress(sum(summary.outcomes.values()), summary.total - sum(summary.skipped.values()))
 
     return tell
@@ -46,7 +46,7 @@ def as_given(entry: Entry, plan: Plan) -> dict[str, Any]:
     """Return an entry as plain values, with paths relative to the working folder, or absolute as the inputs."""
     value = entry.to_json()
     given_absolute = bool(plan.sources) and Path(plan.sources[0].path).is_absolute()
-    # As text, because the name in the manifest was made so; following links would give another path.
+    # Without following links, because the path in the manifest was made in this way too.
     source = os.path.normpath(plan.folder.absolute() / entry.input)
     value["input"] = source if given_absolute else os.path.relpath(source)
     value["output"] = str(plan.folder / entry.output)

@@ -1,4 +1,4 @@
-"""What commands say: notes and errors on stderr, results on stdout, reports on single files, exit codes."""
+"""Messages on stderr, results on stdout, reports on single files, and exit codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ USAGE = 2
 WEIGHTS = 3
 INTERRUPTED = 130
 
-# Columns of a table that another program reads, so that its cells stay on one line.
+# Width of tables that go to another program, so that cells stay on one line.
 PIPE_WIDTH = 240
 
 
@@ -40,7 +40,7 @@ class Console:
     """Writes messages to stderr.
 
     Attributes:
-        quiet: write errors only, no notes, warnings and progress bars.
+        quiet: write only errors: no notes, no warnings, no progress bars.
     """
 
     quiet: bool = False
@@ -51,12 +51,12 @@ class Console:
             _print(plain(text))
 
     def warning(self, text: str) -> None:
-        """Write what may be wrong with a result."""
+        """Write a warning about a result."""
         if not self.quiet:
             _say("warning:", "yellow", text)
 
     def error(self, text: str) -> None:
-        """Write what went wrong, even if quiet."""
+        """Write an error, even if quiet."""
         _say("error:", "bold red", text)
 
     def track(self, items: Sequence[Item], label: str) -> Iterator[Item]:
@@ -68,7 +68,7 @@ class Console:
 
     @contextlib.contextmanager
     def counting(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Give a function to call with (done, total), which shows a progress bar if stderr is a terminal."""
+        """Yield a progress callback for (done, total), which shows a bar if stderr is a terminal."""
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, total: None
             return
@@ -90,19 +90,19 @@ class Console:
 
 
 def print_path(path: Path) -> None:
-    """Write a path as one line to stdout, with the bytes that it has on the file system."""
+    """Write a path as one line to stdout, with its bytes as on the file system."""
     print_bytes(os.fsencode(path) + b"\n")
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Write one object as one line of JSON to stdout; ASCII, so that any locale can show it."""
+    """Write an object as one line of JSON to stdout, in ASCII for any locale."""
     print_bytes(json.dumps(value).encode("ascii") + b"\n")
 
 
 def print_bytes(data: bytes) -> None:
-    """Write bytes to stdout and flush, so that a reader gets each result at once."""
+    """Write bytes to stdout and flush, so that another program gets each result at once."""
     if sys.stdout.isatty():
-        # On a terminal a progress bar makes room for the text stream only.
+        # On a terminal, a progress bar makes room only for the text stream.
         sys.stdout.write(data.decode("utf-8", "replace"))
     else:
         sys.stdout.buffer.write(data)
@@ -139,7 +139,7 @@ def _say(kind: str, style: str, text: str) -> None:
 
 
 def _print(text: str | Text) -> None:
-    """Write to stderr; a message that cannot be written (the disk of a log is full) costs no result."""
+    """Write to stderr; if that fails (a log on a full disk), no result is lost."""
     try:
         _errors().print(text, markup=False)
     except BrokenPipeError:
@@ -150,7 +150,7 @@ def _print(text: str | Text) -> None:
 
 @functools.cache
 def _errors() -> RichConsole:
-    """Return the console on stderr; there is one, so that messages appear above a progress bar."""
+    """Return the only console on stderr, so that messages appear above a progress bar."""
     from rich.console import Console as RichConsole
 
     return RichConsole(stderr=True, soft_wrap=True, highlight=False)
@@ -165,7 +165,7 @@ def _results() -> RichConsole:
 
 @dataclass(frozen=True)
 class FileReport:
-    """How the work on one input ended; printed as one JSON line.
+    """How the work on one input ended; one line of JSON.
 
     Attributes:
         input: the input as it was given; ``stdin`` for ``-``.
@@ -173,7 +173,7 @@ class FileReport:
         outcome: how it ended.
         message: one line for the user; empty if all went well.
         details: further members of the JSON object.
-        code: the exit code that this file alone would give.
+        code: the exit code for this file alone.
     """
 
     input: str

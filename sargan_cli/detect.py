@@ -95,7 +95,7 @@ def _detect_file(
     max_pixels: int | None,
     console: Console,
 ) -> FileReport:
-    """Find the faces of one photo, draw them into ``target``, return the report; an error ends this photo only."""
+    """Find the faces of one photo, draw them into ``target``, return the report; errors end this photo only."""
     name = display_name(source)
     details: dict[str, Any] = {"faces": []}
     reading = True
@@ -105,14 +105,14 @@ def _detect_file(
         photo = read_input(source, max_pixels)
         reading = False
         faces = _finder(landmarks).find(photo.pixels)
-        details["faces"] = [face_json(face) for face in faces]
+        details["faces"] = [_face_json(face) for face in faces]
         if not faces:
             raise NoFaceError(f"{name}: no face found; is there a frontal face larger than about 20 pixels?")
         if target is not None:
             _draw(photo, faces, target, overwrite)
     except (WeightsError, BrokenPipeError):
         raise
-    except Exception as error:  # one bad photo must not end the others
+    except Exception as error:  # one bad photo must not stop the others
         report = failure(name, error, reading=reading, details=details)
         say_error(error, report.message, console)
         return report
@@ -121,7 +121,6 @@ def _detect_file(
 
 @functools.cache
 def _finder(landmarks: str) -> FaceFinder:
-
     from sargan_core.models.landmarks.finder import face_finder
 
     return face_finder(landmarks)
@@ -147,7 +146,7 @@ def _row(face: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def face_json(face: Face) -> dict[str, Any]:
+def _face_json(face: Face) -> dict[str, Any]:
     """Return a found face as plain values."""
     return {
         "number": face.number,

@@ -1,4 +1,4 @@
-"""The work of ``sargan edit`` on each photo: read, edit, write, report."""
+"""The work of ``sargan edit`` on one photo: read, edit, write, report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sargan_cli.console import Console, FileReport, failure, print_bytes, say_error
 from sargan_cli.expressions import read_like
-from sargan_cli.files import Task, check_free, display_name, read_input
+from sargan_cli.files import FilePair, check_free, display_name, read_input
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import ExpressionMix, Like
 from sargan_core.outcome import Outcome, face_json, worst_face_json
@@ -17,26 +17,26 @@ from sargan_core.units import UnitMix, code_json
 if TYPE_CHECKING:
     from sargan_core.editor import Editor
     from sargan_core.models.base import Reference, Target
+    from sargan_core.photo.metadata import Provenance
     from sargan_core.photo.photo import Photo
-    from sargan_core.photo.provenance import Provenance
 
 Details = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class EditRequest:
-    """What is made of every photo of a call.
+    """What to do with every photo of a call.
 
     Attributes:
-        mix: the expressions or face units before ``strength``; empty for a grid and a reference.
+        mix: the expressions or face units before ``strength``; empty for a grid or a reference.
         strength: factor on the mix.
         grid: make a contact sheet.
         animate: make a loop of rising strength.
         metadata: ``keep`` or ``strip``.
-        provenance: mark the result.
+        provenance: write the mark into the result.
         overwrite: replace an existing output.
-        max_pixels: refuse photos of more; None = the library's own limit.
-        like: the photo whose expression is wanted, instead of a mix.
+        max_pixels: refuse larger photos; None = the library's own limit.
+        like: the photo that shows the expression, instead of a mix.
     """
 
     mix: ExpressionMix | UnitMix
@@ -58,10 +58,10 @@ class EditRequest:
 class FileEditor:
     """Edits the photos of a call, one after the other.
 
-    The editor is built when the first photo was read, because loading the networks takes a second.
+    The editor is built after the first photo was read, because loading the networks takes a second.
 
     Args:
-        request: what is made of every photo.
+        request: what to do with every photo.
         model: name of the model.
         settings: the other fields of ``EditSettings``.
     """
@@ -74,11 +74,11 @@ class FileEditor:
         self._reference: Reference | None = None
 
     def target(self) -> Target:
-        """Return what the editor is asked for; a reference photo is read once.
+        """Return the target of the edits; a reference photo is read once.
 
         Raises:
             UsageError: the reference cannot be read, or as ``Editor.reference``.
-            NoFaceError: nobody is on it.
+            NoFaceError: there is no face in it.
             WeightsError: the model cannot be loaded.
         """
         request = self._request
@@ -89,12 +89,12 @@ class FileEditor:
             self._reference = self._load().reference(photo, request.like.face)
         return self._reference.scaled(request.strength)
 
-    def edit(self, task: Task, console: Console) -> FileReport:
+    def edit(self, task: FilePair, console: Console) -> FileReport:
         """Edit one photo and return the report on it; an error ends this photo only.
 
         Raises:
             WeightsError: the model cannot be loaded, so no photo can be edited.
-            BrokenPipeError: nobody reads stdout any more.
+            BrokenPipeError: stdout is not read any more.
         """
         source = display_name(task.source)
         details: Details = {
@@ -121,7 +121,7 @@ class FileEditor:
             self._make(photo, task, details)
         except (WeightsError, BrokenPipeError):
             raise
-        except Exception as error:  # one bad photo must not end the others
+        except Exception as error:  # one bad photo must not stop the others
             report = failure(source, error, reading=reading, details=details)
             say_error(error, report.message, console)
             return report
@@ -138,13 +138,13 @@ class FileEditor:
         return self._editor
 
     def _model_details(self) -> dict[str, str]:
-        """Return name and precision of the loaded model (``--weights`` may change both); before, what is known."""
+        """Return name and precision of the model; both may change when it is loaded, with ``--weights``."""
         if self._editor is None:
             return {"model": self._model, "precision": ""}
         return {"model": self._editor.model.name, "precision": self._editor.model.precision}
 
-    def _make(self, photo: Photo, task: Task, details: Details) -> None:
-        """Make and write what was asked for; fills in ``details``."""
+    def _make(self, photo: Photo, task: FilePair, details: Details) -> None:
+        """Make and write the result; fill in ``details``."""
         started = time.perf_counter()
         if self._request.animate:
             from sargan_core.animation import strength_ramp, write_animation
@@ -172,7 +172,7 @@ class FileEditor:
             details["seconds"].update(edited.seconds)
             self._write(edited.photo, task, details)
 
-    def _write(self, photo: Photo, task: Task, details: Details) -> None:
+    def _write(self, photo: Photo, task: FilePair, details: Details) -> None:
         from sargan_core.photo.files import write_atomically
         from sargan_core.photo.photo import render_photo
 
@@ -189,7 +189,7 @@ class FileEditor:
 
     def _mark(self) -> Provenance | None:
         from sargan_core import __version__
-        from sargan_core.photo.provenance import Provenance
+        from sargan_core.photo.metadata import Provenance
 
         if not self._request.provenance:
             return None

@@ -220,9 +220,8 @@ def _series(settings: EvaluationSettings, out: Path, console: Console, as_json: 
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> None:
-    from sargan_core.evaluation.compare import compare
+    from sargan_core.evaluation.compare import compare, difference_cells
     from sargan_core.evaluation.results import read_results
-    from sargan_core.evaluation.tables import difference_cells
 
     comparison = compare(read_results(first), read_results(second))
     if as_json:
@@ -238,7 +237,7 @@ def _show(table: Table | None) -> None:
     """Show a table on stderr: stdout carries the report's path."""
     if table is None:
         return
-    # A terminal is narrower than a page, so models are the columns here.
+    # A terminal is narrower than a page, so here models are the columns.
     rows = [
         (column, *(cells[number].text for _, cells in table.rows))
         for number, column in enumerate(table.columns)

@@ -1,4 +1,4 @@
-"""The expression that the options ask for: ``--expr``, ``--units``, ``--like`` and ``--strength``, checked together."""
+"""What ``--expr``, ``--units``, ``--like`` and ``--strength`` ask for, checked together."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ ALL = "all"
 
 
 def complete_mix(incomplete: str) -> list[str]:
-    """Return the mixes that a half-typed ``--expr`` may become."""
+    """Return completions of a half-typed ``--expr``."""
     start, comma, name = incomplete.rpartition(",")
     return [start + comma + known for known in NAMES if known.startswith(name)]
 
 
 def complete_mix_or_all(incomplete: str) -> list[str]:
-    """Return the mixes that a half-typed ``--expr`` of a batch may become, or ``all``."""
+    """Return completions of a half-typed ``--expr`` of a batch, with ``all``."""
     mixes = complete_mix(incomplete)
     return [*mixes, ALL] if ALL.startswith(incomplete) else mixes
 
 
 def complete_units(incomplete: str) -> list[str]:
-    """Return what a half-typed ``--units`` may become."""
+    """Return completions of a half-typed ``--units``."""
     start, comma, name = incomplete.rpartition(",")
     names = dict.fromkeys([*(unit.name for unit in UNITS), *CODE_NAMES])
     return [f"{start}{comma}{known}=" for known in names if known.startswith(name)]
 
 
 def strength_of(number: float) -> float:
-    """Check a strength; the range that is declared with the option lets NaN through."""
+    """Check a strength: the range declared with the option does not refuse NaN."""
     return parse_strength(str(number), "--strength")
 
 
@@ -47,7 +47,7 @@ def strengths_of(texts: list[str] | None) -> list[float]:
     """Return the strengths of a batch, 1 by default.
 
     Raises:
-        UsageError: a text is no strength.
+        UsageError: a text is not a strength.
     """
     return [parse_strength(item, "--strength") for text in texts or ("1",) for item in text.split(",")]
 
@@ -55,10 +55,10 @@ def strengths_of(texts: list[str] | None) -> list[float]:
 def one_mix(
     expr: list[str] | None, units: str | None, strength: float, *, grid: bool
 ) -> ExpressionMix | UnitMix:
-    """Return the mix that ``sargan edit`` is asked for; an empty one for ``--grid``.
+    """Return the mix for ``sargan edit``; an empty one for ``--grid``.
 
     Raises:
-        UsageError: there is none or more than one, a name is unknown, or the strength takes it too far.
+        UsageError: there is none or more than one, a name is unknown, or the strength makes a weight too large.
     """
     if grid:
         if expr or units is not None:
@@ -68,7 +68,7 @@ def one_mix(
     if units is None:
         return _one_expression(expr, strength)
     mix = parse_units(units, _one_expression(expr, strength) if expr else None)
-    # Refuses what the strength takes too far before a photo is read.
+    # Refuses weights that the strength makes too large before a photo is read.
     mix.scaled(strength)
     return mix
 
@@ -93,7 +93,7 @@ def _one_expression(expr: list[str] | None, strength: float) -> ExpressionMix:
 
 
 def several_mixes(expr: list[str] | None, units: list[str] | None) -> list[ExpressionMix | UnitMix]:
-    """Return the mixes that ``sargan batch`` is asked for.
+    """Return the mixes for ``sargan batch``.
 
     Raises:
         UsageError: there is none, or a name is unknown.
@@ -113,10 +113,10 @@ def several_mixes(expr: list[str] | None, units: list[str] | None) -> list[Expre
 def reference_of(
     like: Path | None, face: int | None, expr: list[str] | None, units: str | list[str] | None
 ) -> Like | None:
-    """Return the reference that ``--like`` and ``--like-face`` name, None if there is none.
+    """Return the reference of ``--like`` and ``--like-face``, None without them.
 
     Raises:
-        UsageError: ``--expr`` or ``--units`` asks for something else, or ``--like-face`` stands alone.
+        UsageError: ``--expr`` or ``--units`` is given too, or ``--like-face`` without ``--like``.
     """
     if like is None:
         if face is not None:
@@ -128,13 +128,13 @@ def reference_of(
         )
     if units:
         raise UsageError(
-            "--units names face units and --like takes all of them from a photo; give one, or name what --json prints"
+            "--units and --like both choose the face units; give one (--json prints those of a --like photo)"
         )
     return Like(like, face)
 
 
 def read_like(like: Like, max_pixels: int | None) -> tuple[Photo, Like]:
-    """Return the reference photo, and the reference with its checksum; None = the library's own limit of pixels.
+    """Return the reference photo, and the reference with its checksum; ``max_pixels`` None = the library's limit.
 
     Raises:
         UsageError: it cannot be read.
@@ -152,7 +152,7 @@ def batch_like(like: Like, max_pixels: int | None) -> Like:
     """Return the reference of a batch with its checksum; engines read the photo again.
 
     Raises:
-        UsageError: it cannot be read, or only once.
+        UsageError: it cannot be read, or it is a pipe.
     """
     _, like = read_like(like, max_pixels)
     if not like.path.is_file():  # a pipe that the shell handed over is empty now

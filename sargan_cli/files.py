@@ -1,4 +1,4 @@
-"""Inputs and outputs of commands: photos from files or stdin, lists of names, and where each result goes."""
+"""Inputs and outputs of commands: photos from files or stdin, lists of names, and the output of each input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sargan_core.photo.files import shown
 if TYPE_CHECKING:
     from sargan_core.photo.photo import Photo
 
-# Stands for stdin as an input and for stdout as an output.
+# As an input stdin, as an output stdout.
 STREAM = Path("-")
 
 
@@ -31,7 +31,7 @@ def check_stdin(inputs: Sequence[Path]) -> None:
 
 
 def check_stdout(what: str, option: str, *, as_json: bool) -> None:
-    """Raise UsageError if image bytes cannot go to stdout: it has JSON lines to carry, or is a terminal."""
+    """Raise UsageError if image bytes cannot go to stdout: it gets JSON lines, or is a terminal."""
     if as_json:
         raise UsageError(f"the {what} goes to stdout, so --json cannot; name a file with {option} FILE")
     if sys.stdout.isatty():
@@ -58,7 +58,7 @@ def read_input(source: Path, max_pixels: int | None = None) -> Photo:
 
 
 def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) -> list[str] | None:
-    """Return the names in the list that ``--from`` names, None if there is none.
+    """Return the names in the list after ``--from``, None without a list.
 
     Raises:
         UsageError: the list cannot be read, or there are neither inputs nor a list.
@@ -87,8 +87,8 @@ def names_in(listed: str | None, inputs: Sequence[str] | None, *, null: bool) ->
 
 
 @dataclass(frozen=True)
-class Task:
-    """One input and where its result goes; ``STREAM`` is stdin or stdout."""
+class FilePair:
+    """An input and the output of its result; ``STREAM`` is stdin or stdout."""
 
     source: Path
     target: Path
@@ -113,22 +113,22 @@ def plan_outputs(
     suffix: str | None = None,
     in_place: bool = False,
     option: str = "-o",
-) -> list[Task]:
+) -> list[FilePair]:
     """Map each input to its own output.
 
     Args:
         inputs: photos, or ``-`` alone.
-        output: what was typed after ``option``: a file, an existing folder, ``-``, or None for default names.
-        label: what the default name adds, ``face.jpg`` -> ``face-LABEL.jpg``.
-        endings: endings that a named file may have; it may also have none.
+        output: the text after ``option``: a file, an existing folder, ``-``, or None for default names.
+        label: added to default names, ``face.jpg`` -> ``face-LABEL.jpg``.
+        endings: allowed endings of a named file; it may also have none.
         suffix: ending of default names if the result has another format than the input, e.g. ``.png``.
-        in_place: write over the inputs.
+        in_place: overwrite the inputs.
         option: the option that names the output, for messages.
 
     Raises:
         UsageError: an output would be an input, two outputs would be the same file, the folder is missing, several
-            inputs go to one file, the ending of a named file is no format, or ``in_place`` would write over a photo
-            in a format that is only read.
+            inputs go to one file, the ending of a named file is unknown, or ``in_place`` would overwrite a photo in a
+            format that is only read.
     """
     from sargan_core.photo.kinds import is_read_only, written_ending
 
@@ -142,12 +142,12 @@ def plan_outputs(
                 raise UsageError(
                     f"{source}: HEIC photos are only read; leave out --in-place, or convert it first"
                 )
-        tasks = [Task(source, source) for source in inputs]
+        tasks = [FilePair(source, source) for source in inputs]
     else:
         several = len(inputs) > 1
         names = [f"{source.stem}-{label}{suffix or written_ending(source)}" for source in inputs]
         tasks = [
-            Task(source, _target(source, name, output, several, option, endings))
+            FilePair(source, _target(source, name, output, several, option, endings))
             for source, name in zip(inputs, names, strict=True)
         ]
         _refuse_inputs(tasks, option)
@@ -161,8 +161,8 @@ def check_free(target: Path, overwrite: bool) -> None:
         raise OutputExistsError(f"{target}: exists already; pass --overwrite or another name with -o")
 
 
-def check_apart(tasks: Sequence[Task], read: Path, option: str) -> None:
-    """Raise UsageError if an output would be written over a file that ``option`` reads."""
+def check_apart(tasks: Sequence[FilePair], read: Path, option: str) -> None:
+    """Raise UsageError if an output would overwrite the file that ``option`` reads."""
     for task in tasks:
         if not task.to_stdout and _identity(task.target) == _identity(read):
             raise UsageError(
@@ -208,7 +208,7 @@ def animation_endings() -> tuple[str, ...]:
     return SUFFIXES
 
 
-def _refuse_inputs(tasks: Sequence[Task], option: str) -> None:
+def _refuse_inputs(tasks: Sequence[FilePair], option: str) -> None:
     sources = {_identity(task.source): task.source for task in tasks if task.source != STREAM}
     for task in tasks:
         if not task.to_stdout and _identity(task.target) in sources:
@@ -217,7 +217,7 @@ def _refuse_inputs(tasks: Sequence[Task], option: str) -> None:
             )
 
 
-def _refuse_collisions(tasks: Sequence[Task]) -> None:
+def _refuse_collisions(tasks: Sequence[FilePair]) -> None:
     taken: dict[object, Path] = {}
     for task in tasks:
         key = _identity(task.target)
@@ -230,10 +230,10 @@ def _refuse_collisions(tasks: Sequence[Task]) -> None:
 
 
 def _identity(path: Path) -> object:
-    """Return what all names of a file have in common: device and inode, or the resolved name."""
+    """Return what is the same for all names of a file: device and inode, or the resolved path."""
     try:
         status = path.stat()
     except OSError:
-        # Unlike Path.resolve, this takes a link to itself as it is.
+        # Unlike Path.resolve, this accepts a link to itself.
         return os.path.normcase(os.path.realpath(path))
     return status.st_dev, status.st_ino

@@ -27,7 +27,7 @@ app = typer.Typer(
 
 
 def complete_name(incomplete: str) -> list[str]:
-    """Return the names of weights that a half-typed name may become."""
+    """Return completions of a half-typed name of weights."""
     return [record.name for record in read_index() if record.name.startswith(incomplete)]
 
 

@@ -14,7 +14,7 @@ DEFAULT_MODEL = "sargan"
 LIKE_MODEL = "units"
 UNITS_MODEL = "units"
 
-# An option that is None unless it is given, so its help shows no default.
+# An option that is None unless given, so that its help shows no default.
 optional = partial(typer.Option, show_default=False)
 
 Inputs = Annotated[
@@ -126,11 +126,11 @@ Debug = Annotated[
 
 
 def model_name(model: str | None, like: Path | None, units: str | list[str] | None = None) -> str:
-    """Return the model that is wanted: the one named, or the default for names, a reference or face units."""
+    """Return the model: the one named, or the default for expressions, a reference or face units."""
     return model or (UNITS_MODEL if units else LIKE_MODEL if like else DEFAULT_MODEL)
 
 
 def show_help(context: typer.Context) -> None:
-    """Print the help of a group that was called without a command."""
+    """Print the help of a command group that was called alone."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -1,4 +1,4 @@
-"""The standard streams of the process: opened where they are missing, and kept free of what libraries print."""
+"""The standard streams of the process: opened if missing, and kept free of messages from libraries."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-# One switch for the whole process, so that the entry point sees it too when a command failed while starting.
+# An environment variable, so that the entry point sees it even if a command fails while starting.
 DEBUG_VARIABLE = "SARGAN_DEBUG"
-# A missing stdout is opened for reading: writing to it fails, and the run with it, so that no result is lost unnoticed.
+# A missing stdout is opened for reading, so that writing to it fails and no result is lost unnoticed.
 _STREAMS = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
-# The file descriptor that our own messages go to, once ``keep_libraries_quiet`` was called.
+# The file descriptor of our own messages, once ``keep_libraries_quiet`` was called.
 _own: list[int] = []
 
 
@@ -31,7 +31,7 @@ def enable_debugging(wanted: bool) -> None:
 
 @contextlib.contextmanager
 def closed_pipe_is_quiet() -> Iterator[None]:
-    """End the process quietly when nobody reads stdout any more (``sargan … | head -1``) or its disk is full.
+    """End the process quietly when stdout is not read any more (``sargan … | head -1``) or its disk is full.
 
     Raises:
         SystemExit: with code 1, because not everything was delivered.
@@ -40,17 +40,16 @@ def closed_pipe_is_quiet() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError:
-        # The interpreter flushes stdout once more at exit; that must not hit the closed pipe again.
+        # The interpreter flushes stdout again at exit, which must not fail again.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         raise SystemExit(1) from None
 
 
 def open_missing_streams() -> None:
-    """Open the null device in place of every standard stream that is closed (``sargan … 2>&-``).
+    """Open the null device for every standard stream that is closed (``sargan … 2>&-``).
 
-    Otherwise the next file to be opened would get the stream's number, and messages of a library would end up in a
-    photo.
+    Otherwise the next opened file would get the stream's number, and messages of a library would end up in a photo.
     """
     for number, (name, mode, flags) in enumerate(_STREAMS):
         try:
@@ -65,11 +64,10 @@ def open_missing_streams() -> None:
 
 
 def keep_libraries_quiet() -> None:
-    """Let only sargan itself write to stderr; to be called when the process starts.
+    """Let only sargan itself write to stderr; called when the process starts.
 
-    Libraries in C write to file descriptor 2 from any thread. So ``sys.stderr`` gets a descriptor of its own, and
-    number 2 leads to the null device from now on, in child processes too. Warnings and log messages of Python libraries
-    are dropped as well.
+    Libraries in C write to file descriptor 2 from any thread. So ``sys.stderr`` gets another descriptor, and number 2
+    leads to the null device, in child processes too. Warnings and log messages of Python libraries are dropped.
     """
     sys.stderr.flush()
     own = os.dup(2)
@@ -89,7 +87,7 @@ def keep_libraries_quiet() -> None:
 
 
 def let_libraries_speak() -> None:
-    """Undo ``keep_libraries_quiet`` if it was called, for debugging."""
+    """Undo ``keep_libraries_quiet``, for debugging."""
     if _own:
         os.dup2(_own.pop(), 2)
         warnings.resetwarnings()

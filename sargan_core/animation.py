@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from sargan_core.errors import PhotoError, UsageError
 from sargan_core.photo.files import replacing, shown, write_atomically
-from sargan_core.photo.provenance import DIGITAL_SOURCE_TYPE, Provenance, mark
-from sargan_core.sheet import bounded_8bit
+from sargan_core.photo.metadata import DIGITAL_SOURCE_TYPE, Provenance, mark
+from sargan_core.photo.planes import bounded
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor, FaceEdit
@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 Rgb8 = npt.NDArray[np.uint8]
 
 SUFFIXES = (".gif", ".mp4", ".webp")
-# Longest side of a frame: what browsers and slides show; at full size a file would have 100 MB.
+# Longest side of a frame in pixels, enough for browsers and slides; a full-size file would have 100 MB.
 SIDE = 800
+# Frames from the original to full strength.
 STEPS = 12
 FRAMES_A_SECOND = 16
-# Frames without motion at either end, so that the eye can compare.
+# Frames without motion at either end, for comparison.
 HOLD = 10
-# Constant rate factor of H.264: 0 is lossless, 51 is worst; 10 looks like the frames.
+# Constant rate factor of H.264, 0 (lossless) to 51 (worst); at 10 no difference is visible.
 _RATE_FACTOR = 10
-# Errors of the system that ffmpeg reports, in the words of the system.
+# Errors of the system that ffmpeg reports in the system's own words.
 _SYSTEM_ERRORS = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EIO")
 _INSTEAD = "write a .gif or .webp instead"
 
@@ -112,7 +113,7 @@ def write_animation(
         with replacing(path, overwrite=overwrite) as temporary:
             write_movie(animation.frames, temporary, FRAMES_A_SECOND, path, comment)
         return
-    # In memory, because Pillow's writer would write again to a full disk, and complain, when it is deleted.
+    # In memory, because Pillow's writer would write to a full disk once more when it is deleted.
     data = iio.imwrite("<bytes>", np.stack(animation.frames), extension=suffix, **_writer(suffix, provenance))
     write_atomically(path, data, overwrite=overwrite)
 
@@ -134,8 +135,8 @@ def _comment(provenance: Provenance) -> str:
 
 
 def _frame(photo: Photo) -> Rgb8:
-    pixels = bounded_8bit(photo.pixels, SIDE)
-    # Videos usually have colour planes of half the size, so both sides must be even.
+    pixels = bounded(photo.pixels, SIDE)[0]
+    # Colour planes of videos usually have half the size, so both sides must be even.
     height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
     return pixels[:height, :width]
 
@@ -166,13 +167,13 @@ def write_movie(
         *("-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"),
     ]
     try:
-        # Reads and writes at the same time, and does not mind if ffmpeg stops reading before the last frame.
+        # This reads and writes at the same time, and accepts that ffmpeg stops reading before the last frame.
         done = subprocess.run(command, input=np.stack(frames).tobytes(), capture_output=True, check=False)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{shown(name)}: ffmpeg cannot be started ({reason}); {_INSTEAD}") from error
     said = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    # Some versions of ffmpeg exit with 0 if only the last block did not fit on the disk; all of them print an error.
+    # Some versions of ffmpeg exit with 0 if only the last block did not fit on the disk, but all print an error.
     if done.returncode or said:
         raise _failure(done.returncode, said, name)
 

@@ -1,7 +1,7 @@
-"""The self-check of an edit: does the face show the expression, and is it still the same face?
+"""The self-check of an edit: does the face show the expression, and is it still the same person?
 
-A small network (``models/judge``) looks at every face before and after the edit. Its figures serve to compare edits and
-to notice failed ones; they do not measure emotion or identity.
+A small network (``models/judge``) sees every face before and after the edit. Its figures help to compare edits and to
+notice failed ones; they do not measure emotion or identity.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sargan_core.models.base import Reference
 from sargan_core.models.judge.network import load_judge
 
 Probabilities = npt.NDArray[np.float64]
-# Targets that the judge, which knows the seven expressions only, can check.
+# Targets that can be checked: the judge knows only the seven expressions.
 Checked: TypeAlias = ExpressionMix | Reference
 
-# An edit whose weights add up to less is not meant to show the whole expression.
+# An edit with a smaller sum of weights is not meant to show the whole expression.
 FULL_STRENGTH = 0.8
-# An edit failed if the wanted expression reaches less than the first and gained less than the second.
+# An edit failed if the wanted expression reaches less than the first value and rose by less than the second.
 REACHED_TOO_LOW = 0.25
 ROSE_TOO_LITTLE = 0.10
-# Below this cosine the face counts as another person's. Fewer than 3 in 100 good edits of held-out people lie below it
+# Below this cosine the face counts as another person's; fewer than 3 % of good edits of held-out people lie below it
 # (docs/check.md, benchmarks/check_edits.py).
 OTHER_FACE = 0.55
 
@@ -42,8 +42,8 @@ class FaceCheck:
 
     Attributes:
         expression: the expression that the face shows after the edit, a name of ``expressions.Expression``.
-        reached: how much the face shows what was asked for, 0..1: the probability of the wanted expression (of a mix,
-            the sum), or for a reference the overlap of the probabilities of both faces.
+        reached: how much the face shows what was asked for, 0..1: the probability of the wanted expression (for a mix
+            the sum), or for a reference the overlap of both faces' probabilities.
         before: the same for the face before the edit.
         identity: cosine of the embeddings before and after; 1 = the same face, near 0 = any other.
         warnings: sentences for the user.
@@ -58,7 +58,7 @@ class FaceCheck:
 
 @dataclass(frozen=True)
 class SeenFaces:
-    """Faces of one photo as the judge sees them; the first index of everything is the face.
+    """The judge's output for the faces of one photo, one row per face.
 
     Attributes:
         alignments: from the photo to the judge's crops.
@@ -72,7 +72,7 @@ class SeenFaces:
 
 
 class EditChecker:
-    """Checks edits; build it once, use it from any thread.
+    """Checks edits; build it once and use it from any thread.
 
     Args:
         device: of the judge's network.
@@ -89,7 +89,7 @@ class EditChecker:
         self._device = device
 
     def look(self, pixels: Pixels, faces: Sequence[Face]) -> SeenFaces:
-        """Return what the judge sees in the faces of a photo, (H, W, 3) RGB; the faces are one batch."""
+        """Return the judge's output for the faces of a photo, (H, W, 3) RGB, as one batch."""
         return self._see(pixels, tuple(align(face, self._judge.template) for face in faces))
 
     def compare(self, before: SeenFaces, edited: Pixels, target: Checked) -> tuple[FaceCheck, ...]:
@@ -147,7 +147,7 @@ def reaches(target: Checked, probabilities: Probabilities) -> float:
 
 
 def weight(target: Checked) -> float:
-    """Return how strong an edit is asked for: the sum of a mix's weights, or the strength of a reference."""
+    """Return the strength asked for: the sum of a mix's weights, or the strength of a reference."""
     if isinstance(target, Reference):
         return target.strength
     return sum(share for _, share in target.parts)

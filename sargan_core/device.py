@@ -14,10 +14,10 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def choose_device(name: str) -> str:
-    """Return the torch device for ``auto`` (cuda, then mps, then cpu) or for a device that is asked for.
+    """Return the torch device for a name; ``auto`` takes cuda, then mps, then cpu.
 
     Raises:
-        UsageError: unknown, or not on this machine.
+        UsageError: an unknown device, or one that this machine does not have.
     """
     there = {
         "cpu": True,
@@ -35,11 +35,10 @@ def choose_device(name: str) -> str:
 
 
 def choose_precision(name: str, device: str) -> str:
-    """Return ``fp32`` or ``bf16`` for a number format that is asked for.
+    """Return ``fp32`` or ``bf16``, the number format of the generator.
 
-    ``auto`` is bf16 on a GPU of NVIDIA that computes in it (emulated it would be slower than float32) and fp32
-    everywhere else. On CPUs it never looks at what they can do, so that a photo looks the same whichever of
-    them edits it.
+    ``auto`` is bf16 on NVIDIA GPUs with hardware for it (emulation would be slower than fp32), and fp32 everywhere
+    else: on every CPU too, so that the result does not depend on the CPU.
 
     Args:
         name: ``auto``, ``fp32`` or ``bf16``.
@@ -60,8 +59,8 @@ def choose_precision(name: str, device: str) -> str:
 def one_thread() -> Iterator[None]:
     """Let torch compute with one thread inside the block.
 
-    A network's sums depend in their last bits on the number of threads that share them, and so would the edited photo.
-    With one thread a photo gets the same bytes on any number of cores, alone or among others.
+    The last bits of a network's sums depend on the number of threads. With one thread a photo gets the same bytes on
+    any number of cores, alone or in a batch.
     """
     count = torch.get_num_threads()
     if count == 1:

@@ -1,4 +1,4 @@
-"""The editor: the whole way from a photo to the same photo with another expression."""
+"""The editor: from a photo to the same photo with another expression."""
 
 from __future__ import annotations
 
@@ -30,17 +30,15 @@ from sargan_core.models.registry import load_model
 from sargan_core.photo.photo import Photo
 from sargan_core.units import UnitMix
 
-# An edit that changes the face less than this (0..1, mean) cannot be seen.
+# Mean change of the face (0..1) below which an edit cannot be seen.
 INVISIBLE_CHANGE = 0.002
-
-
-# A step at the mask's border above this many 8-bit levels can be seen on smooth skin.
+# Step at the mask's border, in 8-bit levels, above which it can be seen on smooth skin.
 VISIBLE_SEAM = 3.0
 
 
 @dataclass(frozen=True)
 class EditSettings:
-    """What the editor is built with.
+    """Settings of an editor.
 
     Attributes:
         model: name of shipped weights, see ``sargan models``.
@@ -49,7 +47,7 @@ class EditSettings:
         landmarks: ``auto``, ``builtin``, ``fan`` or ``detector``.
         faces: ``all``, ``largest``, or numbers from left to right such as ``1,3``.
         precision: ``auto``, ``fp32`` or ``bf16`` for the generator; ``auto`` as ``choose_precision`` says.
-        check: let the judge look at every edited face, see ``sargan_core.check``.
+        check: check every edited face with the judge, see ``sargan_core.check``.
         occlusion: leave what is in front of a face as it is, see ``faces/cover.py``.
     """
 
@@ -71,8 +69,8 @@ class FaceEdit:
         face: the face, in photo pixels.
         seam: mean change just inside the mask's border, in 8-bit levels.
         change: mean absolute change on the face, 0..1.
-        warnings: what the user should know, those of the check too.
-        check: what the judge says of it; None = not asked, or nothing was to be changed.
+        warnings: sentences for the user, with those of the check.
+        check: the result of the self-check; None = not checked.
     """
 
     face: Face
@@ -89,7 +87,7 @@ class EditResult:
     Attributes:
         photo: pixels edited, everything else as in the input.
         faces: the edited faces, left to right.
-        seconds: time spent by stage: ``find``, ``crop``, ``model``, ``paste``, and ``check`` if there is one.
+        seconds: seconds by stage: ``find``, ``crop``, ``model``, ``paste``, and ``check`` if there is one.
     """
 
     photo: Photo
@@ -104,10 +102,10 @@ class PreparedPhoto:
     Attributes:
         photo: the photo.
         faces: the faces to edit, left to right.
-        alignments: one a face.
-        crops: one a face, on the editor's device.
-        seconds: time spent by stage: ``find``, ``crop``, ``check``.
-        seen: the faces as the judge sees them; None without a check.
+        alignments: one per face.
+        crops: one per face, on the editor's device.
+        seconds: seconds by stage: ``find``, ``crop``, ``check``.
+        seen: the judge's output for the faces; None without a check.
         covers: what is in front of each face, None where nothing is; empty if nobody looked.
     """
 
@@ -128,7 +126,7 @@ class Editor:
 
     Raises:
         WeightsError: weights missing, damaged or unknown.
-        UsageError: the device is not there, or an unknown kind of landmarks.
+        UsageError: the device is not available, or the kind of landmarks is unknown.
     """
 
     def __init__(self, settings: EditSettings | None = None) -> None:
@@ -140,7 +138,7 @@ class Editor:
             self.settings.model, self.settings.weights, self.device, self.settings.precision
         )
         self._checker = EditChecker(self.device) if self.settings.check else None
-        # Read when the first lips part.
+        # Loaded when teeth are first needed.
         self._mouths: MouthBank | None = None
 
     def _teeth(self, landmarks: npt.NDArray[np.float64] | None) -> Teeth:
@@ -188,19 +186,19 @@ class Editor:
 
         Args:
             photo: any photo.
-            target: expressions and strengths, or a reference; all 0 returns the photo's own pixels.
+            target: expressions and strengths, or a reference; with strength 0 the pixels stay as they are.
             faces: faces of this photo, e.g. from ``find``; None = find them and take those of the settings.
 
         Raises:
             NoFaceError: there is no face.
-            UsageError: the settings ask for a face that is not there, or the model takes no such target.
+            UsageError: the settings ask for a face that is not there, or the model cannot take this target.
         """
         return self.edit_each(photo, [target], faces)[0]
 
     def edit_each(
         self, photo: Photo, targets: Sequence[Target], faces: Sequence[Face] | None = None
     ) -> list[EditResult]:
-        """Return one result a target; the faces are found and cropped once, and go through the model as one batch."""
+        """Return one result per target; the faces are found and cropped only once."""
         prepared = self.prepare(photo, faces)
         started = time.perf_counter()
         edited = [self.infer([prepared], target)[0] for target in targets]
@@ -211,7 +209,7 @@ class Editor:
         ]
 
     def prepare(self, photo: Photo, faces: Sequence[Face] | None = None) -> PreparedPhoto:
-        """Return the photo with its faces found and cropped: the first stage of an edit.
+        """Find and crop the faces of a photo: the first stage of an edit.
 
         Args:
             photo: any photo.
@@ -244,7 +242,7 @@ class Editor:
         return PreparedPhoto(photo, tuple(faces), alignments, crops, seconds, seen, covers)
 
     def infer(self, prepared: Sequence[PreparedPhoto], target: Target) -> list[EditedCrops]:
-        """Return what the model makes of each photo's crops; all faces of all photos are one batch."""
+        """Return the edited crops of each photo; all faces of all photos are one batch for the model."""
         crops = FaceCrops.concatenate([photo.crops for photo in prepared])
         with torch.inference_mode(), one_thread():
             edited = self.model.edit(crops, [target] * len(crops.image))
@@ -265,7 +263,7 @@ class Editor:
             prepared: what ``prepare`` returned.
             target: what ``infer`` was asked for.
             edited: what ``infer`` answered for this photo.
-            seconds: what ``infer`` took, for the record.
+            seconds: seconds spent in ``infer``, for the result.
         """
         started = time.perf_counter()
         pixels = prepared.photo.pixels
@@ -274,7 +272,7 @@ class Editor:
             if target.is_identity:
                 edits.append(FaceEdit(face, 0.0, 0.0, face.warnings))
                 continue
-            # Later faces are pasted on what the earlier ones left; the paste adds changes, so both stay.
+            # Each face is pasted on the result of the earlier ones; a paste adds changes, so all of them stay.
             with torch.inference_mode(), one_thread():
                 crop = prepared.crops.image[index : index + 1]
                 cover = prepared.covers[index] if prepared.covers else None
@@ -295,7 +293,7 @@ class Editor:
     def _check(
         self, prepared: PreparedPhoto, target: Target, edited: Pixels, edits: list[FaceEdit]
     ) -> list[FaceEdit]:
-        # The judge knows the seven expressions, no face units.
+        # The judge knows only the seven expressions, not face units.
         if (
             self._checker is None
             or prepared.seen is None

@@ -6,7 +6,7 @@ class SarganError(Exception):
 
 
 class UsageError(SarganError):
-    """The request contradicts itself or names something that does not exist (exit code 2)."""
+    """The request contradicts itself, or names something that does not exist (exit code 2)."""
 
 
 class PhotoError(SarganError):
@@ -30,7 +30,7 @@ class DataError(SarganError):
 
 
 class WorkerLostError(SarganError):
-    """A process that shared the work was ended from outside (exit code 1)."""
+    """A worker process was killed from outside (exit code 1)."""
 
 
 class TrainingError(SarganError):

@@ -33,7 +33,7 @@ class Expression(StrEnum):
 
 @dataclass(frozen=True)
 class ExpressionRecord:
-    """What the tool knows about one expression besides its name."""
+    """One expression with its aliases and its codes in the data sets."""
 
     expression: Expression
     aliases: tuple[str, ...]
@@ -65,11 +65,11 @@ def _names() -> dict[str, Expression]:
 
 NAMES: dict[str, Expression] = _names()
 MAX_STRENGTH = 2.0
-LONGEST_SHOWN = 40  # characters of a wrong name that a message repeats
+LONGEST_SHOWN = 40  # most characters of a typed text that a message repeats
 
 
 def parse_expression(name: str) -> Expression:
-    """Return the expression that a name, alias, KDEF or JAFFE code stands for, whatever its case.
+    """Return the expression for a name, alias, KDEF or JAFFE code, in upper or lower case.
 
     Raises:
         UsageError: no expression has this name; the message lists them and suggests the closest.
@@ -80,15 +80,18 @@ def parse_expression(name: str) -> Expression:
     close = difflib.get_close_matches(name.strip().lower(), NAMES, n=1, cutoff=0.6)
     hint = f" Did you mean '{NAMES[close[0]]}'?" if close else ""
     listed = ", ".join(sorted(expression.value for expression in Expression))
-    raise UsageError(f"unknown expression '{_shortened(name)}'.{hint} Known: {listed}")
+    raise UsageError(f"unknown expression '{shortened(name)}'.{hint} Known: {listed}")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a text that was typed, short enough for one line of a message."""
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def parse_strength(text: str, named: str = "strength") -> float:
-    """Return the strength, or the weight in a mix, that a text names.
+    """Return the strength, or the weight in a mix, in a text.
+
+    ``named`` is what the message calls it.
 
     Raises:
         UsageError: not a number from 0 to ``MAX_STRENGTH``.
@@ -100,7 +103,7 @@ def parse_strength(text: str, named: str = "strength") -> float:
         strength = math.nan
     if not 0.0 <= strength <= MAX_STRENGTH:  # written so that NaN is refused too
         raise UsageError(
-            f"{named} '{_shortened(text)}': give a number from 0 to {MAX_STRENGTH:g}, such as 0.5"
+            f"{named} '{shortened(text)}': give a number from 0 to {MAX_STRENGTH:g}, such as 0.5"
         )
     return strength
 
@@ -151,10 +154,10 @@ def parse_mix(text: str) -> ExpressionMix:
             weight = parse_strength(number) if colon else 1.0
         except UsageError as error:
             raise UsageError(
-                f"'{_shortened(item)}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6"
+                f"'{shortened(item)}': the weight after ':' must be a number from 0 to 2, e.g. {expression}:0.6"
             ) from error
         if any(expression is known for known, _ in parts):
-            raise UsageError(f"'{_shortened(text)}' names {expression} twice; give each expression once")
+            raise UsageError(f"'{shortened(text)}' names {expression} twice; give each expression once")
         parts.append((expression, weight))
     return ExpressionMix(tuple(parts))
 
@@ -166,7 +169,7 @@ class Like:
     Attributes:
         path: the photo.
         face: which of its faces, counted from left to right; None = the largest.
-        sha256: of its content, where it is read again later; empty = it is read once.
+        sha256: checksum of its content if it is read again later; empty = it is read once.
     """
 
     path: Path

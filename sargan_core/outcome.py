@@ -1,4 +1,4 @@
-"""How work goes and ends: progress, the outcome of a photo, the message about it, and its faces as plain values."""
+"""Progress callbacks, the outcome of a photo, the message about an error, and edited faces as plain values."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from sargan_core.editor import FaceEdit
 
 
-# How long work reports its progress: called with (done, total).
+# Progress callback, called with (done, total).
 Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Outcome(StrEnum):
-    """How one photo ended."""
+    """How the work on one photo ended."""
 
     DONE = "done"
     NO_FACE = "no_face"
@@ -38,12 +38,12 @@ class Outcome(StrEnum):
         return self.value
 
 
-# How results are counted for the user, by the outcome's value.
+# Names of the outcomes in tables, by value.
 OUTCOME_LABELS = {outcome.value: outcome.value.replace("_", " ") for outcome in Outcome}
 
 
 def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
-    """Return the outcome of a photo that an error ended.
+    """Return the outcome of a photo whose work ended with an error.
 
     Args:
         error: what happened.
@@ -56,18 +56,15 @@ def outcome_of(error: BaseException, *, reading: bool) -> Outcome:
     return Outcome.FAILED
 
 
-# In the messages of CUDA, torch on the CPU, and OpenCV.
+# Parts of the messages of CUDA, torch on the CPU, and OpenCV.
 _NO_MEMORY = (
-    "out of memory",
-    "allocate memory",
-    "not enough memory",
-    "insufficient memory",
-    "failed to allocate",
+    *("out of memory", "allocate memory", "not enough memory"),
+    *("insufficient memory", "failed to allocate"),
 )
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that the memory of the machine or of the GPU ran out."""
+    """Return whether an error means that the memory of the machine or of the GPU was exhausted."""
     memory = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
     said = str(error).lower()
     return memory or any(words in said for words in _NO_MEMORY)
@@ -76,11 +73,11 @@ def out_of_memory(error: BaseException) -> bool:
 def message(error: BaseException, subject: str = "") -> str:
     """Return one line that names the file, what is wrong and what to do.
 
-    Errors of sargan_core say all three already; for those of the system and of libraries the missing parts are added.
+    Errors of sargan_core have all three parts; for those of the system and of libraries the missing ones are added.
 
     Args:
         error: what happened.
-        subject: the file that it is about, if there is one.
+        subject: the file that the error is about, if there is one.
     """
     if isinstance(error, SarganError):
         text = str(error)
@@ -111,7 +108,7 @@ _ADVICE = {
 
 
 def plain(text: object) -> str:
-    """Return text as one line that any terminal can show; control and undecodable characters are escaped."""
+    """Return text as one line for any terminal, with control and undecodable characters escaped."""
     return shown(" ".join(str(text).splitlines()).strip())
 
 
@@ -141,7 +138,7 @@ def check_json(check: FaceCheck) -> dict[str, Any]:
 
 
 def worst_face_json(edits: Iterable[FaceEdit]) -> dict[str, Any]:
-    """Return the same face of several edits as plain values: the worst figures, and every warning once.
+    """Return several edits of one face as plain values: the worst figures, and every warning once.
 
     Args:
         edits: at least one, all of the same face.

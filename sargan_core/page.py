@@ -1,4 +1,4 @@
-"""HTML pages that load nothing from elsewhere: their templates, links to files, and which pages are ours."""
+"""Self-contained HTML pages: their templates, links to files, and recognising pages written by sargan."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from sargan_core.errors import UsageError
 from sargan_core.photo.files import shown
 
-# Every page ends its title like this. A title holds at most a file's name, so this is among the first bytes.
+# Every page's title ends like this. A title holds at most a file name, so this is among the first bytes.
 _TITLE_END = " · sargan</title>".encode()
 _HEAD = 8192
 
 
 def page_templates(package: str) -> Environment:
-    """Return the templates of a package, and those that all pages share (``page.html`` and its style).
+    """Return the templates of a package and those that all pages share (``page.html`` and its style).
 
     Every text that a template shows is escaped; an unknown name in a template is an error.
     """
@@ -31,23 +31,23 @@ def page_templates(package: str) -> Environment:
 
 
 def address(path: Path, folder: Path) -> str:
-    """Return the relative URL of a file for a page in ``folder``; any byte of a name is safe in it."""
+    """Return the relative URL of a file for a page in ``folder``; it is escaped, whatever the name."""
     try:
         relative = os.path.relpath(path, folder)
     except ValueError:  # another drive
         return path.absolute().as_uri()
     try:
         name = os.fsencode(relative.replace(os.sep, "/"))
-    except UnicodeEncodeError:  # no name that a file could have
+    except UnicodeEncodeError:  # an impossible file name
         name = relative.encode("utf-8", "replace")
     return quote(name, safe="/")
 
 
 def check_page(page: Path) -> None:
-    """Refuse to write a page over a file that is no page of sargan, before any work is done.
+    """Refuse to write a page over a file that is not a page of sargan.
 
     Raises:
-        UsageError: such a file lies there; nothing was touched.
+        UsageError: there is such a file; nothing was changed.
     """
     try:
         if not os.path.lexists(page):
@@ -60,4 +60,6 @@ def check_page(page: Path) -> None:
     except OSError:
         ours = False
     if not ours:
-        raise UsageError(f"{shown(page)}: is no report of sargan, and would be replaced by one; move it away")
+        raise UsageError(
+            f"{shown(page)}: is not a report of sargan, and would be overwritten by one; move it away"
+        )

@@ -1,4 +1,4 @@
-"""Contact sheet: one photo with all seven expressions side by side, labelled."""
+"""Contact sheet: a photo with all seven expressions side by side, labelled."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from sargan_core.expressions import TABLE, Expression, ExpressionMix
-from sargan_core.photo.planes import eight_bits
+from sargan_core.photo.planes import bounded
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor, FaceEdit
-    from sargan_core.faces.face import Face
+    from sargan_core.faces.face import Face, Pixels
     from sargan_core.photo.photo import Photo
 
 Rgb8 = npt.NDArray[np.uint8]
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 COLUMNS = 4
 # Longest side of one picture on the sheet, in pixels; smaller pictures are not enlarged.
@@ -30,7 +28,7 @@ GAP = 12
 LABEL = 30
 PAPER = 255
 INK = (32, 32, 32)
-# Room on each side of the faces, as a fraction of the box around all of them.
+# Room around the faces, as a fraction of the box around all of them.
 MARGIN = 0.6
 ORIGINAL = "original"
 # Neutral first, then by name.
@@ -54,7 +52,7 @@ class Sheet:
 
 
 def expression_sheet(editor: Editor, photo: Photo, strength: float = 1.0) -> Sheet:
-    """Return the original and its edits to all seven expressions side by side, cut out around the edited faces.
+    """Return the original and its seven edits side by side, cropped around the edited faces.
 
     Args:
         editor: does the edits, on the faces of its settings.
@@ -85,7 +83,7 @@ def expression_sheet(editor: Editor, photo: Photo, strength: float = 1.0) -> She
 def face_window(
     shape: tuple[int, ...], boxes: Sequence[tuple[float, float, float, float]]
 ) -> tuple[int, int, int, int]:
-    """Return the part of a photo that a sheet shows: all boxes and some room around them.
+    """Return the part of a photo that a sheet shows: all boxes with some room around them.
 
     Args:
         shape: height and width of the photo.
@@ -130,16 +128,6 @@ def contact_sheet(pictures: Sequence[tuple[str, Rgb8]], columns: int = COLUMNS) 
     return np.asarray(sheet)
 
 
-def bounded_8bit(pixels: Pixels, side: int) -> Rgb8:
-    """Return an 8-bit copy of (H, W, 3) pixels whose longest side is at most ``side``, reduced by area averaging."""
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(eight_bits(pixels))
-
-
 def _cut(pixels: Pixels, window: tuple[int, int, int, int]) -> Rgb8:
     x0, y0, x1, y1 = window
-    return bounded_8bit(pixels[y0:y1, x0:x1], CELL)
+    return bounded(pixels[y0:y1, x0:x1], CELL)[0]

@@ -1,4 +1,4 @@
-"""The face units: their names, what each does in one line, its FACS number, and codes made of them as people type."""
+"""The face units: name, effect and FACS number of each; codes made of them; and parsing of what users type."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sargan_core.errors import UsageError
-from sargan_core.expressions import LONGEST_SHOWN, ExpressionMix
+from sargan_core.expressions import ExpressionMix, shortened
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Unit:
     Attributes:
         name: without its side.
         says: what it does, in a few words.
-        facs: number of the action unit of the Facial Action Coding System that is nearest; empty = none.
-        sided: whether left and right move on their own, as ``name_L`` and ``name_R``, the subject's.
-        signed: whether it goes both ways.
-        largest: the largest weight that was learned from; 1 is the unit as sculpted.
+        facs: the nearest action unit of the Facial Action Coding System; empty = none.
+        largest: the largest weight in training; 1 is the unit as sculpted.
+        sided: whether the subject's left and right side move separately, as ``name_L`` and ``name_R``.
+        signed: whether weights may be negative.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Unit:
 
     @property
     def lowest(self) -> float:
-        """The lowest weight."""
+        """The smallest weight."""
         return -self.largest if self.signed else 0.0
 
 
@@ -93,23 +93,21 @@ def _mirrored() -> tuple[int, ...]:
     )
 
 
-# Where each entry of a code stands in the code of the mirror image, and the sign that it gets there.
+# Index and sign of each entry of a code in the code of the mirror image.
 MIRRORED_CODE = _mirrored()
 MIRRORED_SIGN = tuple(-1.0 if name in ("jaw_side", "mouth_side") else 1.0 for name in CODE_NAMES)
-
-
 NOTHING = ExpressionMix(())
-# Characters of a mix in a file name; longer ones are named by a checksum.
+# Most characters of a mix in a file name; longer ones get a checksum.
 LONGEST_SLUG = 80
 
 
 @dataclass(frozen=True)
 class UnitMix:
-    """Face units by name, on top of an expression by name if there is one.
+    """A mix of face units by name, and of expressions if there are any.
 
     Attributes:
-        units: (name, weight) pairs; a name without its side stands for both sides.
-        mix: expressions that are wanted besides; may be empty.
+        units: (name, weight) pairs; a name without a side means both sides.
+        mix: expressions to add; may be empty.
         strength: factor on both.
     """
 
@@ -148,7 +146,7 @@ class UnitMix:
         """Return the mix with every weight multiplied by ``strength``.
 
         Raises:
-            UsageError: that takes a unit further than it goes.
+            UsageError: a weight is out of the unit's range then.
         """
         scaled = UnitMix(self.units, self.mix, self.strength * strength)
         for name, weight in self.units:
@@ -157,7 +155,7 @@ class UnitMix:
 
 
 def code_json(code: Sequence[float]) -> dict[str, float]:
-    """Return the entries of a code that are not 0 by name, for reports."""
+    """Return the entries of a code that are not 0, by name, for reports."""
     rounded = {name: round(weight, 3) for name, weight in zip(CODE_NAMES, code, strict=True)}
     return {name: weight for name, weight in rounded.items() if weight}
 
@@ -167,10 +165,10 @@ def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:
 
     Args:
         text: as typed.
-        mix: expressions by name that are wanted besides.
+        mix: expressions to add.
 
     Raises:
-        UsageError: unknown unit, one that is given twice, or a weight that is no number or out of range.
+        UsageError: an unknown unit, a unit given twice, or a weight that is not a number or out of range.
     """
     units: dict[str, float] = {}
     taken: set[str] = set()
@@ -180,13 +178,13 @@ def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:
         if unit is None:
             close = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.6)
             hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise UsageError(f"unknown unit '{_short(name)}'.{hint} List them with: sargan models units")
+            raise UsageError(f"unknown unit '{shortened(name)}'.{hint} List them with: sargan models units")
         try:
             weight = float(number) if equals else math.nan
         except ValueError:
             weight = math.nan
         if not math.isfinite(weight):
-            raise UsageError(f"--units '{_short(item)}': give a number after the name, such as {name}=0.5")
+            raise UsageError(f"--units '{shortened(item)}': give a number after the name, such as {name}=0.5")
         _in_range(unit, name, weight)
         parts = {name} if name in unit.parts else set(unit.parts)
         if parts & taken:
@@ -196,10 +194,6 @@ def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:
     return UnitMix(tuple(units.items()), mix or NOTHING)
 
 
-def _in_range(unit: Unit, name: str, weight: float, told: str = "") -> None:
+def _in_range(unit: Unit, name: str, weight: float, factor: str = "") -> None:
     if not unit.lowest - 1e-9 <= weight <= unit.largest + 1e-9:
-        raise UsageError(f"--units {name}={weight:g}{told}: goes from {unit.lowest:g} to {unit.largest:g}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+        raise UsageError(f"--units {name}={weight:g}{factor}: goes from {unit.lowest:g} to {unit.largest:g}")

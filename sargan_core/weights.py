@@ -1,4 +1,4 @@
-"""Weights files: safetensors, each with one typed record, found, verified and loaded strictly."""
+"""Weights files (safetensors) with a typed record each: find, verify, load and write them."""
 
 from __future__ import annotations
 
@@ -22,25 +22,18 @@ if TYPE_CHECKING:
     from sargan_core.faces.face import Template
 
 
-# safetensors' torch part is imported inside the functions: listing the records needs no torch.
-
+# safetensors' torch part is imported inside functions, because listing the records needs no torch.
 INDEX = "index.json"
-
-
-# Key of the safetensors header under which a file carries its own record, so that it can travel alone.
+# Key of the safetensors header that holds the file's record, so that a file can be used without an index.
 HEADER = "sargan"
-
-
-# Settings describe networks; with larger numbers or more of them a file could only ask for endless memory.
+# Limit of each number in the settings of a network and of their count; more could only exhaust the memory.
 LARGEST_SETTING = 4096
-
-
 LONGEST_TEXT = 10_000
 
 
 @dataclass(frozen=True)
 class WeightsRecord:
-    """What is known of one weights file.
+    """The record of one weights file.
 
     Attributes:
         name: the name on the command line, e.g. ``pixel``.
@@ -70,10 +63,10 @@ class WeightsRecord:
 
 
 def weights_folder() -> Path:
-    """Return the folder of weights: ``$SARGAN_HOME/weights`` if it is there, the checkout's, or the package's.
+    """Return the folder of weights: ``$SARGAN_HOME/weights`` if it exists, else the checkout's or the package's.
 
     Raises:
-        WeightsError: it holds no ``index.json``.
+        WeightsError: there is none with an ``index.json``.
     """
     package = Path(sargan_core.__file__).parent
     looked = [package.parent / "weights", package / "_weights"]
@@ -102,16 +95,16 @@ def read_index(folder: Path | None = None) -> tuple[WeightsRecord, ...]:
 
 @lru_cache(maxsize=4)
 def _records(text: str) -> tuple[WeightsRecord, ...]:
-    """Return the records of an index with this content, which loading one model asks for five times."""
+    """Return the records of an index with this content; cached, because loading a model needs them five times."""
     return tuple(record_from(entry) for entry in json.loads(text))
 
 
 def record_from(values: Mapping[str, Any]) -> WeightsRecord:
-    """Return the record with these values, which may come from anybody.
+    """Return the record with these values, which are not trusted.
 
     Raises:
-        ValueError: a member of another type, a name or text that cannot be shown, a file outside the record's folder,
-            or settings of a size that no network has.
+        ValueError: a member of a wrong type, a name that cannot be printed, a text that is too long, a file outside the
+            folder, or settings that are too large.
         TypeError: members missing or unknown.
     """
     record = WeightsRecord(**values)
@@ -163,7 +156,7 @@ def find_record(name: str, folder: Path | None = None) -> WeightsRecord:
     raise WeightsError(f"no weights called '{name}'; known: {listed}")
 
 
-def checksum(path: Path) -> str:
+def file_checksum(path: Path) -> str:
     """Return the sha256 of a file as hexadecimal text; OSError or ValueError as ``open_file``."""
     digest = hashlib.sha256()
     with open_file(path) as stream:
@@ -236,7 +229,7 @@ def open_weights(path: Path) -> tuple[WeightsRecord, dict[str, Tensor]]:
         )
     try:
         values = json.loads(header)
-        # A name that cannot be shown is no fault of the weights: it came from the file's.
+        # A name that cannot be printed is accepted in escaped form: it may come from the file's name.
         values["name"] = shown(str(values.get("name", path.stem)))
         own = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         record = record_from({**values, **own})
@@ -261,7 +254,7 @@ def save_weights(
 ) -> WeightsRecord:
     """Write tensors with their record in the header; return the record for the index.
 
-    The file is written under a temporary name and renamed, so that it is never half there.
+    The file appears whole or not at all.
 
     Args:
         path: a ``.safetensors`` file.
@@ -284,7 +277,7 @@ def save_weights(
         data=data,
     )
     values = asdict(record)
-    # What only the written file can tell.
+    # Known only once the file is written.
     for own in ("file", "sha256", "bytes"):
         values.pop(own)
     content = safetensors.torch.save(
@@ -292,7 +285,7 @@ def save_weights(
         metadata={HEADER: json.dumps(values, ensure_ascii=False)},
     )
     write_atomically(path, content, overwrite=True)
-    return replace(record, sha256=checksum(path), bytes=path.stat().st_size)
+    return replace(record, sha256=file_checksum(path), bytes=path.stat().st_size)
 
 
 def add_to_index(folder: Path, record: WeightsRecord) -> None:
@@ -306,11 +299,9 @@ def add_to_index(folder: Path, record: WeightsRecord) -> None:
     write_index(folder, tuple(known))
 
 
-# No network of this project comes near it; a larger file is not read.
+# Largest weights file in bytes; no network of this project comes near it.
 LARGEST_FILE = 2**28
-
-
-# Bytes of the header, which lists the tensors and holds the record; its parser takes ten times as much.
+# Largest header in bytes (list of tensors and record); parsing it takes ten times as much memory.
 LARGEST_HEADER = 2**22
 
 
@@ -318,7 +309,7 @@ def read_content(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        ValueError: no file, or larger than ``LARGEST_FILE``.
+        ValueError: not a file, or larger than ``LARGEST_FILE``.
         OSError: not readable.
     """
     return read_file(path, LARGEST_FILE)
@@ -341,7 +332,7 @@ def tensors_in(data: bytes) -> dict[str, Tensor]:
         safetensors.SafetensorError,
         RuntimeError,
         KeyError,
-    ) as error:  # also types of number without arithmetic
+    ) as error:  # also dtypes without arithmetic
         raise ValueError(str(error)) from error
     if endless:
         raise ValueError(f"'{shown(endless[0])}' holds numbers that are not finite")
@@ -349,7 +340,7 @@ def tensors_in(data: bytes) -> dict[str, Tensor]:
 
 
 def text_in(data: bytes, key: str) -> str | None:
-    """Return a text of the header of content that ``tensors_in`` could read."""
+    """Return a text in the header of content that ``tensors_in`` has read, None if there is none."""
     length = int.from_bytes(data[:8], "little")
     found = (json.loads(data[8 : 8 + length]).get("__metadata__") or {}).get(key)
     return found if isinstance(found, str) else None

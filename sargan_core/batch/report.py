@@ -17,11 +17,11 @@ from PIL import Image
 
 from sargan_core.batch.manifest import Entry, manifest_path, read_manifest
 from sargan_core.errors import PhotoError
-from sargan_core.faces.find import bounded
 from sargan_core.outcome import OUTCOME_LABELS
 from sargan_core.page import address, check_page, page_templates
 from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.photo import Photo, encode_photo, read_photo
+from sargan_core.photo.planes import bounded
 
 # The leading dot keeps the folder out of the inputs of the next batch.
 THUMBNAILS = ".sargan-thumbnails"

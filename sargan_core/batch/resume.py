@@ -22,7 +22,7 @@ from sargan_core.models.registry import used_precision
 from sargan_core.photo.content import reason_of
 from sargan_core.photo.files import shown
 from sargan_core.units import UnitMix
-from sargan_core.weights import checksum, find_record, read_content
+from sargan_core.weights import file_checksum, find_record, read_content
 
 if TYPE_CHECKING:
     from sargan_core.editor import EditSettings
@@ -153,7 +153,7 @@ class _File:
             return True
         if self._sha256 is None:
             try:
-                self._sha256 = checksum(self._path)
+                self._sha256 = file_checksum(self._path)
             except (OSError, ValueError):
                 self._sha256 = ""
         return bool(sha256) and self._sha256 == sha256

@@ -23,8 +23,8 @@ from sargan_core.outcome import face_json, message, outcome_of
 from sargan_core.photo.content import BLOCK, BYTES_BESIDE, HEAD, open_photo, read_rest
 from sargan_core.photo.files import place, shown, stage
 from sargan_core.photo.kinds import Defect, kind_of_bytes
+from sargan_core.photo.metadata import Provenance
 from sargan_core.photo.photo import MAX_PIXELS, Photo, decode_photo, render_photo
-from sargan_core.photo.provenance import Provenance
 
 if TYPE_CHECKING:
     from sargan_core.editor import EditResult

@@ -1,4 +1,4 @@
-"""Compare two runs: the differences, and whether they exceed the noise."""
+"""Compare two runs: the differences, and whether they are larger than the noise."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sargan_core.errors import DataError
 from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.evaluation.metrics import METRICS
 from sargan_core.evaluation.results import Results, difference_interval, interval
-from sargan_core.evaluation.tables import PARTS, metric_of
+from sargan_core.evaluation.tables import PARTS, heading, metric_of
 
-# With fewer people in common the runs are compared as if all people were different.
+# With fewer people in common, the runs are compared as if all people were different.
 FEWEST_IN_COMMON = 3
 
 
@@ -32,9 +32,9 @@ class Difference:
         after: the second's.
         low: lower end of the 95 % interval of ``after - before``; None with fewer than two people.
         high: upper end.
-        people: people compared (of the first run where they are not the same).
+        people: number of people compared (of the first run if they are not the same).
         paired: whether both means are over the same people.
-        verdict: ``better``, ``worse``, ``changed`` (where neither is good), or ``within the noise``.
+        verdict: ``better``, ``worse``, ``changed`` (for figures without a good direction), or ``within the noise``.
     """
 
     part: str
@@ -69,8 +69,8 @@ class Comparison:
 def compare(first: Results, second: Results) -> Comparison:
     """Compare every model that is in both runs; or the only model of each, even if the names differ.
 
-    Differences are taken person by person where the runs have people in common (paired bootstrap over people),
-    else between the two groups.
+    Differences are per person where the runs have people in common (paired bootstrap over people), else between the
+    two groups.
 
     Raises:
         DataError: no model, no part or no figure in common.
@@ -152,4 +152,18 @@ def _notes(first: Results, second: Results) -> Iterator[str]:
             yield f"{part}: {len(one - other)} people only in the first run, {len(other - one)} only in the second"
     yield (
         "95 % intervals, one figure at a time: of twenty differences without a cause about one exceeds the noise"
+    )
+
+
+def difference_cells(item: Difference) -> tuple[str, ...]:
+    """Return the cells of one line of a comparison."""
+    metric = metric_of(item.figure)
+    digits = metric.decimals
+    model = item.first if item.first == item.second else f"{item.first} / {item.second}"
+    interval = "–" if item.low is None else f"{item.low:+.{digits}f} … {item.high:+.{digits}f}"
+    people = f"{item.people}, the same" if item.paired else f"{item.people}, others"
+    return (
+        *(item.part, model, heading(metric)),
+        *(f"{item.before:.{digits}f}", f"{item.after:.{digits}f}", f"{item.after - item.before:+.{digits}f}"),
+        *(interval, people, item.verdict),
     )

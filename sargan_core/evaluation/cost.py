@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sargan_core.errors import DataError, SarganError
 from sargan_core.evaluation.protocol import TARGETS, Case, EvaluationSettings, ModelChoice
+from sargan_core.weights import find_record
 
 REPEATS = 5
 
@@ -25,10 +26,10 @@ class Cost:
     """The cost of editing one photo.
 
     Attributes:
-        parameters: number of weights and fitted coefficients; of a pixel model for all expressions.
+        parameters: number of weights or fitted coefficients; for a pixel model those of all expressions.
         bytes: size of the weights file.
-        multiply_adds: of the model for one face: convolutions and matrix products as usual, plus element-wise
-            products, sums and interpolations, which are all the work of a pixel model.
+        multiply_adds: of the model for one face: convolutions and matrix products, and also element-wise products,
+            sums and interpolations, which are all the work of a pixel model.
         model_ms: median time of the model.
         edit_ms: median time of finding, cropping, model and paste; without reading and writing the file.
         peak_mb: peak memory of the whole process, libraries included; None where the system does not report it.
@@ -58,7 +59,7 @@ def measure_cost(choice: ModelChoice, settings: EvaluationSettings, case: Case) 
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
             return pool.submit(_measure, choice, settings, case).result()
-    except Exception as error:  # a model's fault of any kind must not cost what is measured already
+    except Exception as error:  # an error of one model must not lose what is measured already
         lines = str(error).splitlines() or [""]
         reason = lines[0] if isinstance(error, SarganError) else f"{type(error).__name__}: {lines[0]}"
         raise DataError(f"the cost of '{choice.name}' could not be measured ({reason})") from error
@@ -66,7 +67,7 @@ def measure_cost(choice: ModelChoice, settings: EvaluationSettings, case: Case) 
 
 def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> Cost:
     from sargan_core.editor import Editor
-    from sargan_core.evaluation.session import edit_settings
+    from sargan_core.evaluation.measure import edit_settings
     from sargan_core.expressions import ExpressionMix
     from sargan_core.models.base import Target
     from sargan_core.photo.photo import read_photo
@@ -88,11 +89,11 @@ def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> C
         times.append(time.perf_counter() - started)
         model_times.append(result.seconds["model"])
     prepared = editor.prepare(photo)
-    size = choice.weights.stat().st_size if choice.weights else _shipped_bytes(choice.name)
+    size = choice.weights.stat().st_size if choice.weights else find_record(choice.name).bytes
     # The counter runs last: it is slow and allocates.
     peak = _peak_mb()
     return Cost(
-        parameters=count_parameters(editor.model),
+        parameters=count_coefficients(editor.model),
         bytes=size,
         multiply_adds=count_multiply_adds(lambda: editor.infer([prepared], target)),
         model_ms=1000 * statistics.median(model_times[1:]),
@@ -103,7 +104,7 @@ def _measure(choice: ModelChoice, settings: EvaluationSettings, case: Case) -> C
     )
 
 
-def count_parameters(model: torch.nn.Module) -> int:
+def count_coefficients(model: torch.nn.Module) -> int:
     """Return the number of parameters, or of stored coefficients for a model that has none to train."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return parameters or sum(buffer.numel() for name, buffer in model.named_buffers() if "dense" not in name)
@@ -138,12 +139,6 @@ def _elementwise() -> dict[Any, Any]:
         **{operation: times(2) for operation in twice},
         **{operation: times(8) for operation in interpolations},
     }
-
-
-def _shipped_bytes(name: str) -> int:
-    from sargan_core.weights import find_record
-
-    return find_record(name).bytes
 
 
 def _peak_mb() -> float | None:

@@ -1,4 +1,4 @@
-"""Pictures for the report: the best, the median and the worst outputs by their figures."""
+"""Pictures for the report: the best, the median and the worst outputs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 
 from sargan_core.errors import SarganError
 from sargan_core.evaluation.journal import TRUTH, Measure
+from sargan_core.evaluation.measure import Session
 from sargan_core.evaluation.protocol import TARGETS, Case
-from sargan_core.evaluation.session import Session
 from sargan_core.expressions import Expression
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.face import Pixels, Template
@@ -79,7 +79,7 @@ def make_gallery(
     models: Sequence[str],
     progress: Progress = lambda done, total: None,
 ) -> Gallery:
-    """Edit the chosen photos once more and return their pictures.
+    """Edit the chosen photos again and return their pictures.
 
     Args:
         session: holds the editors.
@@ -123,7 +123,7 @@ def make_gallery(
 
 
 def _overview_cases(cases: Sequence[Case], part: str) -> list[tuple[Expression, Case]]:
-    """Return one photo per expression, spread over people and data sets, without regard to the figures."""
+    """Return one photo per expression, spread over people and data sets, whatever the figures."""
     by_source: dict[str, list[Case]] = {}
     for case in cases:
         if case.part == part:
@@ -169,7 +169,7 @@ def _pictures(
                     result = editor.edit(subject.photo, wish.target, [subject.face])
                     pictures[photo, model, name] = data_address(result.photo.pixels, place)
         except SarganError:
-            # The photo keeps its figures, without a picture.
+            # The photo keeps its figures, but has no picture.
             continue
     return pictures
 

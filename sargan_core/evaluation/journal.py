@@ -1,4 +1,4 @@
-"""Measures of single pictures, and the journal of them, with which an interrupted run continues."""
+"""Measures of single pictures, and the journal of them, from which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sargan_core.errors import DataError
 from sargan_core.photo.content import reason_of
 from sargan_core.photo.lines import LineFile, check_ours, read_lines
 
-# Part of every key: raise it when a change of the code changes the figures.
+# Part of every key; increase it when a change of the code changes the figures.
 VERSION = 1
 # Pseudo-models: the unchanged photo, and the true pictures.
 NOTHING = "none"
@@ -82,7 +82,7 @@ _PLAIN = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class PhotoMeasures:
     """All measures of one photo with one model.
 
     Attributes:
@@ -114,7 +114,7 @@ class Journal:
         """Raise UsageError if the file exists and is not a journal; nothing is changed."""
         check_ours(self.path, ("key", "photo", "model"), "journal of an evaluation")
 
-    def read(self) -> Iterator[Entry]:
+    def read(self) -> Iterator[PhotoMeasures]:
         """Yield the entries that can be read; the photos of others are measured again.
 
         Raises:
@@ -126,7 +126,7 @@ class Journal:
                     values = json.loads(line)
                     measures = tuple(Measure.from_json(item) for item in values["measures"])
                     names = (str(values["key"]), str(values["photo"]), str(values["model"]))
-                    entry = Entry(*names, measures, str(values["error"]))
+                    entry = PhotoMeasures(*names, measures, str(values["error"]))
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                     continue
                 yield entry
@@ -137,7 +137,7 @@ class Journal:
                 f"{self.path}: cannot be read ({reason_of(error)}); choose another --out"
             ) from error
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: PhotoMeasures) -> None:
         """Write one entry.
 
         Raises:

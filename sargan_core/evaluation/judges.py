@@ -1,4 +1,4 @@
-"""Judges: networks that recognise expression or identity; the shipped one, and any ONNX network.
+"""Judges: networks that recognise expression or identity, the shipped one and any ONNX network.
 
 A further judge is an ONNX file with a small TOML file::
 
@@ -49,7 +49,7 @@ CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 OUTPUTS = ("logits", "probabilities")
 OTHER = "-"
 # Largest TOML file in bytes, because the parser takes quadratic time for hostile ones.
-LARGEST = 2**13
+LARGEST_TOML = 2**13
 # Largest network in bytes; OpenCV needs about three times as much memory.
 LARGEST_NETWORK = 2**28
 # Largest value of scale, mean and std.
@@ -63,7 +63,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Predictions of a judge for B faces.
+    """Predictions of a judge for a batch of faces.
 
     Attributes:
         probabilities: (B, 7) float32, rows sum to 1, in label order; None = not predicted.
@@ -80,7 +80,7 @@ class FaceJudge(Protocol):
     Attributes:
         name: short, for columns of tables.
         description: one line for the report.
-        key: changes with everything that changes its verdicts.
+        key: checksum of everything that its verdicts depend on.
         template: the alignment of the crops.
     """
 
@@ -189,7 +189,7 @@ class OnnxJudge:
         mean, std = (np.array(value).reshape(1, -1, 1, 1) for value in (settings.mean, settings.std))
         blob = ((crops * settings.scale - mean) / std).astype(np.float32)
         rows = []
-        for row in blob:  # many exported networks fix the batch to one
+        for row in blob:  # many exported networks have a fixed batch size of one
             self._network.setInput(np.ascontiguousarray(row[None]))
             rows.append(np.asarray(self._network.forward(), np.float32).reshape(-1))
         return np.stack(rows)
@@ -203,7 +203,7 @@ def read_judge(path: Path) -> OnnxJudge:
         UsageError: a member is missing, unknown, or has an impossible value.
     """
     try:
-        values = tomllib.loads(read_settings(path, LARGEST))
+        values = tomllib.loads(read_settings(path, LARGEST_TOML))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); check --judge") from error
     except (ValueError, RecursionError) as error:
@@ -259,7 +259,7 @@ def _numbers(values: Sequence[Any], channels: int, name: str) -> tuple[float, ..
 
 
 def make_judges(paths: Sequence[Path] = (), device: str = "cpu") -> list[FaceJudge]:
-    """Return the shipped judge and those of the TOML files; names are unique.
+    """Return the shipped judge and those of the TOML files, with unique names.
 
     Raises:
         WeightsError, DataError, UsageError: as ``ShippedJudge`` and ``read_judge``; also for a name given twice.

@@ -1,42 +1,46 @@
-"""One photo: edited by every model to every expression, and measured."""
+"""Measure photo by photo: each is edited by every model to every expression; a session holds what all photos share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sargan_core.data.crops import Cropper
 from sargan_core.data.samples import Pair, Sample
-from sargan_core.errors import NoFaceError
-from sargan_core.evaluation.journal import NOTHING, TRUTH, Measure
+from sargan_core.device import choose_device
+from sargan_core.editor import Editor, EditSettings
+from sargan_core.errors import DataError, NoFaceError, SarganError, WeightsError
+from sargan_core.evaluation.journal import NOTHING, TRUTH, Measure, PhotoMeasures
+from sargan_core.evaluation.judges import FaceJudge, make_judges
 from sargan_core.evaluation.metrics import (
+    TEMPLATE,
     Unedited,
     background_error,
     changed,
     compared,
+    inception_features,
     landmark_error,
     mouth_detail,
     similarity_of,
 )
-from sargan_core.evaluation.protocol import TARGETS, Case
-from sargan_core.evaluation.view import Targets, View, Viewer, common_alignment, face_in_frame, frame
+from sargan_core.evaluation.protocol import TARGETS, Case, EvaluationSettings, ModelChoice
+from sargan_core.evaluation.view import Targets, View, Viewer, face_in_frame, frame
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.faces.align import Alignment
-from sargan_core.faces.face import Face, Pixels
-from sargan_core.faces.find import select_faces
+from sargan_core.faces.align import Alignment, align
+from sargan_core.faces.face import Pixels
+from sargan_core.models.landmarks.finder import face_finder
 from sargan_core.photo.photo import read_photo
-
-if TYPE_CHECKING:
-    from sargan_core.data.crops import Cropper
-    from sargan_core.editor import Editor
 
 # Computes features (D,) of a crop (1, 3, S, S) in [0, 1], for distances between sets.
 Features = Callable[[Tensor], np.ndarray]
+# Makes the judges of a session.
+JudgeFactory = Callable[[EvaluationSettings, str], Sequence[FaceJudge]]
+INCEPTION = "inception"
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,13 @@ class Subject:
         self.photo = read_photo(case.path)
         self._cropper = cropper
         self._features = features or {}
-        faces = viewer.finder.find(self.photo.pixels)
-        largest = select_faces(faces, "largest") if faces else []
-        view = viewer.view(self.photo.pixels, largest[0]) if largest else None
-        if view is None:
+        face, view = viewer.view_largest(self.photo.pixels)
+        if face is None or view is None:
             raise NoFaceError(f"{case.path}: no face found; leave the photo out or give a larger picture")
-        # The editor gets the face as it finds it itself; measures use the face as the viewer finds it in every picture.
-        self.face: Face = largest[0]
+        # The editor gets the finder's face; measures use the viewer's, as in all other pictures.
+        self.face = face
         self.view = view
-        self.alignment = common_alignment(view.face)
+        self.alignment = align(view.face, TEMPLATE)
         self.crop = frame(self.photo.pixels, self.alignment)
         self.unedited = Unedited.of(self.crop, face_in_frame(self.alignment))
 
@@ -103,19 +105,17 @@ class Subject:
         if pair.still:
             view = self.viewer.view(pixels, self.view.face)
             return TruePicture(pair, view, frame(pixels, self.alignment), _mouth(pixels, view))
-        faces = self.viewer.finder.find(pixels)
-        largest = select_faces(faces, "largest") if faces else []
-        view = self.viewer.view(pixels, largest[0]) if largest else None
+        _, view = self.viewer.view_largest(pixels)
         moved: Alignment = self._cropper.align_target(pair, self.alignment)
         return TruePicture(pair, view, frame(pixels, moved), _mouth(pixels, view))
 
     def true_pixels(self, expression: Expression) -> Pixels | None:
-        """Return a true picture that lies pixel on pixel on the photo, or None."""
+        """Return a true picture that is pixel-aligned with the photo, or None."""
         exact = [pair for pair in self.case.truths_of(expression) if pair.still]
         return read_photo(exact[0].target.path).pixels if exact else None
 
     def measure_truths(self) -> list[Measure]:
-        """Return what the judges see in the photo itself and in the true pictures."""
+        """Return the judges' figures of the photo itself and of the true pictures."""
         case = self.case
         own = Sample(case.path, case.person, Expression.NEUTRAL, case.source)
         measures = [self._seen(own, self.view, self.crop)] if case.part == "in" else []
@@ -143,7 +143,7 @@ class Subject:
     def measure_model(
         self, name: str, editor: Editor, targets: Targets, strengths: Sequence[float] = (1.0,)
     ) -> list[Measure]:
-        """Return the measures of a model at each strength; figures of the picture at strength 1 only."""
+        """Return the measures of a model at each strength; only at strength 1 with the figures of the picture."""
         prepared = editor.prepare(self.photo, [self.face])
         measures = []
         for expression in TARGETS:
@@ -206,7 +206,7 @@ class Subject:
     def _judged(
         self, measure: Measure, view: View | None, crop: Tensor | None, wanted: Expression
     ) -> Measure:
-        """Return the measure with the judges' figures; a lost face counts as not recognised."""
+        """Return the measure with the judges' figures; a face that is not found counts as not recognised."""
         values, predicted, features = dict(measure.values), dict(measure.predicted), {}
         for position, judge in enumerate(self.viewer.judges):
             suffix = "" if position == 0 else f":{judge.name}"
@@ -222,7 +222,7 @@ class Subject:
             if own.embeddings is not None and seen is not None and seen.embeddings is not None:
                 values[f"identity{suffix}"] = similarity_of(own.embeddings[0], seen.embeddings[0])
                 if crop is not None:
-                    # Length sqrt(D) puts the cosine where the kernel expects its products.
+                    # With length sqrt(D), the kernel of the KID gets the cosine.
                     embedding = seen.embeddings[0]
                     features[judge.name] = embedding * np.float32(np.sqrt(embedding.size))
         if crop is not None:
@@ -242,3 +242,105 @@ class Subject:
 
 def _mouth(pixels: Pixels, view: View | None) -> dict[str, float]:
     return {} if view is None else mouth_detail(pixels, view.face.landmarks)
+
+
+def default_judges(settings: EvaluationSettings, device: str) -> Sequence[FaceJudge]:
+    """Return the shipped judge and those of the settings."""
+    return make_judges(settings.judges, device)
+
+
+@dataclass(frozen=True)
+class Job:
+    """The measures that are missing for one photo.
+
+    Attributes:
+        case: the photo.
+        models: name, key of the entry and strengths; ``none`` and ``truth`` are names too.
+    """
+
+    case: Case
+    models: tuple[tuple[str, str, tuple[float, ...]], ...]
+
+
+class Session:
+    """Measures photo by photo, with finder, judges and editors of its own; build it once per process.
+
+    Raises:
+        WeightsError, UsageError, DataError: as ``FaceFinder``, ``make_judges`` and ``inception_features``.
+    """
+
+    def __init__(self, settings: EvaluationSettings, judges: JudgeFactory = default_judges) -> None:
+        self._settings = settings
+        self._device = choose_device(settings.device)
+        self.judges = tuple(judges(settings, self._device))
+        finder = face_finder(settings.landmarks, self._device)
+        self.viewer = Viewer(finder, self.judges, self._device)
+        self._cropper = Cropper(TEMPLATE, landmarks=settings.landmarks, finder=finder)
+        self._features: dict[str, Features] = (
+            {INCEPTION: inception_features(self._device)} if settings.inception else {}
+        )
+        self._editors: dict[str, tuple[Editor, Targets]] = {}
+
+    def editor(self, name: str) -> tuple[Editor, Targets]:
+        """Return the editor of a model and its targets, built at the first call.
+
+        Raises:
+            WeightsError: as ``Editor``.
+        """
+        if name not in self._editors:
+            choice = next(choice for choice in self._settings.models if choice.name == name)
+            editor = Editor(edit_settings(choice, self._settings))
+            self._editors[name] = editor, Targets(editor, self.viewer)
+        return self._editors[name]
+
+    def subject(self, case: Case) -> Subject:
+        """Return a case's photo with its face found; raises what ``Subject`` raises."""
+        return Subject(case, self.viewer, self._cropper, self._features)
+
+    def work(self, job: Job) -> list[PhotoMeasures]:
+        """Return one entry per model; an error affects only this photo, or this photo with this model.
+
+        Raises:
+            WeightsError: a model cannot be loaded, so no photo can be measured.
+        """
+        photo = str(job.case.path)
+        try:
+            subject = self.subject(job.case)
+        except Exception as error:  # one bad photo must not stop the others
+            return [PhotoMeasures(key, photo, name, error=_reason(error)) for name, key, _ in job.models]
+        entries = []
+        for name, key, strengths in job.models:
+            try:
+                if name == TRUTH:
+                    measures = subject.measure_truths()
+                elif name == NOTHING:
+                    measures = subject.measure_nothing()
+                else:
+                    measures = subject.measure_model(name, *self.editor(name), strengths)
+                    if not measures:
+                        raise DataError(
+                            f"{name} is shown photos of expressions; give labelled ones with --data"
+                        )
+                entries.append(PhotoMeasures(key, photo, name, tuple(measures)))
+            except WeightsError:
+                raise
+            except Exception as error:
+                entries.append(PhotoMeasures(key, photo, name, error=_reason(error)))
+        return entries
+
+
+def edit_settings(choice: ModelChoice, settings: EvaluationSettings) -> EditSettings:
+    """Return the editor's settings for a model of an evaluation."""
+    return EditSettings(
+        model=choice.name,
+        weights=choice.weights,
+        device=settings.device,
+        landmarks=settings.landmarks,
+        faces="largest",
+        precision=settings.precision,
+        check=False,
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, SarganError) else f"unexpected {type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
 """Figures of one edited picture: against the true picture, and against the photo it was made from.
 
-Every crop here has the same model-neutral alignment, ``TEMPLATE``, fitted to the *input's* face, so that models with
-different templates compare; see docs/evaluation.md for each figure's meaning and traps.
+Every crop here has the alignment ``TEMPLATE``, fitted to the *input's* face, so that models with different templates
+can be compared. See docs/evaluation.md for the meaning and the traps of each figure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sargan_core.faces.mouth import INNER_LIPS
 from sargan_core.faces.warp import positions
 
 TEMPLATE = Template(192, "similarity", (0.35, 0.35), (0.65, 0.35), (0.5, 0.68))
-# Upper bound of the PSNR, which is infinite for equal pictures.
+# Upper limit of the PSNR, which is infinite for equal pictures.
 HIGHEST_PSNR = 100.0
 OUTER_EYE_CORNERS = (36, 45)
 # Standard deviation of the Gaussian that separates fine detail, in pixels of a 192 px crop.
@@ -43,9 +43,9 @@ class Metric:
     Attributes:
         key: its name in JSON and CSV.
         label: its name in tables.
-        unit: what it is counted in.
-        better: ``high``, ``low``, ``one`` (1 is right), or ``none`` (says something, but not how good).
-        decimals: digits shown.
+        unit: its unit.
+        better: ``high``, ``low``, ``one`` (1 is right), or ``none`` (no direction is better).
+        decimals: decimals in tables.
         meaning: one sentence for the report.
     """
 
@@ -150,7 +150,7 @@ def compared(crop: Tensor, truths: Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Unedited:
-    """A crop before it is edited, and its figures, which edits are compared with.
+    """A crop before the edit, with the figures that edits are compared with.
 
     Attributes:
         crop: (1, 3, S, S) float32 in [0, 1].
@@ -207,7 +207,7 @@ def background_error(edited: Pixels, photo: Pixels, alignment: Alignment | None)
     Args:
         edited: (H, W, 3), dtype of the photo.
         photo: the input.
-        alignment: the crop's place; everything outside of its upright bounding box counts. None = everything.
+        alignment: the crop's place; everything outside its upright bounding box counts. None = the whole photo.
     """
     difference = np.abs(edited.astype(np.int32) - photo.astype(np.int32)).max(2)
     if alignment is not None:
@@ -224,10 +224,10 @@ def similarity_of(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) 
     return float(np.dot(one.astype(np.float64), other.astype(np.float64)))
 
 
-# Width of the mouth from corner to corner, and side of the picture around it, in pixels.
+# Distance of the corners of the mouth, and side of the picture around it, in pixels.
 MOUTH_WIDTH = 200.0
 MOUTH_SIDE = 320
-# Standard deviation of the Gaussian that separates the detail.
+# Standard deviation in pixels of the Gaussian that separates fine detail.
 MOUTH_SCALE = 2.0
 # Fewest pixels between the lips of an open mouth.
 FEWEST_PIXELS = 900
@@ -247,13 +247,13 @@ def mouth_detail(pixels: Pixels, landmarks: npt.NDArray[np.float32] | None) -> d
     if landmarks is None:
         return {}
     ends = MOUTH_SIDE / 2 + np.array([[-MOUTH_WIDTH / 2, 0.0], [MOUTH_WIDTH / 2, 0.0]])
-    # Landmark networks often find the lips of a closed mouth parted.
+    # Landmark networks often find closed lips parted.
     known = with_sure_lips(pixels, landmarks).astype(np.float64)
     matrix = similarity(known[[48, 54]], ends)
     scale = float(np.hypot(*matrix[:, 0]))
     grid = np.asarray(pixels.astype(np.float32) * (255 / np.iinfo(pixels.dtype).max))
     if scale < 1:
-        # Against aliasing, which would count as detail.
+        # Aliasing would count as detail.
         grid = cv2.GaussianBlur(grid, (0, 0), 0.5 / scale)
     picture = cv2.warpAffine(
         grid, matrix, (MOUTH_SIDE, MOUTH_SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -279,11 +279,11 @@ def mouth_detail(pixels: Pixels, landmarks: npt.NDArray[np.float32] | None) -> d
     }
 
 
-# Below this many pictures the distance is mostly noise and is not given.
+# With fewer pictures the distance is mostly noise and is not given.
 FEWEST = 20
 SUBSETS = 100
 LARGEST_SUBSET = 50
-# The estimate of 2048 x 2048 covariances has full rank only from here on.
+# With fewer pictures the estimate of the 2048 x 2048 covariances has not full rank.
 FEWEST_FOR_FID = 2048
 SEED = 20
 NEEDS = (
@@ -299,7 +299,7 @@ class SetDistance:
     Attributes:
         kid: kernel distance, mean over random subsets; 0 for equal distributions, may be slightly negative.
         error: its standard deviation over the subsets.
-        fid: Fréchet distance; None with too few pictures for it.
+        fid: Fréchet distance; None with too few pictures.
         real: number of true pictures.
         made: number of outputs.
     """
@@ -312,7 +312,7 @@ class SetDistance:
 
 
 class _Given(nn.Module):
-    """The network for torchmetrics, which gets the features themselves."""
+    """The network for torchmetrics: it returns the features that it gets."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -332,7 +332,7 @@ def set_distance(real: npt.NDArray[np.float32], made: npt.NDArray[np.float32]) -
     size = min(LARGEST_SUBSET, len(real), len(made))
     enough = min(len(real), len(made)) >= FEWEST_FOR_FID
     with warnings.catch_warnings():
-        # It warns that it keeps the features, which are few here.
+        # It warns that it keeps all features in memory; they are few here.
         warnings.simplefilter("ignore")
         kernel = KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=SUBSETS, subset_size=size)
         frechet = FrechetInceptionDistance(feature=_Given(real.shape[1])) if enough else None

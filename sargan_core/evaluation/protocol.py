@@ -1,12 +1,12 @@
-"""Settings and cases of an evaluation: neutral photos of test people, with true pictures and references."""
+"""The settings of an evaluation, and its cases: neutral photos of test people with true pictures and references."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from sargan_core.data.samples import TRANSFER, Pair, Sample, pairs
 from sargan_core.data.sources import IMAGE_SUFFIXES, Sources, read_sources
@@ -16,6 +16,8 @@ from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.photo.content import reason_of
 from sargan_core.weights import find_record, read_content
+
+Item = TypeVar("Item")
 
 DEFAULT_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
@@ -90,7 +92,7 @@ class EvaluationSettings:
 
 
 def parse_models(text: str) -> tuple[ModelChoice, ...]:
-    """Read ``pixel,mine=runs/pixel/pixel.safetensors`` into choices; ``none`` may be named, it always takes part.
+    """Read ``pixel,mine=runs/pixel/pixel.safetensors`` into choices; ``none`` is left out, it always takes part.
 
     Raises:
         UsageError: an empty or reserved name, or one given twice.
@@ -122,7 +124,7 @@ class Case:
 
     Attributes:
         path: the photo.
-        person: who it shows; for unlabelled photos the file's name, so that each counts as a person.
+        person: who it shows; for unlabelled photos the file's name, so that each photo counts as a person.
         part: ``in`` or ``ood``.
         source: the data set, or the folder's name for unlabelled photos.
         truths: the pairs of this photo with the pictures that show the same person with an expression.
@@ -137,7 +139,7 @@ class Case:
     references: tuple[tuple[Expression, Path], ...] = ()
 
     def truths_of(self, expression: Expression) -> tuple[Pair, ...]:
-        """Return the pairs with ``expression``; only the pixel-aligned ones if there are any."""
+        """Return the pairs with ``expression``, only the pixel-aligned ones if there are any."""
         all_of_it = [pair for pair in self.truths if pair.target.expression is expression]
         exact = [pair for pair in all_of_it if pair.still]
         return tuple(exact or all_of_it)
@@ -156,7 +158,7 @@ def labelled_cases(
         folders: as for ``read_sources``.
         split: the manifest of a training run (``split.json``); None = the fixed rule of ``split_by_person``.
         everyone: evaluate all people, for data that no model was trained on.
-        limit: largest number of people, evenly over the data sets.
+        limit: largest number of people, spread evenly over the data sets.
 
     Raises:
         DataError: no data, a split that does not know a person, or no neutral photo of a test person.
@@ -207,7 +209,7 @@ def unlabelled_cases(folders: Sequence[Path], limit: int | None = None) -> list[
 def with_references(cases: Sequence[Case], samples: Iterable[Sample]) -> list[Case]:
     """Return the cases with a reference photo for each expression: the next person's in sorted order.
 
-    A photograph is preferred to a picture whose expression was transferred, the same kind of picture to another.
+    A photograph is preferred to a picture with a transferred expression, and the same kind of picture to another kind.
     """
     by_expression: dict[Expression, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: (sample.person, sample.source == TRANSFER, sample.path)):
@@ -234,6 +236,10 @@ def _evenly(people: Sequence[str], limit: int) -> list[str]:
     groups: dict[str, list[str]] = {}
     for person in people:
         groups.setdefault(person.split("-", 1)[0], []).append(person)
-    rounds = max((len(group) for group in groups.values()), default=0)
-    in_turn = [group[turn] for turn in range(rounds) for group in groups.values() if turn < len(group)]
-    return in_turn[:limit]
+    return in_turn(groups.values())[:limit]
+
+
+def in_turn(groups: Collection[Sequence[Item]]) -> list[Item]:
+    """Return the items of all groups: the first of each, then the second of each, and so on."""
+    rounds = max((len(group) for group in groups), default=0)
+    return [group[turn] for turn in range(rounds) for group in groups if turn < len(group)]

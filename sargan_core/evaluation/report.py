@@ -160,14 +160,14 @@ def line_chart(
     y_range: tuple[float, float],
     y_ticks: Sequence[float],
 ) -> Markup:
-    """Return a chart of lines through points (x, y), each with a mark of its own and a title on hover.
+    """Return a line chart as SVG; each point has a mark, and a title on hover.
 
     Args:
-        title: what is drawn, read out by screen readers.
-        series: name -> points in rising x.
+        title: what is drawn, for screen readers.
+        series: name -> points (x, y) in rising x.
         x_label: name of the x axis.
-        y_range: lowest and highest y shown; points beyond are drawn at the edge.
-        y_ticks: where the y axis has its lines.
+        y_range: lowest and highest y; points outside are drawn at the edge.
+        y_ticks: values of the horizontal lines.
     """
     xs = sorted({x for points in series.values() for x, _ in points})
     if not xs:
@@ -230,7 +230,7 @@ def to_markdown(results: Results) -> str:
 
 
 def markdown_table(table: Table, level: int = 2) -> list[str]:
-    """Return a table as the lines of Markdown, the best model's cell in bold."""
+    """Return a table as lines of Markdown, with the best model's cells in bold."""
     lines = [f"{'#' * level} {_plain(table.title)}", ""]
     lines += ["| | " + " | ".join(map(_plain, table.columns)) + " |", "|---" * (len(table.columns) + 1) + "|"]
     for name, cells in table.rows:
@@ -244,25 +244,11 @@ def markdown_table(table: Table, level: int = 2) -> list[str]:
 
 
 def to_csv(results: Results) -> str:
-    """Return every mean of every row, one per line."""
+    """Return the results as CSV, one mean per line."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        [
-            "part",
-            "source",
-            "model",
-            "expression",
-            "figure",
-            "mean",
-            "low",
-            "high",
-            "people",
-            "count",
-            "pictures",
-            "lost",
-        ]
-    )
+    names = "part source model expression figure mean low high people count pictures lost"
+    writer.writerow(names.split())
     for row in results.rows:
         for key in figure_keys([row]):
             item = row.figures[key]

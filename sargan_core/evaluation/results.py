@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import types
+import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.stats import bootstrap
@@ -19,7 +22,6 @@ from sargan_core.errors import DataError
 from sargan_core.evaluation.cost import Cost
 from sargan_core.evaluation.metrics import SetDistance
 from sargan_core.photo.content import read_settings, reason_of
-from sargan_core.photo.plain_values import record_of
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -96,7 +98,7 @@ FORMAT = "sargan-evaluation"
 VERSION = 1
 ALL = "all"
 LOST = "lost"
-# Largest number of figures of single people; a thousand people and twenty models have half of it.
+# Largest number of figures per person in total; a thousand people and twenty models have half of it.
 MOST_FIGURES = 1_000_000
 
 
@@ -174,7 +176,7 @@ class Results:
         models: names in the order of the tables, ``none`` first.
         judges: name -> description; the first one's figures have no suffix.
         rows: the tables.
-        people: part -> model -> figure -> person -> mean, for paired comparison of runs.
+        people: part -> model -> figure -> person -> mean, for the paired comparison of runs.
         confusion: predictions of the judges.
         curves: figures against strength.
         distances: part -> model -> network -> distance to the set of true pictures.
@@ -182,7 +184,7 @@ class Results:
         cost_notes: model -> why its cost could not be measured.
         truths: number of exact and of registered comparisons with a true picture, by part.
         skipped: photo -> reason.
-        seconds: wall time of the run that wrote this.
+        seconds: wall-clock time of the run that wrote this.
     """
 
     created: str
@@ -202,7 +204,7 @@ class Results:
     seconds: float = 0.0
 
     def row(self, model: str, part: str = "in", source: str = ALL, expression: str = ALL) -> Row | None:
-        """Return the row of these members, or None."""
+        """Return the row with these members, or None."""
         wanted = (part, source, model, expression)
         for row in self.rows:
             if (row.part, row.source, row.model, row.expression) == wanted:
@@ -217,7 +219,7 @@ class Results:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Results:
-        """Build results from what ``to_json`` returned; raises ValueError otherwise."""
+        """Build results from what ``to_json`` returned; raises ValueError for anything else."""
         members = {name: value for name, value in values.items() if name not in ("format", "version")}
         # Results of earlier versions have no notes on costs.
         members.setdefault("cost_notes", {})
@@ -265,3 +267,60 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value
+
+
+Record = TypeVar("Record")
+# Largest number in a results file, far above every figure, time and size; sums of smaller numbers are finite.
+LARGEST_NUMBER = 1e15
+
+
+def record_of(kind: type[Record], values: Any) -> Record:
+    """Return the dataclass ``kind`` from its JSON form; every member must have the declared type.
+
+    Members may be ``str``, ``int``, ``float``, dataclasses, dictionaries by text, tuples, and ``None`` where declared.
+    A float that was not finite, which JSON cannot hold, is ``None`` there and becomes NaN.
+
+    Raises:
+        ValueError: a member is missing, unknown, or of another type; the message says which.
+    """
+    made: Record = _value(kind, values, kind.__name__)
+    return made
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _value(inner[0], value, name)
+    if is_dataclass(kind):
+        return _record(kind, value, name)
+    if origin is dict and isinstance(value, dict):
+        return {key: _value(inner[1], item, f"{name}, {key!r:.40}") for key, item in value.items()}
+    if origin is tuple and isinstance(value, list):
+        kinds = [inner[0]] * len(value) if inner[-1] is ... else inner
+        if len(kinds) == len(value):
+            return tuple(_value(each, item, name) for each, item in zip(kinds, value, strict=True))
+    if kind is float and (value is None or _is_number(value, int | float)):
+        return math.nan if value is None else float(value)
+    if (kind is int and _is_number(value, int)) or (kind is str and isinstance(value, str)):
+        return value
+    raise ValueError(f"{name} is {value!r:.40}")
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
+
+
+def _record(kind: Any, value: Any, name: str) -> Any:
+    known = _members(kind)
+    if not isinstance(value, Mapping) or value.keys() != known.keys():
+        odd = sorted(value.keys() ^ known.keys()) if isinstance(value, Mapping) else ["all"]
+        raise ValueError(f"{name} has members missing or unknown: {', '.join(odd[:4])[:80]}")
+    return kind(**{member: _value(known[member], value[member], member) for member in known})
+
+
+@cache
+def _members(kind: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}

@@ -1,4 +1,4 @@
-"""Run an evaluation: measure what is not in the journal yet, and aggregate everything."""
+"""Run an evaluation: measure what is not yet in the journal, and aggregate everything."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ from sargan_core.data.crop_cache import checksum
 from sargan_core.device import choose_device, choose_precision
 from sargan_core.errors import DataError, UsageError, WorkerLostError
 from sargan_core.evaluation.cost import Cost, measure_cost
-from sargan_core.evaluation.journal import NOTHING, TRUTH, Entry, Journal, Measure
+from sargan_core.evaluation.journal import NOTHING, TRUTH, Journal, Measure, PhotoMeasures
 from sargan_core.evaluation.journal import VERSION as MEASURE_VERSION
-from sargan_core.evaluation.protocol import Case, EvaluationSettings, labelled_cases, unlabelled_cases
+from sargan_core.evaluation.measure import Job, JudgeFactory, Session, default_judges
+from sargan_core.evaluation.protocol import (
+    Case,
+    EvaluationSettings,
+    in_turn,
+    labelled_cases,
+    unlabelled_cases,
+)
 from sargan_core.evaluation.results import Results
-from sargan_core.evaluation.session import Job, JudgeFactory, Session, default_judges
 from sargan_core.evaluation.summary import (
     count_truths,
     make_confusion,
@@ -73,11 +79,11 @@ def evaluate(
         out: an existing folder for the journal; an interrupted run continues there.
         judges: makes the judges; must be a function of a module when there are several workers.
         progress: called with (done, total) photos.
-        costs: also measure what each model costs, in processes of their own.
+        costs: also measure the cost of each model, in separate processes.
 
     Raises:
         UsageError, DataError, WeightsError: nothing to evaluate, or models or judges that cannot be loaded.
-        MemoryError: a worker was ended by the system.
+        WorkerLostError: a worker process was killed.
     """
     started = time.perf_counter()
     journal = Journal(out / JOURNAL)
@@ -106,7 +112,7 @@ def evaluate(
                 journal.append(entry)
         done += 1
         progress(done, len(jobs))
-    # In the order of the photos, however the workers finished.
+    # In the order of the photos, in whatever order the workers finished.
     ordered = [entries[key] for job in jobs for _, key, _ in job.models]
     measures = [measure for entry in ordered for measure in entry.measures]
     if not measures:
@@ -134,7 +140,7 @@ def find_cases(settings: EvaluationSettings) -> list[Case]:
         cases, _ = labelled_cases(settings.data, settings.split, settings.everyone, settings.limit)
         references = cases[0].references
     for case in unlabelled_cases(settings.ood, settings.limit):
-        # Unlabelled photos have no references; models that need one get the first test person's.
+        # Unlabelled photos have no references of their own; models that need one get the first case's.
         cases.append(Case(case.path, case.person, case.part, case.source, (), references))
     return cases
 
@@ -147,9 +153,7 @@ def _curve_photos(cases: Sequence[Case], people: int) -> set[Path]:
         if case.part == "in" and case.person not in seen:
             seen.add(case.person)
             by_source.setdefault(case.source, []).append(case)
-    rounds = max((len(group) for group in by_source.values()), default=0)
-    in_turn = [group[turn] for turn in range(rounds) for group in by_source.values() if turn < len(group)]
-    return {case.path for case in in_turn[:people]}
+    return {case.path for case in in_turn(by_source.values())[:people]}
 
 
 def _job(
@@ -185,14 +189,14 @@ def _start_worker(settings: EvaluationSettings, judges: JudgeFactory) -> None:
     _session = Session(settings, judges)
 
 
-def _work_here(job: Job) -> list[Entry]:
+def _work_here(job: Job) -> list[PhotoMeasures]:
     assert _session is not None
     return _session.work(job)
 
 
 def _work(
     jobs: Sequence[Job], settings: EvaluationSettings, judges: JudgeFactory, session: Session
-) -> Iterator[list[Entry]]:
+) -> Iterator[list[PhotoMeasures]]:
     workers = min(settings.workers, len(jobs))
     if workers < 2:
         for job in jobs:
@@ -208,14 +212,14 @@ def _work(
             yield future.result()
     except BrokenProcessPool as error:
         raise WorkerLostError(
-            "a worker was ended from outside, perhaps for want of memory; call again to go on, with fewer --workers"
+            "a worker process was killed, perhaps because memory ran out; call again to continue, with fewer --workers"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _costs(
-    settings: EvaluationSettings, entries: Sequence[Entry], cases: Sequence[Case]
+    settings: EvaluationSettings, entries: Sequence[PhotoMeasures], cases: Sequence[Case]
 ) -> tuple[dict[str, Cost], dict[str, str]]:
     """Return the costs by model, and the reasons why some could not be measured."""
     costs, notes = {}, {}
@@ -235,7 +239,7 @@ def _sum_up(
     settings: EvaluationSettings,
     session: Session,
     measures: Sequence[Measure],
-    entries: Sequence[Entry],
+    entries: Sequence[PhotoMeasures],
     costs: tuple[dict[str, Cost], dict[str, str]],
     seconds: float,
 ) -> Results:

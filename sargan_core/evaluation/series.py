@@ -1,6 +1,6 @@
-"""Stimulus sets: check for each face that the expression becomes stronger with every step of strength.
+"""Stimulus sets: check that the expression of each face grows with every step of strength.
 
-Reads the manifest of ``sargan batch … --strength 0.25,0.5,0.75,1`` and looks at its outputs with the judge.
+Reads the manifest of ``sargan batch … --strength 0.25,0.5,0.75,1`` and judges its outputs.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def check_series(
 
     Raises:
         DataError: no manifest, or nothing in it that can be checked.
-        UsageError: no judge tells expressions.
+        UsageError: no judge recognises expressions.
     """
     root = folder if folder.is_dir() else folder.parent
     entries = [entry for entry in read_manifest(folder).values() if entry.outcome == "done"]
@@ -176,12 +176,12 @@ def _series(photo: str, face: int, model: str, expression: str, steps: Sequence[
 
 
 class _Looker:
-    """Judges outputs and, if it still exists, their input."""
+    """Judges outputs and, if they still exist, their inputs."""
 
     def __init__(self, root: Path, viewer: Viewer) -> None:
         self._root = root
         self._viewer = viewer
-        # Faces of the last input; entries are sorted by input.
+        # Faces of the inputs by path and number.
         self._inputs: dict[tuple[str, int], View | None] = {}
 
     def steps(self, entry: Entry) -> list[tuple[int, Step]]:
@@ -208,7 +208,7 @@ class _Looker:
             try:
                 self._inputs[key] = self._viewer.view(read_photo(self._root / photo).pixels, near)
             except SarganError:
-                # Without its inputs the set is checked from the first strength on.
+                # Without the input, the series starts at its first strength.
                 self._inputs[key] = None
         return self._inputs[key]
 
@@ -217,13 +217,13 @@ def _mix(expression: str) -> ExpressionMix:
     try:
         return parse_mix(expression)
     except UsageError as error:
-        raise DataError(f"'{expression}' names no expression, so no judge can look for it") from error
+        raise DataError(f"'{expression}' is not a named expression, so no judge can recognise it") from error
 
 
 def _step(view: View, own: View | None, mix: ExpressionMix, strength: float, output: str) -> Step:
     verdicts = [verdict for verdict in view.verdicts.values() if verdict.probabilities is not None]
     if not verdicts:
-        raise UsageError("no judge tells expressions; give one of kind 'expression'")
+        raise UsageError("no judge recognises expressions; give one of kind 'expression'")
     chances = verdicts[0].probabilities
     assert chances is not None
     reached = float(sum(chances[0][expression.label] for expression, weight in mix.parts if weight > 0))
@@ -238,10 +238,10 @@ def _step(view: View, own: View | None, mix: ExpressionMix, strength: float, out
 
 
 def _face(values: dict[str, Any]) -> Face:
-    """Return the face in a line of the manifest.
+    """Return the face described in the manifest.
 
     Raises:
-        DataError: it describes none.
+        DataError: the description is not usable.
     """
     try:
         box = tuple(float(value) for value in values["box"])

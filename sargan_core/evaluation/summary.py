@@ -1,4 +1,4 @@
-"""Aggregate measures into results: means over people, confusion, curves, distances between sets."""
+"""Aggregate measures into results: means over people, confusion matrices, curves, distances between sets."""
 
 from __future__ import annotations
 

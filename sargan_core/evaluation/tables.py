@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from sargan_core.evaluation.journal import NOTHING, TRUTH
 from sargan_core.evaluation.metrics import BY_KEY, METRICS, Metric, SetDistance
 from sargan_core.evaluation.protocol import TARGETS
 from sargan_core.evaluation.results import ALL, Estimate, Results, Row
 
-if TYPE_CHECKING:
-    from sargan_core.evaluation.compare import Difference
-
 PARTS = {"in": "In the data set: test people", "ood": "Out of the data set"}
 NAMES = {NOTHING: "none (do nothing)", TRUTH: "true pictures"}
-# Figures shown by expression; the others hardly depend on it.
+# Figures in the tables by expression; the others hardly depend on the expression.
 BY_EXPRESSION = (
-    "recognised",
-    "reached",
-    "identity",
-    "mse",
-    "psnr",
-    "ssim",
-    "landmarks",
-    "colour",
-    "detail",
-    "mouth_detail",
-    "mouth_gradient",
-    "teeth_light",
+    *("recognised", "reached", "identity", "mse", "psnr", "ssim", "landmarks", "colour", "detail"),
+    *("mouth_detail", "mouth_gradient", "teeth_light"),
 )
 
 
@@ -118,7 +104,7 @@ def _table(
         ]
         cells += [_distance(distances.get(name, {}).get(network)) for network in networks]
         lines.append((NAMES.get(name, name), (*cells, Cell(str(row.lost)))))
-    columns = [_heading(metric) for metric in metrics] + [
+    columns = [heading(metric) for metric in metrics] + [
         f"set distance ({name}), × 1000 ↓" for name in networks
     ]
     meanings = {metric.label: metric.meaning for metric in metrics}
@@ -154,7 +140,8 @@ def _best(metric: Metric, rows: Sequence[tuple[str, Row]]) -> str | None:
     return (max if metric.better == "high" else min)(found, key=lambda name: found[name])
 
 
-def _heading(metric: Metric) -> str:
+def heading(metric: Metric) -> str:
+    """Return the heading of a metric's column: label, unit, and an arrow to the better side."""
     arrow = {"high": " ↑", "low": " ↓", "one": " → 1", "none": ""}[metric.better]
     unit = f", {metric.unit}" if metric.unit else ""
     return f"{metric.label}{unit}{arrow}"
@@ -182,12 +169,8 @@ def cost_table(results: Results) -> Table | None:
     if not results.costs and not results.cost_notes:
         return None
     columns = (
-        "parameters ↓",
-        "file, MB ↓",
-        "multiply-adds, M ↓",
-        "model, ms ↓",
-        "edit, ms ↓",
-        "peak memory, MB ↓",
+        *("parameters ↓", "file, MB ↓", "multiply-adds, M ↓"),
+        *("model, ms ↓", "edit, ms ↓", "peak memory, MB ↓"),
     )
     rows = []
     for name, cost in results.costs.items():
@@ -222,7 +205,7 @@ def source_tables(results: Results, part: str) -> list[Table | None]:
 
 
 def setting_line(results: Results) -> str:
-    """Return versions, judges and settings on one line, to be shown beside a figure."""
+    """Return versions, judges and settings in one line, to be shown with a table."""
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     chosen = results.settings
     split = "all people" if chosen.get("everyone") else str(chosen.get("split") or "every fifth person")
@@ -230,18 +213,4 @@ def setting_line(results: Results) -> str:
     landmarks = chosen.get("landmarks")
     return (
         f"{results.created} · {versions} · judges: {judges} · test people: {split} · landmarks: {landmarks}"
-    )
-
-
-def difference_cells(item: Difference) -> tuple[str, ...]:
-    """Return one line of a comparison as texts."""
-    metric = metric_of(item.figure)
-    digits = metric.decimals
-    model = item.first if item.first == item.second else f"{item.first} / {item.second}"
-    interval = "–" if item.low is None else f"{item.low:+.{digits}f} … {item.high:+.{digits}f}"
-    people = f"{item.people}, the same" if item.paired else f"{item.people}, others"
-    return (
-        *(item.part, model, _heading(metric)),
-        *(f"{item.before:.{digits}f}", f"{item.after:.{digits}f}", f"{item.after - item.before:+.{digits}f}"),
-        *(interval, people, item.verdict),
     )

@@ -1,4 +1,4 @@
-"""Find, crop and judge the faces of an evaluation, and make the targets of the edits."""
+"""Find, crop and judge the faces of an evaluation, and make the targets of its edits."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from sargan_core.errors import NoFaceError
 from sargan_core.evaluation.judges import FaceJudge, Verdicts
-from sargan_core.evaluation.metrics import TEMPLATE
 from sargan_core.evaluation.protocol import Case
 from sargan_core.expressions import Expression, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract
@@ -24,16 +22,18 @@ from sargan_core.faces.find import FaceFinder, select_faces
 from sargan_core.faces.paste import face_mask
 from sargan_core.models.judge.network import face_oval
 from sargan_core.photo.photo import read_photo
+from sargan_core.photo.planes import shrunk
 
 if TYPE_CHECKING:
     from sargan_core.editor import Editor
     from sargan_core.models.base import Target
 
 
-# A face is searched in a window of this many times its box, reduced to at most this side: finer than the input of the
-# landmark network, and four times faster than the whole photo.
+# A face is searched in a window of this many times its box, reduced to at most this side. That is finer than the input
+# of the landmark network, and four times as fast as the whole photo.
 WINDOW = 2.0
 WINDOW_SIDE = 320
+# Smallest intersection over union of two boxes of the same face.
 SAME_FACE = 0.3
 
 
@@ -65,7 +65,7 @@ class Viewer:
         self.device = device
 
     def view(self, pixels: Pixels, near: Face) -> View | None:
-        """Return the face at the place of ``near`` with its verdicts; None if there is none."""
+        """Return the face at the place of ``near`` with the judges' verdicts; None if there is none."""
         face = self.find_again(pixels, near)
         if face is None:
             return None
@@ -75,6 +75,14 @@ class Viewer:
             verdicts[judge.name] = judge.judge(crop)
         return View(face, verdicts)
 
+    def view_largest(self, pixels: Pixels) -> tuple[Face | None, View | None]:
+        """Return the largest face as the finder finds it, and its ``view``; None for what is not found."""
+        faces = self.finder.find(pixels)
+        if not faces:
+            return None, None
+        face = select_faces(faces, "largest")[0]
+        return face, self.view(pixels, face)
+
     def find_again(self, pixels: Pixels, near: Face) -> Face | None:
         """Return the face that overlaps ``near`` most, in photo pixels."""
         x, y, width, height = near.box
@@ -83,14 +91,10 @@ class Viewer:
         x0, y0 = (max(0, int(middle - reach)) for middle in centre)
         x1 = min(pixels.shape[1], int(centre[0] + reach) + 1)
         y1 = min(pixels.shape[0], int(centre[1] + reach) + 1)
-        window: Any = np.ascontiguousarray(pixels[y0:y1, x0:x1])
-        scale = min(1.0, WINDOW_SIDE / max(window.shape[:2]))
-        if scale < 1.0:
-            size = max(1, round(window.shape[1] * scale)), max(1, round(window.shape[0] * scale))
-            window = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
-        found = [_placed(face, scale, x0, y0) for face in self.finder.find(window)]
-        best = max(found, key=lambda face: _overlap(face.box, near.box), default=None)
-        if best is None or _overlap(best.box, near.box) < SAME_FACE:
+        window, scale = shrunk(np.ascontiguousarray(pixels[y0:y1, x0:x1]), WINDOW_SIDE)
+        found = [face.scaled(1 / scale, (x0, y0)) for face in self.finder.find(window)]
+        best = max(found, key=lambda face: _intersection_over_union(face.box, near.box), default=None)
+        if best is None or _intersection_over_union(best.box, near.box) < SAME_FACE:
             return None
         return replace(best, number=near.number)
 
@@ -98,11 +102,6 @@ class Viewer:
 def frame(pixels: Pixels, alignment: Alignment) -> Tensor:
     """Return the (1, 3, S, S) float32 crop in [0, 1] of the common frame, on the CPU."""
     return extract(pixels, alignment).clamp(0, 1)
-
-
-def common_alignment(face: Face) -> Alignment:
-    """Return the model-neutral template fitted to a face."""
-    return align(face, TEMPLATE)
 
 
 def face_in_frame(alignment: Alignment) -> Tensor:
@@ -113,25 +112,10 @@ def face_in_frame(alignment: Alignment) -> Tensor:
     return mask[None].to(torch.float32)
 
 
-def _placed(face: Face, scale: float, x0: int, y0: int) -> Face:
-    # Pixel centres are at integers, so scaling is about (-0.5, -0.5).
-    corner = np.array([x0, y0], np.float32)
-    x, y, width, height = face.box
-    box = (
-        (x + 0.5) / scale - 0.5 + x0,
-        (y + 0.5) / scale - 0.5 + y0,
-        width / scale,
-        height / scale,
-    )
-    points = ((face.points + 0.5) / scale - 0.5 + corner).astype(np.float32)
-    landmarks = face.landmarks
-    if landmarks is not None:
-        landmarks = ((landmarks + 0.5) / scale - 0.5 + corner).astype(np.float32)
-    return replace(face, box=box, points=points, landmarks=landmarks)
-
-
-def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, float, float]) -> float:
-    """Return intersection over union."""
+def _intersection_over_union(
+    one: tuple[float, float, float, float], two: tuple[float, float, float, float]
+) -> float:
+    """Return the intersection over union of two boxes."""
     width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
     height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
     if width <= 0 or height <= 0:
@@ -161,7 +145,7 @@ class Targets:
     """Makes the targets for one editor.
 
     Args:
-        editor: its model takes either names or photos.
+        editor: its model takes names, or photos of expressions.
         viewer: finds and judges the reference faces.
     """
 
@@ -190,8 +174,7 @@ class Targets:
 
     def _wanted(self, path: Path) -> Wanted:
         photo = read_photo(path)
-        faces = self._viewer.finder.find(photo.pixels)
-        view = self._viewer.view(photo.pixels, select_faces(faces, "largest")[0]) if faces else None
+        _, view = self._viewer.view_largest(photo.pixels)
         if view is None:
-            raise NoFaceError(f"{path}: no face found in the photo that lends its expression; leave it out")
+            raise NoFaceError(f"{path}: no face found in this reference photo; leave it out")
         return Wanted(self._editor.reference(photo), view)

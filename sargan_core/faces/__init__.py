@@ -1,1 +1,1 @@
-"""Faces: find them, align them, paste the edit back."""
+"""Faces: find, align, move and fill them, and paste the edit into the photo."""

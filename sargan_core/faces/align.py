@@ -1,10 +1,9 @@
 """Alignment: from a face in a photo to the crop that a model expects, and back.
 
-Convention for every transform here: points are (x, y), x to the right, y down, in pixels whose *centres* lie
-at integer coordinates (the top left pixel's centre is (0, 0)), in a photo as in a crop. Matrices map
-crop -> photo, because both the crop (sampling the photo at crop pixels) and the paste need that direction
-exactly; the other direction is its inverse. Sampling grids are built for ``align_corners=True``, where
-normalised -1 and +1 are the centres of the first and last pixel.
+Convention for every transform here: points are (x, y), x to the right, y down, in pixels whose *centres* lie at
+integer coordinates (the top left pixel's centre is (0, 0)), in photos and crops alike. Matrices map crop -> photo,
+because cropping and pasting need that direction exactly; the other direction is its inverse. Sampling grids are for
+``align_corners=True``: -1 and +1 are the centres of the first and last pixel.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,49 +19,22 @@ import torch
 from torch import Tensor
 
 from sargan_core.errors import NoFaceError
-from sargan_core.faces.face import Face, FaceCrops
+from sargan_core.faces.face import Face, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.mouth import with_lip_line
 from sargan_core.faces.warp import invert, positions, sample, smallest_area, spline_field
 
-if TYPE_CHECKING:
-    from sargan_core.faces.face import Face
-from sargan_core.faces.face import RestShape, Template
-
-
-def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:
-    """Return extracted crops (B, 3, S, S) with the landmarks of their alignments, NaN where there are none."""
-    points = images.new_full((2, len(alignments), 68, 2), torch.nan)
-    for index, alignment in enumerate(alignments):
-        for row, known in zip(points, (alignment.landmarks, alignment.rest), strict=True):
-            if known is not None:
-                row[index] = torch.from_numpy(known)
-    return FaceCrops(images, *points)
-
-
 # Indices into the 68 iBUG points.
 LEFT_EYE = tuple(range(36, 42))
-
-
 RIGHT_EYE = tuple(range(42, 48))
-
-
 MOUTH_CORNERS = (48, 54)
-
-
-# Thin-plate smoothing, tried in this order: how far the spline may miss the landmarks instead of folding.
+# Smoothing of the thin-plate spline, tried in this order until it does not fold; more lets it miss the landmarks.
 SPLINE_SMOOTHINGS = (0.5, 5.0, 50.0, 500.0, 5000.0)
-
-
-# Area that a crop pixel must at least keep under the spline, as a share of its own.
+# Smallest area that a crop pixel may keep under the spline, as a fraction of its own.
 LEAST_AREA = 0.3
-
-
-# Distance in crop pixels by which the inverse of a spline may miss; beyond it, it is sought in more and smaller steps.
+# Largest error of a spline's inverse in crop pixels; above it, more and smaller steps are taken.
 MISSED = 0.25
 DAMPED_STEPS, DAMPING = 32, 0.45
-
-
-# Share of the crop's side beyond which a landmark cannot be right.
+# Largest believable distance of a landmark from the template, as a fraction of the crop's side.
 MAX_SPLINE_REACH = 0.2
 
 
@@ -76,15 +47,15 @@ class Alignment:
         matrix: (2, 3) float64, crop pixels -> photo pixels, before the spline.
         residual: (2, S, S) float32 crop pixels, channel 0 = x, 1 = y, the spline's part; None for the other kinds.
         landmarks: (68, 2) float32 crop pixels of the face itself; None without landmarks.
-        rest: (68, 2) float32 crop pixels, where they would lie if the face were neutral; None without landmarks.
-        known_inverse: (1, 2, S, S) float32 crop pixels, the inverse of ``residual``; None = worked out when needed.
+        neutral: (68, 2) float32 crop pixels, the neutral landmarks; None without landmarks.
+        known_inverse: (1, 2, S, S) float32 crop pixels, the inverse of ``residual``; None = computed when needed.
     """
 
     template: Template
     matrix: npt.NDArray[np.float64]
     residual: npt.NDArray[np.float32] | None = None
     landmarks: npt.NDArray[np.float32] | None = None
-    rest: npt.NDArray[np.float32] | None = None
+    neutral: npt.NDArray[np.float32] | None = None
     known_inverse: Tensor | None = None
 
     @property
@@ -115,9 +86,19 @@ class Alignment:
         inverse = invert(residual)
         missed = (inverse + sample(residual, positions(inverse))).abs().amax()
         if float(missed) > MISSED:
-            # Where the spline more than doubles a length, as on full lips, undamped steps swing ever further.
+            # Where the spline more than doubles a length, as on full lips, undamped steps diverge.
             inverse = invert(residual, DAMPED_STEPS, DAMPING)
         return inverse
+
+
+def face_crops(images: Tensor, alignments: Sequence[Alignment]) -> FaceCrops:
+    """Return extracted crops (B, 3, S, S) with the landmarks of their alignments, NaN where there are none."""
+    points = images.new_full((2, len(alignments), 68, 2), torch.nan)
+    for index, alignment in enumerate(alignments):
+        for row, known in zip(points, (alignment.landmarks, alignment.neutral), strict=True):
+            if known is not None:
+                row[index] = torch.from_numpy(known)
+    return FaceCrops(images, *points)
 
 
 def _affine(matrix: Tensor, where: Tensor) -> Tensor:
@@ -127,8 +108,8 @@ def _affine(matrix: Tensor, where: Tensor) -> Tensor:
 def anchors(face: Face) -> npt.NDArray[np.float64]:
     """Return the three points that a template is fitted to, (3, 2) photo pixels.
 
-    Eye on the picture's left, eye on the right, mouth centre: from the 68 landmarks where there are any
-    (means of the six lid points; middle of the mouth corners), else from the detector's five.
+    Eye on the picture's left, eye on the right, mouth centre: from the 68 landmarks if there are any (means of the
+    six lid points; middle of the mouth corners), else from the detector's five points.
     """
     if face.landmarks is not None:
         points = np.asarray(face.landmarks, dtype=np.float64)
@@ -143,14 +124,14 @@ def anchors(face: Face) -> npt.NDArray[np.float64]:
     return np.stack([points[0], points[1], (points[3] + points[4]) / 2])
 
 
-def align(face: Face, template: Template, rest: RestShape | None = None) -> Alignment:
+def align(face: Face, template: Template, estimate: NeutralEstimate | None = None) -> Alignment:
     """Fit ``template`` to ``face``.
 
     Args:
         face: a found face, in photo pixels.
-        template: where its parts belong in the crop.
-        rest: for ``spline`` templates, estimates where the landmarks would lie if the face were neutral, so that
-            the spline removes the shape of the person but not the expression. None = the face's own landmarks.
+        template: where the parts of the face belong in the crop.
+        estimate: for ``spline`` templates, estimates the neutral landmarks, so that the spline removes the shape of the
+            person but not the expression. None = the face's own landmarks.
 
     Returns:
         The alignment, crop -> photo; a ``spline`` template without landmarks is fitted as ``affine``.
@@ -174,24 +155,24 @@ def align(face: Face, template: Template, rest: RestShape | None = None) -> Alig
     if template.kind != "spline" or template.shape is None:
         return Alignment(template, matrix, None, landmarks.astype(np.float32))
     shape = np.asarray(template.shape, dtype=np.float64) * template.size - 0.5
-    still = rest(landmarks) if rest is not None else landmarks
+    still = estimate(landmarks) if estimate is not None else landmarks
     if np.abs(still - shape).max() > MAX_SPLINE_REACH * template.size:
-        # No face differs so much from the mean: the landmarks are wrong, the affine fit is the safer one.
+        # No face differs so much from the mean: the landmarks are wrong, so the affine fit is safer.
         return Alignment(template, matrix)
     straight = Alignment(template, matrix, _unfolded_spline(shape, still, template.size))
     own = straight.to_crop(_as_positions(face.landmarks))
     neutral = straight.to_crop(_as_positions(apply_matrix(matrix, still)))
     own, neutral = own[0, :, :, 0].T, neutral[0, :, :, 0].T
-    return replace(straight, landmarks=own.numpy(), rest=neutral.numpy(), known_inverse=straight.inverse)
+    return replace(straight, landmarks=own.numpy(), neutral=neutral.numpy(), known_inverse=straight.inverse)
 
 
 def _unfolded_spline(
     shape: npt.NDArray[np.float64], landmarks: npt.NDArray[np.float64], size: int
 ) -> npt.NDArray[np.float32] | None:
-    """Return the spline from template to landmarks, as close as it can follow them without folding.
+    """Return the spline from template to landmarks that follows them most closely without folding.
 
-    Brows that lie on the lids, or wrong landmarks, would fold a close spline; a smoother one gives way. None = not
-    even the smoothest holds.
+    Brows on the lids, or wrong landmarks, would fold a close spline, so a smoother one is taken. None if even the
+    smoothest folds.
     """
     points = with_lip_line(shape)
     values = with_lip_line(landmarks) - points
@@ -237,8 +218,8 @@ def extract(
 ) -> Tensor:
     """Sample the crop of an aligned face.
 
-    The photo is first reduced by area averaging where it is finer than the crop, so that nothing aliases, then
-    sampled bilinearly at the crop's pixels. Outside the photo its border pixels are repeated.
+    A photo finer than the crop is first reduced by area averaging against aliasing, then sampled bilinearly. Outside
+    the photo its border pixels are repeated.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 RGB photo.

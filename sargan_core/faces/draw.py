@@ -1,4 +1,4 @@
-"""Draw found faces into a photo: boxes, points and numbers, to look at."""
+"""Draw found faces into a photo: boxes, points and numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ POINTS = (0, 229, 255)
 LANDMARKS = (124, 255, 107)
 LABEL_TEXT = (0, 0, 0)
 
-# Line width and height of the numbers as parts of the photo's longest side: they look alike at any size.
+# Line width and height of the numbers, as fractions of the photo's longest side, so that all sizes look alike.
 LINE = 1 / 400
 TEXT = 1 / 36
-# In a crowd the numbers shrink with the faces, down to what can still be read.
+# In a crowd the numbers shrink with the faces, as long as they can be read.
 TEXT_OF_FACE = 0.3
 SMALLEST_TEXT = 1 / 80
 SMALLEST_TEXT_PIXELS = 12
@@ -60,7 +60,7 @@ def _dots(
 
 
 def _number(pen: ImageDraw.ImageDraw, face: Face, size: tuple[int, int], line: int) -> None:
-    """Write the number on a tab above the box's left corner, or inside the photo where there is no room."""
+    """Write the number on a tab above the box's left corner, moved into the photo where there is no room."""
     side = max(size)
     wanted = min(side * TEXT, face.box[3] * TEXT_OF_FACE)
     font = ImageFont.load_default(max(SMALLEST_TEXT_PIXELS, side * SMALLEST_TEXT, wanted))

@@ -1,4 +1,4 @@
-"""The eyes: their whites tell the colour of the light, which teeth share."""
+"""The eyes: their regions and openings, shut eyes, and their whites, which show the colour of the light."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sargan_core.faces.blur import polygon_cover
+
 # iBUG-68: the lids of both eyes.
 EYES = (tuple(range(36, 42)), tuple(range(42, 48)))
-# The brightest share of the pixels between the lids is taken for the white.
+# Fraction of the pixels between the lids, the brightest ones, that counts as the white.
 WHITE_SHARE = 0.2
-# Rim of the lids that goes with the eyes, as a fraction of the crop's side.
+# Rim of the lids that belongs to the eyes, as a fraction of the crop's side.
 EYES_MARGIN = 0.006
-# Gap between the lids, as a fraction of the width of the eye, up to which an eye is shut, and from which it is open.
+# Gap between the lids, as a fraction of the eye's width: shut up to the first value, open from the second.
 SHUT = (0.06, 0.095)
-# What moves with a shut eye: half-axes of an ellipse, as fractions of its width, and the share that fades out.
+# The ellipse that moves with a shut eye: its half-axes as fractions of the eye's width, and the part that fades out.
 AROUND = (0.85, 0.5)
 FADES = 0.4
 
@@ -30,12 +32,8 @@ def eye_regions(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
 
 
 def between_lids(landmarks: npt.NDArray[np.float64], eye: tuple[int, ...], size: int) -> Tensor:
-    """Return the share of each pixel that lies between the lids of one of ``EYES``, (1, S, S) float64 in [0, 1]."""
-    canvas = np.zeros((size * 4, size * 4), np.uint8)
-    outline = np.round(((landmarks[list(eye)] + 0.5) * 4 - 0.5) * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [outline], 255, shift=4)
-    share = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(share.astype(np.float64) / 255)[None]
+    """Return the fraction of each pixel that lies between the lids of one of ``EYES``, (1, S, S) float64 in [0, 1]."""
+    return polygon_cover(landmarks[list(eye)], size)
 
 
 def eye_openings(landmarks: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -48,7 +46,7 @@ def eye_openings(landmarks: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def with_shut_eyes(landmarks: npt.NDArray[np.float64], flow: Tensor) -> Tensor:
-    """Return a displacement field that moves a shut eye as a whole: what its lids hide cannot be shown.
+    """Return a displacement field in which a shut eye moves as a whole, because what its lids hide is unknown.
 
     Args:
         landmarks: (68, 2) crop pixels, as found.
@@ -67,7 +65,7 @@ def with_shut_eyes(landmarks: npt.NDArray[np.float64], flow: Tensor) -> Tensor:
         far = np.hypot((columns - middle[0]) / (AROUND[0] * width), (rows - middle[1]) / (AROUND[1] * width))
         near = np.clip((1 - far) / FADES, 0, 1)
         near = torch.from_numpy(shut * near * near * (3 - 2 * near)).to(flow)
-        # The corners of the eye lie on bone and tell how it moves as a whole.
+        # The corners of the eye lie on bone and move as the whole eye does.
         x, y = np.round(corners).astype(int).clip(0, size - 1).T
         whole = flow[:, :, y, x].mean(2)[:, :, None, None]
         flow = torch.lerp(flow, whole.expand_as(flow), near)
@@ -75,7 +73,7 @@ def with_shut_eyes(landmarks: npt.NDArray[np.float64], flow: Tensor) -> Tensor:
 
 
 def eyes_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
-    """Return where the openings of the eyes are, (1, S, S) float64 in [0, 1], a little widened, with a soft edge."""
+    """Return the mask of the openings of the eyes, (1, S, S) float64 in [0, 1], slightly widened, with a soft edge."""
     canvas = eye_regions(landmarks, size).numpy().astype(np.float32)
     reach = 2 * round(EYES_MARGIN * size) + 1
     canvas = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
@@ -88,7 +86,7 @@ def eye_white(image: Tensor, regions: Tensor) -> Tensor:
 
     Args:
         image: (3, S, S) RGB in [0, 1].
-        regions: (S, S) bool; where it is empty the whole crop counts.
+        regions: (S, S) bool; if it is empty, the whole crop counts.
     """
     pixels = image[:, regions.to(image.device)] if bool(regions.any()) else image.flatten(1)
     count = max(1, int(WHITE_SHARE * pixels.shape[1]))

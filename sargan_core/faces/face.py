@@ -1,9 +1,9 @@
-"""What the parts of the program hand each other of a face: the face found, the template, crops and edited crops."""
+"""The data types of faces: a face that was found, a template, crops and edited crops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class Face:
             right.
         landmarks: (68, 2) float32 in iBUG-68 order, or None.
         number: 1, 2, … from left to right.
-        warnings: what is likely to spoil an edit: too small, profile view.
+        warnings: sentences about what is likely to spoil an edit: too small, profile view.
     """
 
     box: tuple[float, float, float, float]
@@ -40,6 +40,22 @@ class Face:
         """Distance between the two eyes in photo pixels."""
         return float(np.linalg.norm(self.points[1] - self.points[0]))
 
+    def scaled(self, factor: float, corner: tuple[float, float] = (0.0, 0.0)) -> Face:
+        """Return the face in a picture ``factor`` times as large, in which this picture begins at ``corner`` (x, y)."""
+
+        # Pixel centres are at integers, so scaling is about (-0.5, -0.5).
+        def moved(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return ((points + 0.5) * factor - 0.5 + np.array(corner)).astype(np.float32)
+
+        x, y, width, height = self.box
+        left, top = (x + 0.5) * factor - 0.5 + corner[0], (y + 0.5) * factor - 0.5 + corner[1]
+        return replace(
+            self,
+            box=(left, top, width * factor, height * factor),
+            points=moved(self.points),
+            landmarks=None if self.landmarks is None else moved(self.landmarks),
+        )
+
 
 @dataclass(frozen=True)
 class Template:
@@ -48,8 +64,8 @@ class Template:
     Attributes:
         size: side S of the square crop in pixels.
         kind: ``similarity`` (least squares on eyes and mouth), ``affine`` (eyes and mouth centre exactly on the
-            template, so that the vertical scale is free) or ``spline`` (affine, then a thin-plate spline that
-            puts all 68 landmarks on ``shape``; falls back to affine without landmarks).
+            template, with a free vertical scale) or ``spline`` (affine, then a thin-plate spline that puts all 68
+            landmarks on ``shape``; without landmarks it is affine).
         left_eye: (x, y) of the eye on the left of the picture, as fractions of S.
         right_eye: (x, y) of the eye on the right of the picture, as fractions of S.
         mouth: (x, y) of the mouth's centre, as fractions of S.
@@ -68,7 +84,7 @@ class Template:
         return np.array([self.left_eye, self.right_eye, self.mouth]) * self.size - 0.5
 
     def inset(self, left: int, top: int, size: int) -> Template:
-        """Return the template of a ``size`` x ``size`` part of this one's crops, whose corner lies at (left, top)."""
+        """Return the template of the ``size`` x ``size`` part of these crops that begins at (left, top)."""
 
         def moved(point: tuple[float, float]) -> tuple[float, float]:
             return (point[0] * self.size - left) / size, (point[1] * self.size - top) / size
@@ -102,8 +118,8 @@ class Template:
         )
 
 
-# Landmarks in crop pixels (68, 2) -> where they would lie on the neutral face.
-RestShape = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+# Estimates the neutral landmarks: (68, 2) crop pixels -> (68, 2) crop pixels.
+NeutralEstimate = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -112,23 +128,23 @@ class FaceCrops:
 
     Attributes:
         image: (B, 3, S, S) float32 RGB in [0, 1], in the model's own template.
-        landmarks: (B, 68, 2) float32 crop pixels, (x, y), x to the right, y down, pixel centres at
-            integers, iBUG-68 order; NaN for a face of which only the detector's five points are known.
-        rest: as ``landmarks``, where they would lie if the face were neutral; None = they lie there.
+        landmarks: (B, 68, 2) float32 crop pixels, (x, y), x to the right, y down, pixel centres at integers,
+            iBUG-68 order; NaN for a face with only the detector's five points.
+        neutral: neutral landmarks, as ``landmarks``; None = the same as ``landmarks``.
     """
 
     image: Tensor
     landmarks: Tensor
-    rest: Tensor | None = None
+    neutral: Tensor | None = None
 
     @classmethod
     def concatenate(cls, parts: Sequence[FaceCrops]) -> FaceCrops:
-        """Return the crops of all parts as one batch; all parts have ``rest`` or none has."""
-        rests = [part.rest for part in parts if part.rest is not None]
+        """Return the crops of all parts as one batch; either all parts have ``neutral`` or none has."""
+        neutral = [part.neutral for part in parts if part.neutral is not None]
         return cls(
             torch.cat([part.image for part in parts]),
             torch.cat([part.landmarks for part in parts]),
-            torch.cat(rests) if rests else None,
+            torch.cat(neutral) if neutral else None,
         )
 
 
@@ -137,15 +153,14 @@ class EditedCrops:
     """What a model answers.
 
     Attributes:
-        image: (B, 3, S, S) float32 RGB; may leave [0, 1] a little, the paste clips.
+        image: (B, 3, S, S) float32 RGB; it may leave [0, 1] a little, since the paste clips.
         flow: (B, 2, S, S) float32 crop pixels, channel 0 = x, 1 = y: the content of pixel ``p`` came from
             ``p + flow(p)``, so that the photo's fine detail can follow. None = nothing moved.
-        keep: (B, 1, S, S) in [0, 1]: how much of the photo's own fine detail (what the crop is too small to
-            show) each pixel keeps. None = decided by the paste from the size of the change.
-        lips: (B, 20, 2) crop pixels: where the landmarks 48 to 67 of the edited face lie, whose opening is to be filled
-            with teeth at photo resolution (``faces/inner_mouth.py``); NaN for a mouth that is left as ``image`` shows
-            it. None = all are.
-        parted: (B,) in [0, 1]: how much of what is filled in is seen. None = all of it.
+        keep: (B, 1, S, S) in [0, 1]: how much of the photo's own fine detail (too fine for the crop) each pixel keeps.
+            None = the paste decides, by the size of the change.
+        lips: (B, 20, 2) crop pixels: landmarks 48 to 67 of the edited face, whose opening is filled with teeth at photo
+            resolution (``faces/inner_mouth.py``); NaN for a mouth that stays as in ``image``. None = all stay.
+        parted: (B,) in [0, 1]: opacity of what is filled in. None = 1.
     """
 
     image: Tensor
@@ -155,7 +170,7 @@ class EditedCrops:
     parted: Tensor | None = None
 
     def part(self, start: int, end: int) -> EditedCrops:
-        """Return the answers from ``start`` up to before ``end``."""
+        """Return the edited crops from ``start`` to ``end`` (exclusive)."""
         parts = (self.flow, self.keep, self.lips, self.parted)
         return EditedCrops(
             self.image[start:end], *(None if part is None else part[start:end] for part in parts)

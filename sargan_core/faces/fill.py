@@ -1,4 +1,4 @@
-"""From an edit with parted lips to what is seen between them: whose teeth, where, and in what light."""
+"""Fill the opening between the lips of an edited face: choose the teeth, their place and their light."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.face import EditedCrops, Face, Pixels
 from sargan_core.faces.inner_mouth import SMILE, InnerMouth, Placement, inner_mouth
 from sargan_core.faces.lip_line import with_sure_lips
-from sargan_core.faces.opening import CORNER, opening_of
+from sargan_core.faces.mouth import CORNER, opening_of
 from sargan_core.faces.teeth import Teeth, cut_teeth, upright_matrix, upright_mouth
 
 Points = npt.NDArray[np.float64]
-# Landmarks of the face at rest (68, 2) or None -> the teeth to show.
+# Chooses the teeth to show by the neutral landmarks, (68, 2) photo pixels, or None if they are not known.
 Choice = Callable[[Points | None], Teeth]
 
-# Where the upper lip's edge is in a broad smile, above the lip line at rest, as a share of the smile's width.
+# Height of the upper lip's edge in a broad smile above the neutral lip line, as a fraction of the smile's width.
 RAISED = 5.9 / SMILE
-# Width of a broad smile as a multiple of the mouth's at rest.
+# Width of a broad smile as a multiple of the neutral mouth's.
 BROADER = 1.163
-# A photo's own teeth are shown where the mouth is that many pixels wide and open by that share of its width, and where
-# the front teeth are seen over that share of it.
+# The photo's own teeth are shown if the mouth is this many pixels wide, open by this fraction of its width, and if the
+# visible length of the front teeth is this fraction of it.
 FEWEST_PIXELS = 40
 OPEN = 0.11
 SHORTEST = 0.08
-# Mean whites of the eyes in the studio in which the teeth of the bank were photographed.
+# Mean colour of the whites of the eyes in the photos that the bank's teeth come from.
 STUDIO = np.array([0.621, 0.573, 0.569], dtype=np.float32)
-# The whites of the eyes may be covered, shut or red: how bright they can be beside the skin below them.
+# Believable brightness of the whites, as a multiple of the skin's below them: eyes may be covered, shut or red.
 WHITE_TO_SKIN = (0.95, 3.0)
-# How much brighter than the skin the whites are taken for if nobody sees them.
+# Brightness of whites that are hidden, as a multiple of the skin's.
 SKIN_TO_WHITE = 1.15
-# How much of the skin's tint (logarithms of red and blue over green) the whites may have, and what they always may.
+# Largest tint of the whites (logarithms of red and blue over green): this fraction of the skin's, or the faint tint.
 SKIN_TINT = 0.45
 FAINT_TINT = (0.1, -0.06)
 
@@ -50,16 +50,16 @@ def fill(
     choose: Choice,
     hidden_eyes: bool = False,
 ) -> InnerMouth | None:
-    """Return what is seen between the lips of an edited face; None where they are shut or not known.
+    """Return what is seen between the lips of an edited face; None if they are shut or not known.
 
     Args:
         pixels: (H, W, 3) the photo.
-        face: of the photo.
+        face: the face in the photo.
         alignment: of the crop.
         crop: (1, 3, S, S) the face before the edit.
-        edited: of one face.
-        choose: whose teeth are shown if the photo shows none.
-        hidden_eyes: whether something is before the eyes, whose whites tell the light otherwise.
+        edited: the edited crop, a batch of one.
+        choose: chooses teeth if the photo shows none.
+        hidden_eyes: whether the eyes are covered, so that their whites cannot show the light.
     """
     if edited.lips is None or not bool(edited.lips.isfinite().all()) or alignment.landmarks is None:
         return None
@@ -67,9 +67,9 @@ def fill(
     lips[48:] = edited.lips[0].cpu().double().numpy()
     share = 1.0 if edited.parted is None else float(edited.parted[0])
     own = alignment.landmarks.astype(np.float64)
-    rest = own if alignment.rest is None else alignment.rest.astype(np.float64)
-    white, tall = _white(crop[0], own, hidden_eyes), _tall(alignment, rest)
-    teeth, place = None, placement(rest, tall)
+    neutral = own if alignment.neutral is None else alignment.neutral.astype(np.float64)
+    white, tall = _white(crop[0], own, hidden_eyes), _tall(alignment, neutral)
+    teeth, place = None, placement(neutral, tall)
     if face.landmarks is not None:
         found = with_sure_lips(pixels, face.landmarks).astype(np.float64)
         teeth = own_teeth(pixels, found, white)
@@ -77,20 +77,20 @@ def fill(
             mouth = opening_of(own)
             row = float(np.interp(mouth.centre, mouth.x, mouth.upper))
             place = Placement(mouth.centre, row, mouth.width, tall, own=True)
-            # They are seen already, so they need not fade in.
+            # They are visible already, so they do not fade in.
             share = 1.0
         else:
-            teeth = choose(_at_rest(found, own, rest, alignment))
+            teeth = choose(_neutral_in_photo(found, own, neutral, alignment))
     return inner_mouth(opening_of(lips), teeth or choose(None), place, white, share, alignment.scale)
 
 
 def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32]) -> Teeth | None:
-    """Return the teeth that a photo shows itself; None for lips that are shut or hide them.
+    """Return the teeth that the photo itself shows; None if lips are shut or hide them.
 
     Args:
         pixels: (H, W, 3) the photo.
         landmarks: (68, 2) photo pixels.
-        white: (3,) the whites of the eyes in [0, 1].
+        white: (3,) colour of the whites of the eyes in [0, 1].
     """
     corners = [landmarks[a] + CORNER * (landmarks[b] - landmarks[a]) for a, b in ((48, 60), (54, 64))]
     if not np.linalg.norm(corners[1] - corners[0]) > FEWEST_PIXELS:
@@ -102,17 +102,17 @@ def own_teeth(pixels: Pixels, landmarks: Points, white: npt.NDArray[np.float32])
     return teeth if teeth is not None and teeth.length > SHORTEST else None
 
 
-def placement(rest: Points, tall: float = 1.0) -> Placement:
-    """Return where the teeth of a face with these landmarks at rest lie, (68, 2) crop pixels."""
-    width = BROADER * float(np.linalg.norm(rest[54] - rest[48]))
-    line = rest[[61, 62, 63, 65, 66, 67], 1].mean()
-    return Placement(float((rest[48, 0] + rest[54, 0]) / 2), float(line - RAISED * width), width, tall)
+def placement(neutral: Points, tall: float = 1.0) -> Placement:
+    """Return where the teeth of a face lie, from its neutral landmarks, (68, 2) crop pixels."""
+    width = BROADER * float(np.linalg.norm(neutral[54] - neutral[48]))
+    line = neutral[[61, 62, 63, 65, 66, 67], 1].mean()
+    return Placement(float((neutral[48, 0] + neutral[54, 0]) / 2), float(line - RAISED * width), width, tall)
 
 
-def _tall(alignment: Alignment, rest: Points) -> float:
-    """Return how much taller than wide the photo shows a square of the crop that lies on the front teeth."""
-    column, row = rest[[48, 54], 0].mean(), rest[[62, 66], 1].mean()
-    half, size = 0.1 * float(rest[54, 0] - rest[48, 0]), alignment.template.size
+def _tall(alignment: Alignment, neutral: Points) -> float:
+    """Return height / width of a square of the crop on the front teeth as the photo shows it."""
+    column, row = neutral[[48, 54], 0].mean(), neutral[[62, 66], 1].mean()
+    half, size = 0.1 * float(neutral[54, 0] - neutral[48, 0]), alignment.template.size
     ends = np.array(
         [[column - 2 * half, column + 2 * half, column, column], [row, row, row - half, row + half]]
     )
@@ -122,16 +122,16 @@ def _tall(alignment: Alignment, rest: Points) -> float:
     return float(np.clip(2 * down / max(across, 1e-6), 0.3, 3.0))
 
 
-def _at_rest(photo: Points, own: Points, rest: Points, alignment: Alignment) -> Points:
-    """Return the landmarks of the photo with the face's own expression taken away, to first order."""
-    return photo + (rest - own) @ alignment.matrix[:, :2].T
+def _neutral_in_photo(photo: Points, own: Points, neutral: Points, alignment: Alignment) -> Points:
+    """Return the neutral landmarks in photo pixels, to first order."""
+    return photo + (neutral - own) @ alignment.matrix[:, :2].T
 
 
 def _white(image: Tensor, landmarks: Points, hidden: bool = False) -> npt.NDArray[np.float32]:
-    """Return the light on the face as the colour that the whites of its eyes should have, (3,).
+    """Return the light on the face, as the colour that the whites of its eyes should have, (3,) in [0, 1].
 
-    They are found with some error, and are darker in deep sockets: a small difference from the light of the studio in
-    which the teeth were photographed says little, a large one is believed.
+    The measured whites have some error and are darker in deep sockets. So a small difference from the light on the
+    bank's teeth is mostly ignored, and a large one is believed.
     """
     size = image.shape[-1]
     found = eye_white(image, eye_regions(landmarks, size)).cpu().double().numpy().clip(0.02, 1)
@@ -145,7 +145,7 @@ def _white(image: Tensor, landmarks: Points, hidden: bool = False) -> npt.NDArra
     brighter = _believed(np.log(level / studio.mean()), 0.2)
     colour = _believed(np.log(found / found.mean() * studio.mean() / studio), 0.06)
     white = np.log(studio) + brighter + colour
-    # Whites as red as the skin are skin: lids, or what lies beside eyes that were missed.
+    # Whites as red as the skin are skin: lids, or what lies beside eyes whose landmarks are off.
     tint, most = white - white[1], np.log(skin_colour / skin_colour[1]) * SKIN_TINT
     tint[0] = min(tint[0], max(most[0], FAINT_TINT[0]))
     tint[2] = max(tint[2], min(most[2], FAINT_TINT[1]))
@@ -154,7 +154,7 @@ def _white(image: Tensor, landmarks: Points, hidden: bool = False) -> npt.NDArra
 
 
 def _believed(difference: npt.ArrayLike, doubt: float) -> npt.NDArray[np.float64]:
-    """Return a difference of which little is left where it is smaller than ``doubt``, and most where it is larger."""
+    """Return a difference reduced: strongly if it is smaller than ``doubt``, hardly if it is much larger."""
     amount = np.asarray(difference, dtype=np.float64)
     return np.asarray(amount * np.abs(amount) / (np.abs(amount) + doubt))
 

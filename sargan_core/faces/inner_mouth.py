@@ -1,8 +1,8 @@
-"""What is seen between parted lips: one person's teeth, fixed to the skull, before a dark cavity with a tongue.
+"""Draw what is seen between parted lips: one person's teeth, fixed to the skull, before a dark cavity with a tongue.
 
-Upper teeth do not move with the lips: the lips open over them. So the teeth of a face lie at one place of the crop in
-every expression and at every strength, and the opening shows a part of them. Where an opening is higher than the smile
-that the teeth were cut from, the cavity is seen below them.
+Upper teeth do not move with the lips: the lips open over them. So the teeth of a face have one place in the crop for
+all expressions and strengths, and the opening shows a part of them. Where an opening is higher than the smile that the
+teeth were cut from, the cavity is seen below them.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sargan_core.faces.opening import LEAST_HEIGHT, Opening
+from sargan_core.faces.blur import smooth_step
+from sargan_core.faces.mouth import LEAST_HEIGHT, Opening
 from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, Picture, Teeth
 
-# Most and fewest pixels of the picture for one pixel of the crop.
+# Largest and smallest number of pixels of the picture per crop pixel.
 FINEST, COARSEST = 6, 2
 # Lengths below are in pixels of a 256 px crop, in which a broad smile is this wide.
 SMILE = 69.0
-# Visible length of the middle teeth in a broad smile, and how far a set of teeth may be made longer or shorter.
+# Visible length of the middle teeth in a broad smile, and limits of the factor that makes teeth longer or shorter.
 LENGTH = 10.4
 STRETCH = (0.82, 1.18)
-# Width of the edge's softness.
+# Softness of the edge.
 FEATHER = 0.4
-# How far it reaches under the upper and the lower lip: no rim of what the edit shows below may be seen.
+# How far the picture reaches under the upper and the lower lip, so that no rim of the edit below it is seen.
 UNDER = (0.8, 0.4)
-# How round its corners are, as a share of its height.
+# Rounding of its corners, as a fraction of its height.
 ROUND = 0.11
-# Shadows: of the upper lip, above the lower one, and towards the corners. Reach, and light at the rim.
+# Shadows below the upper lip, above the lower one, and towards the corners: reach, and light at the rim.
 UPPER_SHADOW = (2.8, 0.34)
 LOWER_SHADOW = (1.3, 0.5)
 CORNER_SHADOW = (13.0, 0.16)
 # Powers of the shadow for red, green and blue.
 WARM = np.array([0.82, 1.04, 1.08], dtype=np.float32)
-# The photo's own teeth are in shadow already.
+# The photo's own teeth are in shadow already, so they get only a part of it.
 OWN_SHADOW = np.float32(0.4)
-# How dark teeth are that lie far behind the lips of a narrow, high mouth.
+# Light on teeth far behind the lips of a narrow, high mouth.
 DEEP = 0.82
 # Colours relative to the whites of the eyes: the depth of the mouth, and a tongue.
 DEPTH = (0.17, 0.075, 0.07)
@@ -48,14 +49,14 @@ TONGUE_FROM = (3.0, 12.0)
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the upper teeth of a face lie in its crop, whatever the lips do.
+    """Where the upper teeth of a face lie in its crop, whatever the lips do; all in crop pixels.
 
     Attributes:
-        column: of the middle between the front teeth.
-        row: of the upper lip's edge in a broad smile.
-        width: between the corners of a broad smile.
-        tall: how much taller than wide the photo shows a square of the crop there; teeth keep their shape.
-        own: whether the teeth are those of the photo itself, whose length is known.
+        column: middle between the front teeth.
+        row: edge of the upper lip in a broad smile.
+        width: distance between the corners of a broad smile.
+        tall: height / width of a square of the crop as the photo shows it there, so that teeth keep their shape.
+        own: whether the teeth are the photo's own, whose length is known.
     """
 
     column: float
@@ -67,14 +68,14 @@ class Placement:
 
 @dataclass(frozen=True)
 class InnerMouth:
-    """A picture to be laid over a part of a crop.
+    """A picture of the inside of the mouth, to be laid over a part of a crop.
 
     Attributes:
         colour: (h, w, 3) float32 RGB in [0, 1].
-        cover: (h, w) float32 in [0, 1], how much of it is seen.
-        corner: column and row of the crop where the picture's first pixel's centre lies.
-        fine: pixels of the picture for one pixel of the crop.
-        own: whether the teeth are those of the photo itself, which have its sharpness and grain.
+        cover: (h, w) float32 in [0, 1], opacity.
+        corner: column and row in the crop of the centre of the picture's first pixel.
+        fine: pixels of the picture per crop pixel.
+        own: whether the teeth are the photo's own, with its sharpness and grain.
     """
 
     colour: Picture
@@ -92,15 +93,15 @@ def inner_mouth(
     share: float = 1.0,
     scale: float = FINEST,
 ) -> InnerMouth | None:
-    """Return what is seen in an opening; None if it is too low for anything to be seen.
+    """Return what is seen in an opening; None if the opening is too low to show anything.
 
     Args:
         opening: between the lips of the edited face, in crop pixels.
-        teeth: of this face.
+        teeth: to be shown.
         place: of the teeth in this face's crop.
-        white: (3,) the whites of this face's eyes in [0, 1]: the light.
-        share: how much of it is seen, 0..1.
-        scale: pixels of the photo for one pixel of the crop; the picture need not be much finer.
+        white: (3,) colour of the whites of this face's eyes in [0, 1], which stands for the light.
+        share: opacity, 0..1.
+        scale: photo pixels per crop pixel; the picture is not made much finer.
     """
     fine = int(np.clip(np.ceil(1.25 * scale), COARSEST, FINEST))
     unit = place.width / SMILE
@@ -117,12 +118,12 @@ def inner_mouth(
     colour = _cavity(rows, columns, upper, lower, opening, unit, fine)
     shown, amount = _teeth(rows, columns, upper, lower, opening, teeth, place)
     colour = colour + amount[..., None] * (shown - colour)
-    # Light in the shadow of lips comes from lips.
+    # In the shadow of lips the light is reddish, because it comes from lips.
     shadow = _shadow(rows, columns, upper, lower, opening, unit)[..., None]
     colour = colour * shadow ** (WARM * (OWN_SHADOW if place.own else 1.0))
     drawn = opening.scaled(fine, float(x0), float(y0))
     cover = drawn.cover(height, width, FEATHER * unit * fine, ROUND * drawn.height)
-    # Where the lips hardly part there is a dark line and no tooth.
+    # Where the lips are hardly apart there is a dark line and no tooth.
     open_here = np.clip((lower - upper) / unit - sum(UNDER), 0, 0.5) * 2
     open_here = open_here.astype(np.float32)
     lit = np.clip(colour * white, 0, 1)
@@ -139,7 +140,7 @@ def _teeth(
     teeth: Teeth,
     place: Placement,
 ) -> tuple[Picture, Picture]:
-    """Return the teeth's picture (h, w, 3) brought to its place, and where it is seen (h, w)."""
+    """Return the picture of the teeth at their place, (h, w, 3), and where it is seen, (h, w) in [0, 1]."""
     unit = place.width / SMILE
     scale = WIDTH / place.width
     at = np.clip(MIDDLE[0] + scale * (columns - place.column), 0, SIZE[1] - 1)
@@ -148,7 +149,7 @@ def _teeth(
     middle = float(teeth.upper[SIZE[1] // 2])
     wanted = LENGTH * unit / (teeth.length * place.width)
     stretch = (1.0 if place.own else float(np.clip(wanted * place.tall, *STRETCH))) / place.tall
-    # The row of the crop where the teeth's picture meets the upper lip; as a whole no lower than the lip is.
+    # Row where the picture of the teeth meets the upper lip; on average not below the lip's edge.
     top = place.row + (arch - middle) / scale * stretch
     near = np.abs(columns - opening.centre) < 0.3 * opening.width
     top = top + min(0.0, float((upper - top)[near].mean())) if near.any() else top
@@ -160,13 +161,13 @@ def _teeth(
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    # What lies below the teeth in their own smile is seen in an opening that is no higher than that smile.
+    # In an opening no higher than the teeth's own smile, what lies below the teeth there is seen as well.
     room = lower - (top + (theirs - arch) / scale * stretch)
     spare = np.clip(float(np.median(room[near])) / (2.5 * unit), 0, 1) if near.any() else 0.0
     end = edge + (1 - spare) * (theirs - edge + (30 if place.own else 4))
     soft = 3.0 + 4 * (1 - spare)
     seen = np.clip((end - where) / soft + 0.5, 0, 1)
-    return np.clip(picture, 0, 2), (seen * seen * (3 - 2 * seen)).astype(np.float32)
+    return np.clip(picture, 0, 2), smooth_step(seen).astype(np.float32)
 
 
 def _cavity(
@@ -185,7 +186,7 @@ def _cavity(
     tongue = np.array(TONGUE, dtype=np.float64)
     largest = opening.height
     share = np.clip((largest / unit - TONGUE_FROM[0]) / (TONGUE_FROM[1] - TONGUE_FROM[0]), 0, 1)
-    # The back of the tongue: an arch over the lower lip that is lit from above and darker towards its sides.
+    # The tongue: an arch over the lower lip, lit from above and darker towards its sides.
     height = 0.52 * largest * np.sqrt(np.clip(1 - (across / 0.8) ** 2, 0, 1))
     floor = float(np.median(lower[np.abs(across) < 0.3])) if (np.abs(across) < 0.3).any() else lower.max()
     rise = (floor + 0.1 * largest - rows) / np.maximum(height, 1e-3)
@@ -199,7 +200,7 @@ def _cavity(
 
 
 def _grain(height: int, width: int, fine: int) -> npt.NDArray[np.float64]:
-    """Return the tongue's fine bumps, always the same, of mean 0 and deviation 1."""
+    """Return the fine bumps of the tongue, (height, width), mean 0, deviation 1; always the same."""
     noise = np.random.default_rng(7).standard_normal((height, width))
     bumps = cv2.GaussianBlur(noise, (0, 0), 0.37 * fine) - cv2.GaussianBlur(noise, (0, 0), float(fine))
     return np.asarray(bumps / max(float(bumps.std()), 1e-6))
@@ -213,7 +214,7 @@ def _shadow(
     opening: Opening,
     unit: float,
 ) -> Picture:
-    """Return the light that the lips leave at each place, (h, w) in [0, 1]."""
+    """Return how much light the shadows of the lips leave, (h, w) in [0, 1]."""
     from_corner = np.minimum(columns - opening.x[0], opening.x[-1] - columns)
     high = np.clip(opening.height / opening.width - 0.25, 0, 0.5) / 0.5
     light = _ramp((rows - upper) / (UPPER_SHADOW[0] * unit), UPPER_SHADOW[1])

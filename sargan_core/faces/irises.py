@@ -1,9 +1,9 @@
 """Irises: found as discs, and kept round where lids move over them.
 
-A field that follows the landmarks of the lids stretches what lies between them, and a round iris becomes an oval. Here
-the eye stays where it is and the lids move over it. Where they lay on the iris before, something must be seen that the
-photo does not show: each ring round the middle of the iris is drawn out along itself, from where the lid cut it
-before to where the lid cuts it now. A ring stays a ring, so pupil and limbus stay round, and the field has no tears.
+A displacement field that follows the landmarks of the lids stretches what lies between them, and a round iris becomes
+an oval. Here the eye stays where it is and the lids move over it. A lid that opens uncovers a part of the iris that the
+photo does not show. There each ring around the middle of the iris is stretched along itself, from where the lid cut it
+before to where the lid cuts it now. A ring stays a ring, so pupil and iris stay round, and the field has no tears.
 Convention of fields: see ``faces/warp.py``.
 """
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sargan_core.faces.blur import ramp, smooth_step
 from sargan_core.faces.eyes import EYES
 
 Points = npt.NDArray[np.float64]
@@ -26,39 +27,39 @@ def _grid(aside: Plane, above: Plane, radii: Plane) -> Plane:
     return np.stack(np.meshgrid(aside, above, radii, indexing="ij"), -1).reshape(-1, 3)
 
 
-# Circles (x, y, radius) that are tried first, from the middle of the lids' points on, then from the best of them on,
-# as fractions of the distance between the corners of the eye.
+# Circles (x, y, radius) to try, as fractions of the distance between the corners of the eye: first around the middle of
+# the lids' points, then around the best of those circles.
 COARSE = _grid(np.linspace(-0.28, 0.28, 17), np.linspace(-0.14, 0.14, 9), np.linspace(0.2, 0.325, 7))
 FINE = _grid(np.linspace(-0.03, 0.03, 5), np.linspace(-0.03, 0.03, 5), np.linspace(-0.015, 0.015, 5))
-# Angles at which its rim is looked for: its sides and what lies below them, where no lid lies on it (y is down).
+# Angles at which the rim is searched: at the sides and below, where no lid covers it (y points down).
 ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)]))
-# Distance from the rim at which the white is compared with the iris, as a fraction of the eye's width, and limits of
-# the step in brightness between them: catch lights and lashes must not outweigh the rest.
+# Distance from the rim at which white and iris are compared, as a fraction of the eye's width, and limits of the
+# difference in brightness between them, so that catch lights and lashes do not outweigh the rest.
 BESIDE = 0.03
 STEPS = (-0.1, 0.3)
-# How much the weaker side counts beside the mean, and the darkness within the rim.
+# Weights, beside the mean difference, of the weaker side's difference and of the darkness inside the rim.
 WEAKER_SIDE = 0.5
 DARKNESS = 0.05
-# Circles whose score is nearly the best count too, so that the answer does not jump with the last bit of a pixel.
+# Circles with nearly the best score count too, so that the result does not depend on the last bit of a pixel.
 NEARLY = 0.004
-# Mean step at the rim below which there is no iris to be seen, and from which there surely is one.
+# Mean difference at the rim: no iris is visible up to the first value, one surely is from the second.
 SURE = (0.05, 0.1)
-# Radii between which the field of the iris gives way to that of the face.
+# The field of the iris fades into that of the face between these multiples of the radius.
 FADE = (1.5, 2.1)
-# A lid that shuts squeezes the rim between its line and its edge: how much of its way is the eye again.
+# A closing lid squeezes its rim: how far behind its moved line the eye begins, as a fraction of the lid's way.
 RIM = 0.55
-# Share of a ring's visible arc, from the side up to the lid, that stays as it is.
+# Part of a ring's visible arc, from the side up to the lid, that stays as it is.
 STAYS = 0.3
-# Where an iris is compared above and below its middle: columns beside the pupil and catch lights, and heights, as
-# fractions of the radius; and the difference in brightness, as a share of that to the white, that tells it from a lid.
+# Where the iris is compared with itself above and below its middle, as fractions of the radius: columns beside pupil
+# and catch lights, and heights. And the difference in brightness that means a lid, as a fraction of that to the white.
 COLUMNS = np.array([-0.75, -0.65, -0.55, -0.45, 0.45, 0.55, 0.65, 0.75])
 HEIGHTS = np.linspace(0, 1, 21)
 ALIKE = 0.5
 LOWEST = 0.75
-# Share of its height up to which an iris looks like itself, between which it is no more the iris but the points of the
-# lid that say where the lid lies.
+# Between these visible fractions of the height, the place of the lid changes from what the iris shows to the points of
+# the lid.
 WHOLE = (0.6, 0.75)
-# Lids that do not touch the iris lie this many times as far from it as their points, and one more.
+# A lid that does not touch the iris is farther from it than its points are, by this multiple of their distance.
 CLEARS = 2.0
 # Fixed-point iterations that find where a field takes a point.
 STEPS_FORWARD = 12
@@ -72,9 +73,9 @@ class Iris:
         x: middle, crop pixels.
         y: middle, crop pixels.
         radius: crop pixels.
-        above: height up to which it is seen above its middle, before a lid or lashes cover it, crop pixels.
-        below: how far it is seen below its middle, crop pixels.
-        certainty: 0 where no iris is to be seen (shut eye, dark glasses), 1 where one surely is.
+        above: how far it is visible above its middle, up to lid or lashes, crop pixels.
+        below: how far it is visible below its middle, crop pixels.
+        certainty: 0 if no iris is visible (shut eye, dark glasses), 1 if one surely is.
     """
 
     x: float
@@ -86,7 +87,7 @@ class Iris:
 
 
 def find_iris(image: Tensor, landmarks: Points, eye: tuple[int, ...]) -> Iris:
-    """Return the circle with the largest step in brightness across its rim.
+    """Return the iris: the circle with the largest difference in brightness across its rim.
 
     Args:
         image: (3, S, S) RGB in [0, 1].
@@ -110,7 +111,7 @@ def find_iris(image: Tensor, landmarks: Points, eye: tuple[int, ...]) -> Iris:
 
 
 def _scores(light: Plane, circles: Plane, width: float) -> tuple[Plane, Plane]:
-    """Return how well each of N circles (x, y, radius) fits an iris, and the step in brightness at its weaker side."""
+    """Return the score of each of N circles (x, y, radius), and the difference in brightness at its weaker side."""
     x, y, radius = (column[:, None] for column in circles.T)
     within, beyond = (
         _read(light, x + reach * np.cos(ANGLES), y + reach * np.sin(ANGLES))
@@ -123,7 +124,7 @@ def _scores(light: Plane, circles: Plane, width: float) -> tuple[Plane, Plane]:
 
 
 def _seen(light: Plane, x: float, y: float, radius: float) -> tuple[float, float]:
-    """Return how far above and below its middle an iris looks like itself; lashes and skin do not."""
+    """Return how far the iris is visible above and below its middle: as far as it looks like itself."""
     aside, heights = radius * COLUMNS[None], radius * HEIGHTS[:, None]
     own = float(np.median(_read(light, x + aside, y + heights[: len(heights) // 2])))
     white = float(_read(light, np.array([x - 1.25 * radius, x + 1.25 * radius]), np.array([y, y])).max())
@@ -133,15 +134,15 @@ def _seen(light: Plane, x: float, y: float, radius: float) -> tuple[float, float
         alike = np.exp(-(((column - own) / max(ALIKE * (white - own), 0.01)) ** 2))
         both.append(float(np.minimum.accumulate(alike).mean()))
     above = max(both[0], _catch_light(light, x, y, radius, own, white))
-    # The columns leave the disc before its upper and lower edge: one that is seen that far may be seen as a whole.
-    whole = _ramp(above, WHOLE)
+    # The columns end before the upper and lower edge of the disc; what is visible that far may be visible as a whole.
+    whole = ramp(above, WHOLE)
     return radius * (above + whole), radius * min(1.0, both[1] / LOWEST)
 
 
 def _catch_light(light: Plane, x: float, y: float, radius: float, own: float, white: float) -> float:
     """Return the height of the upper edge of a catch light, as a fraction of the radius; 0 without one.
 
-    It lies on the eye and not on the lid: below and above it the eye is dark.
+    A catch light has the dark eye below and above it; bright skin of the lid has not.
     """
     heights = np.linspace(0, 1.2, 25)
     middle = radius * np.linspace(-0.35, 0.35, 8)[None]
@@ -154,7 +155,7 @@ def _catch_light(light: Plane, x: float, y: float, radius: float, own: float, wh
 
 
 def with_round_irises(image: Tensor, landmarks: Points, flow: Tensor) -> Tensor:
-    """Return the field with the eyes left in place and the lids moving over them.
+    """Return the field changed so that the eyes stay in place and the lids move over them.
 
     Args:
         image: (1, 3, S, S) RGB in [0, 1], the face before the edit.
@@ -183,23 +184,25 @@ def _over(field: Tensor, iris: Iris, landmarks: Points, eye: tuple[int, ...]) ->
     aside, above = columns - iris.x, iris.y - rows
     distance = np.hypot(aside, above)
     angle = np.arctan2(above, np.abs(aside))
-    weight = iris.certainty * _smooth((FADE[1] - distance / iris.radius) / (FADE[1] - FADE[0]))
+    weight = iris.certainty * smooth_step(
+        np.clip((FADE[1] - distance / iris.radius) / (FADE[1] - FADE[0]), 0, 1)
+    )
     for lid, sign in ((eye[1:3], 1), (eye[4:6], -1)):
         own = _lid_line(landmarks, eye, lid)
-        # The points of the upper lid may lie above its lashes, those of the lower one lie inside of the eye.
+        # The points of the upper lid may lie above its lashes, those of the lower lid inside the eye.
         height = float(np.interp(iris.x, own[:, 0], own[:, 1]))
         own[:, 1] += max(0.0, iris.y + (-iris.above if sign > 0 else iris.below) - height)
-        # Of a wide eye they lie farther inside: a lid that clears the iris clears it by more than they say.
+        # In a wide eye they lie farther inside, so a lid that does not touch the iris is farther away than they show.
         own[:, 1] -= sign * CLEARS * max(0.0, sign * (iris.y - height) - iris.radius)
         now = _moved(field, own)
-        # Heights of the lid over the middle of the iris, on the side of each pixel, before the edit and after it.
+        # Height of the lid above the middle of the iris, on the side of each pixel, before and after the edit.
         place = iris.x + np.sign(aside) * np.minimum(np.abs(aside), 0.7 * iris.radius)
         before, after = (sign * (iris.y - np.interp(place, line[:, 0], line[:, 1])) for line in (own, now))
         cut, end = (np.arcsin(np.clip(each / np.maximum(distance, 1e-6), -1, 1)) for each in (before, after))
         start = np.where(cut > 0, STAYS * cut, cut - 0.5)
         drawn = start + (sign * angle - start) * (cut - start) / np.maximum(end - start, 1e-6)
         angle = np.where((end > cut) & (sign * angle > start), sign * np.minimum(drawn, cut), angle)
-        # Beyond the lid's edge its skin is seen.
+        # Beyond the edge of the lid its skin is seen.
         edge = np.interp(columns, now[:, 0], now[:, 1]) - sign * RIM * np.maximum(before - after, 0)
         weight = weight * np.clip(sign * (rows - edge) + 0.5, 0, 1)
     x = iris.x + np.where(aside < 0, -1, 1) * distance * np.cos(angle)
@@ -214,7 +217,7 @@ def _over(field: Tensor, iris: Iris, landmarks: Points, eye: tuple[int, ...]) ->
 
 
 def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> Points:
-    """Return the edge of a lid that is seen, (N, 2) from left to right, through the corners of the eye."""
+    """Return the visible edge of a lid, (N, 2) from left to right, through the corners of the eye."""
     first, last = landmarks[eye[0]], landmarks[eye[3]]
     points = landmarks[sorted(lid, key=lambda point: landmarks[point, 0])].copy()
     line = np.concatenate([first[None], points, last[None]])
@@ -225,24 +228,13 @@ def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> 
 
 
 def _moved(field: Tensor, line: Points) -> Points:
-    """Return where a backward field (1, 2, S, S) shows what lies on a line, (N, 2) from left to right."""
+    """Return where a backward field (1, 2, S, S) moves a line of points, (N, 2) from left to right."""
     planes = field[0].numpy()
     place = line.T.copy()
     for _ in range(STEPS_FORWARD):
         place = place + 0.7 * (line.T - _read(planes, place[0], place[1]) - place)
     moved: Points = place.T
     return moved[np.argsort(moved[:, 0], kind="stable")]
-
-
-def _ramp(value: float, between: tuple[float, float]) -> float:
-    """Return 0 below the first value, 1 above the second, straight between them."""
-    return min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))
-
-
-def _smooth(value: Plane) -> Plane:
-    share = np.clip(value, 0, 1)
-    result: Plane = share * share * (3 - 2 * share)
-    return result
 
 
 def _read(plane: Plane, x: Plane, y: Plane) -> Plane:

@@ -1,9 +1,9 @@
-"""What a crop says about each pixel of a photo, worked out on a lattice and read between its nodes.
+"""Sample a crop at every pixel of a photo, quickly: on a lattice, with linear interpolation between its nodes.
 
-A crop is coarser than the photo that it lies in, so nothing in it changes much from one pixel of the photo to the next.
-The crop's position is worked out at every second node, its layers are read at the nodes, and both are filled in between
-them by straight lines. Rows and columns of the lattice count from the corner of the part that is pasted, so that its
-bands fit together. Conventions of coordinates: see ``faces/align.py``.
+A crop is coarser than its photo, so nothing in it changes much from one photo pixel to the next. Crop positions are
+computed at every second node, the crop's layers are sampled at all nodes, and both are interpolated linearly between
+them. Rows and columns of the lattice count from the corner of the pasted part, so that bands fit together.
+Conventions of coordinates: see ``faces/align.py``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sargan_core.faces.align import Alignment, to_square
 Plane = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 
-# Crops are enlarged up to this much before they are read with straight lines: bicubic at every node would take four
-# times as long and differ by less than a level.
+# Crops are enlarged by up to this factor, then sampled linearly: bicubic sampling at every node would take four times
+# as long and differ by less than a level.
 FINER = 4
-# Distance in pixels of the crop up to which its position is worked out at every second node only.
+# Largest distance of nodes, in crop pixels, at which positions are computed at every second node only.
 COARSE = 0.75
-# Distance of the nodes in pixels of the crop, at most; they lie on each pixel of the photo where that is wider.
+# Largest distance of the nodes in crop pixels; where photo pixels are wider, every pixel is a node.
 SPACING = 0.36
 # Movement in crop pixels below which a pixel counts as unmoved.
 STILL = 1e-3
@@ -35,15 +35,15 @@ STILL = 1e-3
 
 @dataclass(frozen=True)
 class Band:
-    """Rows of the photo as the crop sees them.
+    """Some rows of the photo with the crop sampled at each pixel.
 
     Attributes:
-        box: x0, y0, x1, y1 photo pixels, (H, W) in all: beyond these columns the mask is 0.
+        box: x0, y0, x1, y1 photo pixels, of size (H, W); outside these columns the mask is 0.
         values: the layers at each pixel, (H, W) float32 each.
-        displacement: columns and rows by which the content of each pixel lies elsewhere in the photo, (H, W) float32
-            photo pixels each; None = nowhere.
-        nodes: (h, w, 2) float32 crop pixels (x, y) of the nodes, with one node more on every side than pixels need.
-        step: pixels of the photo from node to node.
+        displacement: x and y from each pixel to where its content comes from, (H, W) float32 photo pixels each; None =
+            nothing moves.
+        nodes: (h, w, 2) float32 crop positions (x, y) of the nodes, with one extra node on every side.
+        step: photo pixels from node to node.
     """
 
     box: tuple[int, int, int, int]
@@ -53,7 +53,7 @@ class Band:
     step: int
 
     def places(self, x0: int, y0: int, x1: int, y1: int) -> Tensor:
-        """Return the crop's positions of a part of the band, counted from its corner: (1, 2, y1 - y0, x1 - x0)."""
+        """Return the crop positions of a part of the band, counted from its corner: (1, 2, y1 - y0, x1 - x0)."""
         step = self.step
         left, top, right, bottom = x0 // step, y0 // step, -(-x1 // step) + 2, -(-y1 // step) + 2
         dense = _between(self.nodes[top:bottom, left:right], step)
@@ -68,15 +68,15 @@ class Lattice:
 
     Attributes:
         layers: (N, N, up to 4) float32 each, enlarged.
-        factor: by how much.
+        factor: of the enlargement.
         matrix: (2, 2) float32, from crop pixels to photo pixels, without shift and spline.
-        coarse: (h, w, 2) float32, the crop's positions at every ``every``-th node, with one more on every side.
-        unmoved: (h, w) float32 each, what the alignment's spline adds there to the displacement, in photo pixels;
-            None = nothing is displaced. Otherwise the last two layers are a backward field in crop pixels: the content
-            of ``v`` came from ``v + field(v)``.
+        coarse: (h, w, 2) float32, crop positions of every ``every``-th node, with one extra node on every side.
+        unmoved: (h, w) float32 each, x and y that the alignment's spline adds there to the displacement, in photo
+            pixels; None = nothing moves. Otherwise the last two layers are a backward field in crop pixels: the
+            content of ``v`` came from ``v + field(v)``.
         touched: (h, w) bool, where the mask is not 0.
         region: x0, y0, x1, y1 photo pixels.
-        step: pixels of the photo from node to node.
+        step: photo pixels from node to node.
         every: 1 or 2.
     """
 
@@ -96,7 +96,7 @@ class Lattice:
     ) -> Lattice:
         """Return the lattice of a crop's layers (C, S, S).
 
-        The fifth is the mask; the last two are a field if the crop is ``moving``.
+        The fifth layer is the mask; if ``moving``, the last two are a backward field in crop pixels.
         """
         size = layers.shape[-1]
         step = max(1, int(SPACING * alignment.scale))
@@ -122,17 +122,17 @@ class Lattice:
 
     @property
     def rows(self) -> int:
-        """Rows of the photo that make one row of coarse nodes; bands begin at multiples of them."""
+        """Photo rows per row of coarse nodes; bands begin at multiples of it."""
         return self.every * self.step
 
     def band(self, top: int, bottom: int) -> Band | None:
-        """Return the rows from ``top`` up to ``bottom`` of the photo; None where nothing is touched."""
+        """Return the photo rows from ``top`` to ``bottom`` (exclusive); None if the mask is 0 in all of them."""
         (x0, y0, x1, _), cell, step = self.region, self.rows, self.step
         rows = slice((top - y0) // cell, -(-(bottom - y0) // cell) + 2)
         seen = np.flatnonzero(self.touched[rows].any(0))
         if not len(seen):
             return None
-        # One node more on both sides: the mask may begin between two of them.
+        # One extra node on both sides: the mask may begin between two nodes.
         first, last = max(1, int(seen[0]) - 1), min(self.coarse.shape[1] - 2, int(seen[-1]) + 1)
         part = (rows, slice(first - 1, last + 2))
         box = (x0 + cell * (first - 1), top, min(x1, x0 + cell * last), bottom)
@@ -153,9 +153,9 @@ class Lattice:
         return Band(box, values, (displacement[0], displacement[1]), nodes, step)
 
     def _at(self, places: Plane) -> list[Plane]:
-        """Return the layers at places (h, w, 2) of the crop, (h, w) each."""
-        # Four layers side by side in memory, of which OpenCV reads a 32nd of a pixel beside the place at most: torch,
-        # which reads one at a time, takes twice as long.
+        """Return the layers at crop positions (h, w, 2), (h, w) each."""
+        # OpenCV samples four interleaved layers at once, in half the time of torch; it rounds positions to a 32nd of a
+        # pixel.
         where = places * np.float32(self.factor) + np.float32((self.factor - 1) / 2)
         read = [
             cv2.remap(group, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -167,7 +167,7 @@ class Lattice:
 def _unmoved(
     places: Plane, flow: Tensor, alignment: Alignment, columns: Array, rows: Array
 ) -> tuple[Plane, Plane]:
-    """Return ``Lattice.unmoved`` for nodes at these columns (w,) and rows (h,) of the photo."""
+    """Return ``Lattice.unmoved`` for nodes at these photo columns (w,) and rows (h,)."""
     x, y = (np.ascontiguousarray(places[..., axis]) for axis in (0, 1))
     if alignment.residual is not None:
         size = alignment.template.size
@@ -182,19 +182,19 @@ def _unmoved(
 
 
 def enlarged(layers: Plane, factor: int) -> Plane:
-    """Return (C, S, S) as (factor * S, factor * S, C): bicubic; a pixel's middle becomes that of factor x factor."""
+    """Return (C, S, S) enlarged bicubically, (factor * S, factor * S, C); each pixel becomes factor x factor pixels."""
     side = factor * layers.shape[-1]
     large: Plane = cv2.resize(cv2.merge(list(layers)), (side, side), interpolation=cv2.INTER_CUBIC)
     return large
 
 
 def _nodes(coarse: Plane, every: int) -> Plane:
-    """Return all nodes, with one more on every side, of every ``every``-th one."""
+    """Return all nodes from every ``every``-th one, with one extra node on every side."""
     return coarse if every == 1 else _between(coarse, 2)[1:-1, 1:-1]
 
 
 def _between(nodes: Plane, factor: int) -> Plane:
-    """Return (h, w, ...) nodes as (factor * h, factor * w, ...): each is the middle of factor x factor places."""
+    """Return (h, w, ...) nodes interpolated to (factor * h, factor * w, ...): each is the middle of factor x factor."""
     if factor == 1:
         return nodes
     dense: Plane = cv2.resize(nodes, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
@@ -202,14 +202,14 @@ def _between(nodes: Plane, factor: int) -> Plane:
 
 
 def _pixels(nodes: Plane, step: int, size: tuple[int, int]) -> Plane:
-    """Return a plane at each of ``size`` pixels, of nodes with one more on every side."""
+    """Return a plane at each of ``size`` pixels, from nodes with one extra node on every side."""
     dense: Plane = _between(nodes, step)[step : step + size[0], step : step + size[1]]
     return dense
 
 
 def _read(planes: Tensor, places: Plane, size: int) -> Plane:
-    """Return (C, S, S) at places (h, w, 2) of a crop of ``size`` S pixels, (C, h, w)."""
-    # As torch wants it: -1 and +1 are the middles of the first and the last pixel.
+    """Return (C, S, S) sampled at crop positions (h, w, 2), as (C, h, w); ``size`` is S."""
+    # For torch -1 and +1 are the centres of the first and the last pixel.
     grid = torch.from_numpy(places * np.float32(2 / (size - 1)) - np.float32(1))[None]
     read = grid_sample(planes[None], grid, mode="bilinear", padding_mode="border", align_corners=True)
     values: Plane = read[0].numpy()

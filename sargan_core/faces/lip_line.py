@@ -1,4 +1,4 @@
-"""Whether a mouth is really open: closed lips, of which one is lighter, are easily found as parted."""
+"""Check whether a mouth is really open: landmark networks often find closed lips parted, if one lip is lighter."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from sargan_core.faces.align import apply_matrix, similarity, to_square
+from sargan_core.faces.blur import ramp
 from sargan_core.faces.face import Pixels
 from sargan_core.faces.mouth import FACING
 
 Points = npt.NDArray[np.float64]
 
-# Side of the picture that is looked at, and the mouth's width in it: all figures below are in its pixels.
+# Side of the picture of the mouth, and the mouth's width in it; all lengths below are in its pixels.
 SIDE = 64
 MOUTH = 32.0
-# Between parted lips there is a cavity, darker than the lower lip (natural logarithm of the light), or there are
-# teeth, less red than the lip (red less green, over the light); or the gap is wide; or some of what lies there is much
-# brighter than the upper lip and nearly without red, as teeth are before dark lips too. From the first value on a
-# mouth may be open, from the second on it is.
+# Signs of an open mouth. Each pair is where the mouth may be open, and where it surely is:
+# - what lies between the lips is darker than the lower lip (a cavity; natural logarithm of the ratio),
+# - it is less red than the lower lip (teeth; red minus green, over their sum),
+# - the gap is wide,
+# - a part of it is much brighter than the upper lip and hardly red (teeth, also between dark lips).
 DARKER = (0.45, 0.6)
 PALER = (0.02, 0.05)
 WIDER = (6.5, 9.0)
@@ -33,7 +35,7 @@ SAMPLES = 9
 
 
 def with_sure_lips(pixels: Pixels, landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the landmarks with the inner lips put together on the dark line between them unless the mouth is open.
+    """Return the landmarks with the inner lips closed on the dark line between them, unless the mouth is open.
 
     Args:
         pixels: (H, W, 3) uint8 or uint16 RGB photo.
@@ -67,7 +69,7 @@ def with_sure_lips(pixels: Pixels, landmarks: npt.NDArray[np.float32]) -> npt.ND
 
 
 def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float:
-    """Return how sure it is that the lips are parted, 0 to 1."""
+    """Return how certain it is that the lips are parted, 0 to 1."""
     inside, lip = [], []
     for (upper, lower), rim in zip(FACING, LOWER_RIM, strict=True):
         inside.append(_between(picture, points[upper], points[lower], (0.3, 0.9)))
@@ -76,12 +78,12 @@ def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float
     darker = float(np.log((beside @ LIGHT + 0.02) / (within @ LIGHT + 0.02)))
     paler = _redness(beside) - _redness(within)
     return max(
-        _ramp(darker, DARKER), _ramp(paler, PALER), _ramp(gap, WIDER), _ramp(_teeth(picture, points), TEETH)
+        ramp(darker, DARKER), ramp(paler, PALER), ramp(gap, WIDER), ramp(_teeth(picture, points), TEETH)
     )
 
 
 def _teeth(picture: npt.NDArray[np.float32], points: Points) -> float:
-    """Return the share of what lies between the lips that looks like teeth."""
+    """Return the fraction of the area between the lips that looks like teeth."""
     inside, upper = [], []
     for (above, below), top in zip(FACING, UPPER_RIM, strict=True):
         inside.append(_between(picture, points[above], points[below], (-0.1, 1.1)))
@@ -92,7 +94,7 @@ def _teeth(picture: npt.NDArray[np.float32], points: Points) -> float:
 
 
 def _darkest(picture: npt.NDArray[np.float32], points: Points) -> float:
-    """Return where between upper (0) and lower (1) inner lip the darkest line runs."""
+    """Return where the darkest line lies between the upper (0) and the lower (1) inner lip."""
     reach = (-0.2, 1.2)
     profiles = [_between(picture, points[upper], points[lower], reach) @ LIGHT for upper, lower in FACING]
     return float(np.linspace(*reach, SAMPLES)[np.argmin(np.mean(profiles, axis=0))])
@@ -101,7 +103,7 @@ def _darkest(picture: npt.NDArray[np.float32], points: Points) -> float:
 def _between(
     picture: npt.NDArray[np.float32], one: Points, other: Points, shares: tuple[float, float]
 ) -> npt.NDArray[np.float32]:
-    """Return the colours on the way from one point to another, (SAMPLES, 3)."""
+    """Return the colours along the line from one point to another, (SAMPLES, 3), between two fractions of it."""
     places = one + np.linspace(*shares, SAMPLES)[:, None] * (other - one)
     x, y = places.astype(np.float32).T
     colours: npt.NDArray[np.float32] = cv2.remap(picture, x[None], y[None], cv2.INTER_LINEAR)[0]
@@ -110,7 +112,3 @@ def _between(
 
 def _redness(colour: npt.NDArray[np.floating]) -> float:
     return float((colour[0] - colour[1]) / (colour.sum() + 0.05))
-
-
-def _ramp(value: float, between: tuple[float, float]) -> float:
-    return min(1.0, max(0.0, (value - between[0]) / (between[1] - between[0])))

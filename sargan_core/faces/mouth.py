@@ -1,6 +1,8 @@
-"""The mouth: lips that touch, what is seen between parted lips, and how it is hidden when they close."""
+"""The mouth: lips that touch, the opening between parted lips, and hiding its inside when lips close."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -8,39 +10,47 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sargan_core.faces.blur import gaussian_blur
-from sargan_core.faces.opening import opening_of
+from sargan_core.faces.blur import gaussian_blur, polygon_cover
 
-# iBUG-68: the inner lip line from corner to corner and the points above and below each other.
+Points = npt.NDArray[np.float64]
+
+# iBUG-68: the inner lips, both lips, and the pairs of inner points above each other.
 INNER_LIPS = tuple(range(60, 68))
 UPPER_LIP = (*range(49, 54), 61, 62, 63)
 LOWER_LIP = (*range(55, 60), 65, 66, 67)
-# Without the inner corners (60, 64): they lie so close to the outer ones that finding errors would fold a warp.
+# Without the inner corners (60, 64): so close to the outer ones, landmark errors would fold a warp.
 ALL_POINTS = (*range(60), *range(61, 64), *range(65, 68))
 WITHOUT_UPPER_LIP = tuple(point for point in ALL_POINTS if point not in UPPER_LIP)
 WITHOUT_LOWER_LIP = tuple(point for point in ALL_POINTS if point not in LOWER_LIP)
 FACING = ((61, 67), (62, 66), (63, 65))
-# Outer corner, inner corner, next point of the upper lip; where the inner corner lies between the two.
+# Outer corner, inner corner, next point of the upper lip; place of the inner corner between the other two, 0 to 1.
 CORNERS = ((48, 60, 61), (54, 64, 63))
 CORNER_SHARE = 0.55
-# Skin around the lips that goes with them, as a fraction of the crop's side.
+# Width of the skin around the lips that belongs to them, as a fraction of the crop's side.
 LIPS_MARGIN = 0.025
-# Teeth beside the opening that the landmarks tell of: reach across and down as fractions of the crop's side, light as a
-# share of the brightest between the lips, and how much brighter and less red than lips they are.
+# Teeth beside the opening of the landmarks: distance across and down as fractions of the crop's side, brightness as a
+# fraction of the brightest between the lips, and how much brighter and less red than lips they are.
 BESIDE = (0.02, 0.005)
 AS_BRIGHT = 0.45
 BRIGHTER, LESS_RED = 1.3, 0.025
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-# Reach of the lips' colour into the hidden mouth, in pixels of a 256 px crop, and how dark the lip line is.
+# Blur that spreads the lips' colour into the hidden mouth, in pixels of a 256 px crop, and brightness of the lip line.
 FILL_SCALE = 5.0
 LIP_LINE = 0.6
+# Where the opening ends on the way from the outer to the inner corner, 0 to 1: real lips part nearly to the outer one,
+# and the inner one is found slightly inside.
+CORNER = 0.12
+# Number of points of a curve from corner to corner.
+SAMPLES = 65
+# Height of an opening in pixels of a 256 px crop below which nothing is seen between the lips.
+LEAST_HEIGHT = 0.75
 
 
-def closed(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the landmarks with lips that cross put together: a warp through crossing points would fold.
+def closed(landmarks: Points) -> Points:
+    """Return the landmarks with crossing lips closed, since a warp through crossing points would fold.
 
-    Where the lower lip passes the upper one it is hidden behind it, so the upper lip's edge is the lip line. The
-    inner corners of such a mouth are put back on the line from the outer corner to the lips.
+    Where the lower lip lies above the edge of the upper one, it is hidden behind it, so that edge is the lip line. If
+    all points cross, the inner corners are put on the line from the outer corners to the lips.
     """
     points = landmarks.copy()
     crossed = [pair for pair in FACING if points[pair[1], 1] < points[pair[0], 1]]
@@ -52,41 +62,37 @@ def closed(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return points
 
 
-def together(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the landmarks with the inner lips put together on the line midway between them."""
+def together(landmarks: Points) -> Points:
+    """Return the landmarks with the inner lips closed on the line midway between them."""
     points = landmarks.copy()
     for upper, lower in FACING:
         points[lower] = points[upper] = (landmarks[upper] + landmarks[lower]) / 2
     return closed(points)
 
 
-def with_lip_line(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def with_lip_line(landmarks: Points) -> Points:
     """Return 63 points: the 68 landmarks with the two inner lips replaced by the three points midway between them.
 
-    A spline between shapes whose lips nearly touch needs this: a gap of a fraction of a pixel in one and of some pixels
-    in the other would tear it.
+    A spline between shapes whose lips nearly touch needs this: gaps of a fraction of a pixel in one shape and of some
+    pixels in the other would tear it.
     """
     line = [(landmarks[upper] + landmarks[lower]) / 2 for upper, lower in FACING]
     return np.concatenate([landmarks[:60], np.stack(line)])
 
 
-def opening(landmarks: npt.NDArray[np.float64]) -> float:
+def lip_gap(landmarks: Points) -> float:
     """Return the mean gap between the inner lips in pixels of the landmarks; 0 for lips that touch or cross."""
     gaps = [landmarks[lower, 1] - landmarks[upper, 1] for upper, lower in FACING]
     return max(0.0, float(np.mean(gaps)))
 
 
-def inside_mouth(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
-    """Return the share of each pixel that lies between the lips, (1, S, S) float64 in [0, 1]."""
-    canvas = np.zeros((size * 4, size * 4), np.uint8)
-    outline = np.round(((landmarks[list(INNER_LIPS)] + 0.5) * 4 - 0.5) * 16).astype(np.int32)
-    cv2.fillPoly(canvas, [outline], 255, shift=4)
-    share = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(share.astype(np.float64) / 255)[None]
+def inside_mouth(landmarks: Points, size: int) -> Tensor:
+    """Return the fraction of each pixel that lies between the lips, (1, S, S) float64 in [0, 1]."""
+    return polygon_cover(landmarks[list(INNER_LIPS)], size)
 
 
-def lips_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
-    """Return where the lips and the skin just around them are, (1, S, S) float64 in [0, 1] with a soft edge."""
+def lips_region(landmarks: Points, size: int) -> Tensor:
+    """Return the mask of the lips and the skin just around them, (1, S, S) float64 in [0, 1], with a soft edge."""
     canvas = np.zeros((size, size), np.float32)
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
     cv2.fillConvexPoly(canvas, np.round(outline * 16).astype(np.int32), 1.0, shift=4)
@@ -96,7 +102,7 @@ def lips_region(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     return torch.from_numpy(canvas.astype(np.float64))[None]
 
 
-def below_lip_line(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
+def below_lip_line(landmarks: Points, size: int) -> Tensor:
     """Return 0 above the line between the lips and 1 below it, (1, S, S) float32.
 
     The step is one pixel wide between the corners and widens outside of them.
@@ -117,11 +123,11 @@ def widened(inside: Tensor) -> Tensor:
     return gaussian_blur(inside, window, sigma).mul(3).clamp(0, 1)
 
 
-def between_lips(image: Tensor, landmarks: npt.NDArray[np.float64]) -> Tensor:
-    """Return where an open mouth shows its inside, (1, 1, S, S) in [0, 1], somewhat widened.
+def between_lips(image: Tensor, landmarks: Points) -> Tensor:
+    """Return the mask of the inside of an open mouth, (1, 1, S, S) in [0, 1], slightly widened.
 
-    The opening as the landmarks have it, up to the corners of the lips, and what looks like teeth beyond its edge:
-    brighter than the upper lip and less red than both lips.
+    It covers the opening of the landmarks up to the corners of the lips, and what looks like teeth beside it: brighter
+    and less red than the lips.
 
     Args:
         image: (1, 3, S, S) in [0, 1].
@@ -137,7 +143,7 @@ def between_lips(image: Tensor, landmarks: npt.NDArray[np.float64]) -> Tensor:
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
     cv2.fillConvexPoly(lips, np.round(outline * 16).astype(np.int32), 1, shift=4)
     lip = (lips > 0) & (inside[0, 0].cpu().numpy() < 0.05)
-    # Only just beside the opening: lips shine too.
+    # Only just beside the opening, because lips shine too.
     wide, high = (2 * round(reach * size) + 1 for reach in BESIDE)
     within = cover[0, 0].cpu().numpy() > 0.3
     near = cv2.dilate(within.astype(np.uint8), np.ones((high, wide), np.uint8))
@@ -150,14 +156,105 @@ def between_lips(image: Tensor, landmarks: npt.NDArray[np.float64]) -> Tensor:
 
 
 def hide_inside(image: Tensor, inside: Tensor) -> Tensor:
-    """Return the crop with what lies between its lips painted over by the lips' own colour, as a dark lip line.
+    """Return the crop with the inside of the mouth painted over in the lips' own colour, as a dark lip line.
 
     Args:
         image: (1, 3, S, S).
-        inside: (1, 1, S, S), 1 between the lips, best a little wider: no tooth may peep out.
+        inside: (1, 1, S, S), 1 between the lips, slightly widened so that no tooth is left.
     """
     sigma = FILL_SCALE * image.shape[-1] / 256
     window = 2 * int(3 * sigma) + 1
     lips = gaussian_blur(image * (1 - inside), window, sigma)
     weight = gaussian_blur(1 - inside, window, sigma).clamp_min(1e-3)
     return torch.lerp(image, LIP_LINE * lips / weight, inside)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The opening between the lips: its rim as two curves over the same columns.
+
+    Attributes:
+        x: (N,) rising columns from corner to corner.
+        upper: (N,) rows of the upper lip's edge; y grows downwards.
+        lower: (N,) rows of the lower lip's edge, nowhere above ``upper``.
+    """
+
+    x: Points
+    upper: Points
+    lower: Points
+
+    @property
+    def width(self) -> float:
+        """Distance of the corners."""
+        return float(self.x[-1] - self.x[0])
+
+    @property
+    def centre(self) -> float:
+        """Column halfway between the corners."""
+        return float((self.x[0] + self.x[-1]) / 2)
+
+    @property
+    def height(self) -> float:
+        """Largest gap between the lips."""
+        return float((self.lower - self.upper).max())
+
+    def scaled(self, factor: float, x0: float, y0: float) -> Opening:
+        """Return the opening in pixels of a picture that begins at (x0, y0) and has ``factor`` times the resolution."""
+        return Opening((self.x - x0) * factor, (self.upper - y0) * factor, (self.lower - y0) * factor)
+
+    def cover(
+        self, height: int, width: int, feather: float, rounding: float = 0.0
+    ) -> npt.NDArray[np.float32]:
+        """Return the fraction of each pixel that lies inside, (height, width).
+
+        Args:
+            height, width: of the picture.
+            feather: softness of the edge in pixels.
+            rounding: rounding of sharp corners in pixels.
+        """
+        canvas = np.zeros((height, width), np.uint8)
+        rim = np.concatenate([np.stack([self.x, self.upper], 1), np.stack([self.x, self.lower], 1)[::-1]])
+        cv2.fillPoly(canvas, [np.round(rim * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+        if rounding > 0:
+            # Not mirrored at the border, or the opening would run out of the picture.
+            soft_canvas = cv2.GaussianBlur(canvas, (0, 0), rounding, borderType=cv2.BORDER_CONSTANT)
+            canvas = cv2.threshold(soft_canvas, 127, 255, cv2.THRESH_BINARY)[1]
+        soft: npt.NDArray[np.float32] = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), feather)
+        return soft
+
+
+def opening_of(landmarks: Points) -> Opening:
+    """Return the opening of a face with these landmarks, (68, 2) in upright pixels.
+
+    Both curves go smoothly through the inner lips' points from corner to corner, the lower one also through the inner
+    corners.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    left = points[48] + CORNER * (points[60] - points[48])
+    right = points[54] + CORNER * (points[64] - points[54])
+    upper = np.stack([left, points[61], points[62], points[63], right])
+    lower = np.stack([left, points[60], points[67], points[66], points[65], points[64], right])
+    x = np.linspace(left[0], right[0], SAMPLES)
+    above, below = smooth_curve(upper, x), smooth_curve(lower, x)
+    return Opening(x, above, np.maximum(above, below))
+
+
+def smooth_curve(points: Points, x: Points) -> Points:
+    """Return the rows at columns ``x`` of a smooth curve through points, without overshoot (Fritsch-Carlson)."""
+    order = np.argsort(points[:, 0], kind="stable")
+    columns, rows = points[order, 0], points[order, 1]
+    # Points in one column would make a step, so they are moved apart by very little.
+    columns = np.maximum.accumulate(columns) + np.arange(len(columns)) * 1e-6
+    step = np.diff(columns)
+    slope = np.diff(rows) / step
+    tangent = np.concatenate([slope[:1], np.zeros(len(slope) - 1), slope[-1:]])
+    for inner in range(1, len(slope)):
+        before, after = slope[inner - 1], slope[inner]
+        if before * after > 0:
+            one, other = 2 * step[inner] + step[inner - 1], step[inner] + 2 * step[inner - 1]
+            tangent[inner] = (one + other) / (one / before + other / after)
+    at = np.clip(np.searchsorted(columns, x, side="right") - 1, 0, len(slope) - 1)
+    t = np.clip((x - columns[at]) / step[at], 0, 1)
+    left = rows[at] * (1 + 2 * t) * (1 - t) ** 2 + step[at] * tangent[at] * t * (1 - t) ** 2
+    right = rows[at + 1] * t**2 * (3 - 2 * t) + step[at] * tangent[at + 1] * t**2 * (t - 1)
+    return np.asarray(left + right)

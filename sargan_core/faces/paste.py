@@ -1,13 +1,13 @@
-"""Paste: bring the change of an edited crop to photo resolution and add it to the photo's own pixels.
+"""Paste: add the change of an edited crop to the photo at the photo's own resolution.
 
-What the photo shows is split in two: what the crop can hold, and the fine detail above it. The edited crop replaces the
-first; the second is the photo's own, taken from where the edit moved it from, so skin and hair stay sharp at any size::
+The photo is split into what the crop can hold and the finer detail. The edited crop replaces the first. The detail
+stays the photo's own and moves along with the edit, so skin and hair stay sharp at any size::
 
     result(P) = edited(v) + keep(v) * (photo(P') - crop(v + flow(v))),    v = to_crop(P),  P' = to_photo(v + flow(v))
 
-and is mixed into the photo with a soft mask. Where nothing moved and nothing changed this is the photo itself.
+and is mixed into the photo with a soft mask. Where nothing moved or changed this is the photo itself.
 What is not the photo's own gets the sharpness and the grain of its face (``faces/grain.py``).
-A photo without colour, or of one tone, gets only changes that keep to it (``faces/tone.py``).
+In a photo without colour, or of one tone, the change keeps to that tone (``faces/tone.py``).
 Conventions of coordinates: see ``faces/align.py``.
 """
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from sargan_core.faces.align import Alignment
-from sargan_core.faces.blur import gaussian_blur
+from sargan_core.faces.blur import gaussian_blur, smooth_step
 from sargan_core.faces.face import EditedCrops, Pixels
 from sargan_core.faces.grain import Grain, blur_of, grain_of, put_in, softened
 from sargan_core.faces.inner_mouth import InnerMouth
@@ -33,31 +33,19 @@ from sargan_core.faces.lattice import Band, Lattice
 from sargan_core.faces.tone import Tone, tone_of
 from sargan_core.faces.warp import positions, sample
 
-# The photo is pasted in bands of about this many pixels: what is known of one fits the processor's cache.
+# The photo is pasted in bands of about this many pixels, so that the data of one band fit the CPU's cache.
 BAND_PIXELS = 48_000
-
-
-# Share of the crop's side over which the mask fades to nothing.
+# Width over which the mask fades to 0, as a fraction of half the crop's side.
 FEATHER = 0.14
-
-
-# Mean change (0..1) from which the photo's fine detail starts to give way, and from which none is kept.
+# Mean change (0..1) up to which all of the photo's fine detail is kept, and from which none is.
 DETAIL_FADES = (0.06, 0.24)
-
-
-# Mask below which a pixel is not touched.
+# Mask value below which a pixel is not touched.
 LEAST_MASK = 1e-3
-
-
-# Mask from which a pixel is so far inside that it tells how sharp the face is.
+# Mask value from which a pixel counts for the sharpness of the face.
 WELL_INSIDE = 0.9
-
-
-# Spread of a pixel of the photo, in pixels of the photo: what is finer is taken away from what is laid over it.
+# Blur, in photo pixels, of what is laid over the photo, so that it is no finer than the photo.
 COARSER = 0.55
-
-
-# Mask values that count as the mask's border in the seam figure.
+# Mask values that count as the border in the seam figure.
 SEAM_BAND = (0.0, 0.08)
 
 
@@ -67,9 +55,9 @@ class Pasted:
 
     Attributes:
         pixels: (H, W, 3), dtype of the photo.
-        seam: mean absolute change just inside the mask's border, in 8-bit levels: the step that an eye could see.
-        change: mean absolute change where the mask is more than half, 0..1.
-        region: x0, y0, x1, y1 photo pixels outside of which nothing was touched.
+        seam: mean absolute change just inside the mask's border, in 8-bit levels, which could be seen as a step.
+        change: mean absolute change where the mask is above 0.5, 0..1.
+        region: x0, y0, x1, y1 photo pixels; nothing outside was touched.
     """
 
     pixels: Pixels
@@ -81,24 +69,24 @@ class Pasted:
 def crop_mask(size: int) -> Tensor:
     """Return the soft mask of a crop: 1 on the face, 0 at the border, (1, 1, S, S) float32.
 
-    A rounded square in the template, where every face lies in the same place; room for a dropped jaw.
+    A rounded square, because every face has the same place in the template; with room for an open jaw.
     """
     ticks = (torch.arange(size, dtype=torch.float32) + 0.5) / size * 2 - 1
     reach = (ticks.abs()[:, None] ** 5 + ticks.abs()[None, :] ** 5) ** 0.2
     ramp = ((1 - reach) / FEATHER).clamp(0, 1)
-    return (ramp * ramp * (3 - 2 * ramp))[None, None]
+    return smooth_step(ramp)[None, None]
 
 
 def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
-    """Return how much fine detail stays where a model does not say: all of it where the change is small.
+    """Return how much fine detail to keep for a model without ``keep``: all where the change is small.
 
-    Both are (1, 3, S, S); the answer is (1, 1, S, S) in [0, 1].
+    Both are (1, 3, S, S); the result is (1, 1, S, S) in [0, 1].
     """
     change = (edited - crop).abs().mean(1, keepdim=True)
     change = gaussian_blur(change, 9, 2.0)
     low, high = DETAIL_FADES
     ramp = ((change - low) / (high - low)).clamp(0, 1)
-    return 1 - ramp * ramp * (3 - 2 * ramp)
+    return 1 - smooth_step(ramp)
 
 
 def paste(
@@ -115,12 +103,12 @@ def paste(
         alignment: the crop's place in the photo.
         crop: (1, 3, S, S) float32 in [0, 1], as extracted.
         edited: the model's answer for this crop (batch of one), on the same device.
-        mouth: what is seen between the lips of the edited face; None = what ``edited`` shows there.
+        mouth: the inside of the edited mouth; None = as in ``edited``.
 
     Returns:
         A new array that differs from ``photo`` only inside ``region``.
     """
-    # The photo lies in the memory of the CPU, and most of the work is on its pixels.
+    # Most of the work is on the photo's pixels, which are in the memory of the CPU.
     crop, image = crop.cpu(), edited.image.cpu()
     flow = None if edited.flow is None else edited.flow.cpu()
     keep = kept_detail(crop, image) if edited.keep is None else edited.keep.cpu()
@@ -135,7 +123,7 @@ def paste(
     parts = [image - keep * base, keep, mask]
     layers = torch.cat(parts if flow is None else [*parts, flow], dim=1)
     if alignment.scale < 1:
-        # The photo is coarser than the crop: low-pass what will be sampled with gaps.
+        # The photo is coarser than the crop: low-pass filter against aliasing.
         sigma = 0.5 / alignment.scale
         window = 2 * int(2 * sigma) + 1
         layers = gaussian_blur(layers, window, sigma)
@@ -157,22 +145,22 @@ def paste(
 
 @lru_cache(maxsize=4)
 def _mask(size: int) -> Tensor:
-    """Return ``crop_mask`` that is 0 on the crop's outermost pixels, which stand for all that lies beyond."""
+    """Return ``crop_mask`` with 0 on the crop's outermost pixels, which are repeated outside the crop."""
     inner = torch.nn.functional.pad(torch.ones(1, 1, size - 2, size - 2), (1, 1, 1, 1))
     return crop_mask(size) * inner
 
 
 @lru_cache(maxsize=4)
 def _rim(size: int) -> Tensor:
-    """Return the positions (1, 2, N, 1) of the outermost pixels of a crop whose mask is not 0."""
+    """Return the positions (1, 2, N, 1) of a crop's outermost pixels with a mask above 0."""
     inside = (_mask(size)[0, 0] > 0).numpy().astype(np.uint8)
     rows, columns = np.nonzero(inside - cv2.erode(inside, np.ones((3, 3), np.uint8)))
     return torch.from_numpy(np.stack([columns, rows]).astype(np.float32))[None, :, :, None]
 
 
 def _region(photo: Pixels, alignment: Alignment, mask: Tensor) -> tuple[int, int, int, int]:
-    """Return the photo rectangle that holds every pixel whose mask is not 0."""
-    # A place inside stays inside: what lies outermost lies on the rim.
+    """Return the photo rectangle that holds every pixel with a mask above 0."""
+    # The mapping has no folds, so the outermost photo pixels belong to the rim.
     where = alignment.to_photo(_rim(mask.shape[-1]))[0, :, :, 0]
     height, width = photo.shape[:2]
     low = torch.floor(where.amin(1)).long().tolist()
@@ -192,8 +180,8 @@ def _paste_band(
 ) -> npt.NDArray[np.float64]:
     """Paste some rows into ``result``; return (seam sum, seam count, change sum, change count) in levels of the photo.
 
-    ``tone`` is what the change keeps to, ``grain`` what the photo has and a crop has not, ``over`` what is laid over
-    the edit.
+    ``tone`` is the photo's only tone, if it has one, ``grain`` is added to what is not the photo's own, and ``over`` is
+    laid over the edit.
     """
     band = lattice.band(*rows)
     if band is None:
@@ -204,7 +192,7 @@ def _paste_band(
     mask[mask < LEAST_MASK] = 0
     own = _planes(photo[top:bottom, x0:x1])
     wanted = own.copy() if band.displacement is None else _moved(photo, own, band.displacement, (x0, top))
-    # In place: most of the time would go into fetching memory for what is used once.
+    # In place, because new arrays would take most of the time.
     wanted *= keep
     for plane, made in zip(wanted, band.values[:3], strict=True):
         plane += made
@@ -228,7 +216,7 @@ def _paste_band(
 
 
 def _planes(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Return (H, W, 3) as (3, H, W) float32: arithmetic with masks of one plane is several times as fast."""
+    """Return (H, W, 3) as (3, H, W) float32, since arithmetic with masks is several times as fast on planes."""
     planes = np.empty((3, *pixels.shape[:2]), np.float32)
     for plane, channel in zip(planes, cv2.split(pixels), strict=True):
         plane[...] = channel
@@ -241,10 +229,10 @@ def _moved(
     displacement: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
     origin: tuple[int, int],
 ) -> npt.NDArray[np.float32]:
-    """Return the photo's pixels from ``origin`` on, each from where it is displaced to, bicubic: (3, H, W).
+    """Return the photo's displaced pixels from ``origin`` on, sampled bicubically, (3, H, W).
 
-    ``own`` are those that lie there, (3, H, W), which show where nothing moves. OpenCV rounds places to a 32nd of a
-    pixel and takes as long.
+    ``own`` are the pixels without displacement, (3, H, W), taken where nothing moves. OpenCV would round positions to a
+    32nd of a pixel and be no faster.
     """
     height, width = displacement[0].shape
     grid = np.empty((1, height, width, 2), np.float32)
@@ -269,7 +257,7 @@ def _moved(
 
 
 def _reach(displacement: npt.NDArray[np.float32], start: int, count: int, side: int) -> tuple[int, int]:
-    """Return first and last pixel of an axis that are read, within a photo of ``side`` pixels."""
+    """Return the first and the last pixel (exclusive) that are read along an axis of ``side`` pixels."""
     first = min(max(int(np.floor(displacement.min())) + start - 2, 0), side - 1)
     return first, min(max(int(np.ceil(displacement.max())) + start + count + 3, first + 1), side)
 
@@ -281,7 +269,7 @@ def _add_grain(
     origin: tuple[int, int],
     peak: np.float32,
 ) -> None:
-    """Add grain to (3, H, W) pixels in place by how much of each is ``added``, (H, W)."""
+    """Add grain to (3, H, W) pixels in place, weighted by ``added``, (H, W) in [0, 1]."""
     rows, columns = np.flatnonzero(added.any(1)), np.flatnonzero(added.any(0))
     if not len(rows):
         return
@@ -296,11 +284,11 @@ class _Over:
     """The inside of a mouth, ready to be laid over bands of the photo.
 
     Attributes:
-        layers: (1, 4, h, w): colour and cover, as fine as the photo can show.
-        corner: where its first pixel lies in the crop.
-        fine: its pixels for one pixel of the crop.
-        box: x0, y0, x1, y1 photo pixels that hold it.
-        own: whether it is the photo's own, grain and all.
+        layers: (1, 4, h, w): colour and cover, no finer than the photo.
+        corner: position of its first pixel in the crop.
+        fine: its pixels per crop pixel.
+        box: x0, y0, x1, y1 photo pixels around it.
+        own: whether it comes from the photo itself, with its grain.
     """
 
     layers: Tensor
@@ -311,7 +299,7 @@ class _Over:
 
     @classmethod
     def of(cls, mouth: InnerMouth, alignment: Alignment, blur: float) -> _Over:
-        """Return a mouth without what the photo is too coarse or soft for; ``blur`` is the face's in crop pixels."""
+        """Return a mouth as coarse and soft as the photo; ``blur`` is the face's, in crop pixels."""
         picture = np.concatenate([mouth.colour, mouth.cover[..., None]], axis=2)
         sigma = mouth.fine * math.hypot(COARSER / alignment.scale, 0.0 if mouth.own else blur)
         if sigma > 0.4:
@@ -342,8 +330,8 @@ class _Over:
 
         Args:
             wanted: (3, H, W) the band in levels of the photo.
-            added: (H, W) how much of each pixel is not the photo's own; this counts here too. None = it is of no use.
-            band: tells the crop's position of each pixel.
+            added: (H, W) how much of each pixel is not the photo's own, updated in place; None = not needed.
+            band: gives the crop position of each pixel.
             origin: column and row of the photo where the band begins.
             peak: white in levels of the photo.
         """
@@ -375,19 +363,17 @@ def _figures(change: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> 
     return np.asarray(sums, dtype=np.float64)
 
 
-# Height of the forehead above the brows, and the width over which changes fade towards the face's outline, as
-# fractions of the crop's side.
+# Height of the forehead above the brows, and width of the fade-out at the face's outline, as fractions of the crop's
+# side.
 FOREHEAD = 0.14
-
-
 FACE_FEATHER = 0.05
 
 
 def face_mask(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
-    """Return where coefficients may change a pixel: 1 on the face, fading to 0 at its outline, (1, S, S) float64.
+    """Return the mask of the face: 1 inside, fading to 0 at its outline, (1, S, S) float64.
 
-    The hull of the landmarks with the forehead above the brows, and nothing beyond it: what the pairs say about hair,
-    neck and background is chance.
+    The hull of the landmarks and the forehead above the brows. Hair, neck and background stay outside, because their
+    differences between training photos are chance.
     """
     forehead = landmarks[17:27] - [0.0, FOREHEAD * size]
     hull = cv2.convexHull(np.concatenate([landmarks, forehead]).astype(np.float32))
@@ -395,4 +381,4 @@ def face_mask(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     cv2.fillConvexPoly(canvas, np.round(hull * 16).astype(np.int32), 1.0, shift=4)
     distance = cv2.distanceTransform(canvas.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     ramp = np.clip(distance / (FACE_FEATHER * size), 0, 1).astype(np.float64)
-    return torch.from_numpy(ramp * ramp * (3 - 2 * ramp))[None] * crop_mask(size)[0].double()
+    return torch.from_numpy(smooth_step(ramp))[None] * crop_mask(size)[0].double()

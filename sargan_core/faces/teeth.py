@@ -1,4 +1,4 @@
-"""Upper teeth cut out of a mouth, as a picture of their own: one mouth of a bank, or the mouth of the photo itself."""
+"""Cut the upper teeth out of a mouth: one of the bank, or the photo's own."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sargan_core.faces.opening import Opening
+from sargan_core.faces.mouth import Opening
 
 Picture = npt.NDArray[np.float32]
 
-# The pictures' size, and the distance of the corners of the mouth in them.
+# Height and width of the pictures, distance of the corners of the mouth in them, and the place of its middle.
 SIZE = (152, 352)
 WIDTH = 320.0
 MIDDLE = (176.0, 40.0)
-# Pixels at the lips' edge that still belong to the lips or their shadow.
+# Width in pixels of the edge that still belongs to the lips or their shadow.
 RIM = 5
-# Enamel: at least this share of the brightest light between the lips, and at most this much redder than the whites.
+# Enamel has at least this fraction of the brightest light between the lips, and is at most this much redder than the
+# whites of the eyes.
 BRIGHT = 0.52
 RED = 0.16
-# Share of the middle of an opening that must be enamel for its teeth to count as seen.
+# Fraction of the middle of an opening that must be enamel for its teeth to count as visible.
 SEEN = 0.3
-# Sharpening of what was enlarged: amount, and width in pixels of the picture.
+# Sharpening after the enlargement: amount, and width in pixels of the picture.
 SHARPEN = 0.9
 SHARPEN_WIDTH = 2.4
 
 
 @dataclass(frozen=True)
 class Teeth:
-    """What is seen between the lips of one smile; columns run over ``SIZE[1]`` pixels, corners are ``WIDTH`` apart.
+    """What is seen between the lips of one smile, ``SIZE`` pixels with the corners ``WIDTH`` apart.
 
     Attributes:
-        picture: (H, W, 3) float32, light relative to the whites of the same person's eyes (1 = as bright).
+        picture: (H, W, 3) float32 RGB, relative to the whites of the same person's eyes (1 = as bright).
         upper: (W,) row of the upper lip's edge.
         lower: (W,) row of the lower lip's edge.
         edge: (W,) row where the upper teeth end.
@@ -46,18 +47,18 @@ class Teeth:
 
     @property
     def length(self) -> float:
-        """Height of the middle teeth that is seen, as a share of the mouth's width."""
+        """Visible height of the middle teeth, as a fraction of the mouth's width."""
         middle = slice(SIZE[1] // 2 - 40, SIZE[1] // 2 + 40)
         return float(np.median(self.edge[middle] - self.upper[middle])) / WIDTH
 
 
 def cut_teeth(picture: Picture, opening: Opening, white: npt.NDArray[np.float32]) -> Teeth | None:
-    """Return the teeth of a mouth; None where none are seen.
+    """Return the teeth of a mouth; None if none are visible.
 
     Args:
         picture: ``SIZE`` RGB in [0, 1], upright, the corners ``WIDTH`` apart with their middle at ``MIDDLE``.
         opening: between the lips, in the picture's pixels.
-        white: (3,) the whites of the same eyes.
+        white: (3,) colour of the whites of the same person's eyes in [0, 1].
     """
     height, width = SIZE
     columns = np.arange(width, dtype=np.float64)
@@ -86,7 +87,7 @@ def cut_teeth(picture: Picture, opening: Opening, white: npt.NDArray[np.float32]
 def _edges(
     enamel: npt.NDArray[np.bool_], upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the row where the upper teeth end in each column: where the first run of enamel does."""
+    """Return the row where the upper teeth end in each column: the end of the first run of enamel."""
     width = enamel.shape[1]
     found = np.full(width, np.nan)
     closed = cv2.morphologyEx(enamel.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 5), np.uint8))
@@ -101,21 +102,21 @@ def _edges(
     known = np.isfinite(found)
     columns = np.arange(width)
     found = np.interp(columns, columns[known], found[known])
-    # Teeth end in short arcs; single columns that differ from their neighbours are gaps between them.
+    # Teeth end in short arcs; single columns that differ from their neighbours are gaps between teeth.
     smooth = np.array([np.median(found[max(0, at - 6) : at + 7]) for at in columns])
     return np.minimum(cv2.GaussianBlur(smooth[None], (0, 0), 2.0)[0], lower)
 
 
 def _filled(picture: Picture, upper: npt.NDArray[np.float64], lower: npt.NDArray[np.float64]) -> Picture:
-    """Return the picture with each column's first and last pixel between the lips repeated over the lips."""
+    """Return the picture with the content between the lips continued over the lips, column by column."""
     height, width = picture.shape[:2]
     rows = np.arange(height, dtype=np.float32)[:, None]
     middle = (upper + lower) / 2
     above, below = np.minimum(upper, middle), np.maximum(lower, middle)
-    # Mirrored a little, then repeated: a single row drawn out looks like a curtain.
+    # Mirrored a little, then repeated: one row repeated all the way looks like a curtain.
     at = np.where(rows < above, above + np.minimum(above - rows, (below - above) * 0.5), rows)
     at = np.where(rows > below, below, at)
-    # Beyond the corners the outermost column that shows something is repeated.
+    # Beyond the corners the outermost visible column is repeated.
     shown = np.flatnonzero(below - above > 1)
     nearest = np.arange(width) if len(shown) == 0 else np.arange(width).clip(shown[0], shown[-1])
     at = at[:, nearest]
@@ -130,9 +131,9 @@ def _filled(picture: Picture, upper: npt.NDArray[np.float64], lower: npt.NDArray
 
 
 def mouth_traits(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return what a mouth at rest is like: its width, the height of its lips, its distance from the nose.
+    """Return the width of a neutral mouth, the height of its lips and its distance from the nose, (3,).
 
-    As shares of the distance of the outer eye corners, (3,); ``landmarks`` are (68, 2).
+    All as fractions of the distance of the outer eye corners; ``landmarks`` are (68, 2).
     """
     points = np.asarray(landmarks, dtype=np.float64)
     eyes = max(float(np.linalg.norm(points[45] - points[36])), 1e-6)
@@ -141,7 +142,7 @@ def mouth_traits(landmarks: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 
 
 def even_edge(teeth: Teeth) -> float:
-    """Return how far the teeth's lower edge strays from an arc in the middle of the mouth, as a share of its width."""
+    """Return how far the teeth's lower edge differs from an arc in the mouth's middle, as a fraction of its width."""
     middle = slice(SIZE[1] // 2 - 90, SIZE[1] // 2 + 91)
     across = np.arange(SIZE[1])[middle] - SIZE[1] / 2
     rows = teeth.edge[middle].astype(np.float64)
@@ -150,7 +151,7 @@ def even_edge(teeth: Teeth) -> float:
 
 
 def upright_matrix(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the (2, 3) matrix that brings the corners of a mouth, (2,) each, to their places in a ``SIZE`` picture."""
+    """Return the (2, 3) matrix that maps the corners of a mouth, (2,) each, to their places in a ``SIZE`` picture."""
     across = right - left
     scale = WIDTH / max(float(np.linalg.norm(across)), 1e-6)
     angle = float(np.arctan2(across[1], across[0]))
@@ -163,7 +164,7 @@ def upright_mouth(
     left: npt.NDArray[np.float64],
     right: npt.NDArray[np.float64],
 ) -> tuple[Picture, npt.NDArray[np.float64]]:
-    """Return the mouth of a photo brought to ``SIZE``, its corners level.
+    """Return the mouth of a photo at ``SIZE``, with its corners level.
 
     Args:
         pixels: (H, W, 3) RGB photo.
@@ -174,7 +175,7 @@ def upright_mouth(
     """
     matrix, across = upright_matrix(left, right), right - left
     scale = float(np.hypot(*matrix[:, 0]))
-    # Only the part that is needed: warping reads the whole photo otherwise as another type.
+    # Only the part that is needed, or the whole photo would be converted to floats.
     reach = float(np.hypot(*across)) * 1.5
     x0, y0 = np.floor(np.maximum((left + right) / 2 - reach, 0)).astype(int)
     x1, y1 = np.ceil((left + right) / 2 + reach).astype(int) + 1

@@ -1,7 +1,7 @@
 """Dense displacement fields in crop pixels: sampling, inversion, interpolation between landmarks.
 
-Convention: a field is (B, 2, H, W), channel 0 = x, 1 = y, in pixels whose centres lie at integers. It is a *backward*
-field: the picture it makes has at ``p`` what the original has at ``p + field(p)``.
+Convention: a field is (B, 2, H, W), channel 0 = x, 1 = y, in pixels with centres at integers. It is a *backward* field:
+the new picture shows at ``p`` what the original shows at ``p + field(p)``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-# Splines are solved on a coarse lattice and interpolated: nothing in them is finer than the landmarks' spacing.
+# Splines are evaluated on a coarse lattice and interpolated; they are not finer than the landmarks' spacing.
 LATTICE_STEP = 4
 # Side in pixels below which no field is inverted at half its size; and iterations that follow at the whole size.
 SMALLEST = 32
@@ -41,7 +41,7 @@ def sample(image: Tensor, where: Tensor, mode: str = "bilinear") -> Tensor:
     count = max(len(image), len(where))
     image = image.expand(count, -1, -1, -1)
     where = where.expand(count, -1, -1, -1).to(image.dtype)
-    # Normalised a plane at a time, which takes half as long as in pairs.
+    # Normalising one plane at a time takes half as long as both together.
     grid = torch.stack(
         [
             plane * (2 / (side - 1)) - 1 if side > 1 else plane
@@ -57,7 +57,8 @@ def invert(field: Tensor, steps: int = 8, damping: float = 1.0) -> Tensor:
 
     Args:
         field: (B, 2, H, W), smooth and without folds.
-        steps: iterations, most of them at half the size; ``damping`` < 1 makes steep fields converge.
+        steps: iterations, most of them at half the size.
+        damping: size of each step; below 1, steep fields converge too.
     """
     height, width = field.shape[-2:]
     if min(height, width) < 2 * SMALLEST:
@@ -80,14 +81,14 @@ def _inverted(inverse: Tensor, field: Tensor, steps: int, damping: float) -> Ten
 
 
 def smallest_area(field: npt.NDArray[np.float32]) -> float:
-    """Return the smallest area that a pixel keeps under ``p + field(p)``, (2, H, W); negative where it folds."""
+    """Return the smallest area of a pixel under ``p + field(p)`` of a (2, H, W) field; negative where it folds."""
     x_x, x_y = np.diff(field[0], axis=1)[:-1], np.diff(field[0], axis=0)[:, :-1]
     y_x, y_y = np.diff(field[1], axis=1)[:-1], np.diff(field[1], axis=0)[:, :-1]
     return float(((1 + x_x) * (1 + y_y) - x_y * y_x).min())
 
 
 def border_ring(size: int) -> npt.NDArray[np.float64]:
-    """Return 24 points evenly on the border of an S x S crop, (24, 2): where splines are held still."""
+    """Return 24 evenly spaced points on the border of an S x S crop, (24, 2), where splines are 0."""
     edge = np.linspace(0, size - 1, 7)
     sides = [np.stack([edge, np.full(7, y)], 1) for y in (0.0, size - 1.0)]
     sides += [np.stack([np.full(5, x), edge[1:-1]], 1) for x in (0.0, size - 1.0)]
@@ -97,13 +98,13 @@ def border_ring(size: int) -> npt.NDArray[np.float64]:
 def spline_field(
     points: npt.ArrayLike, values: npt.ArrayLike, size: int, smoothing: float = 0.0
 ) -> npt.NDArray[np.float32]:
-    """Return the thin-plate spline through scattered displacements, held still on the crop's border.
+    """Return the thin-plate spline through scattered displacements, 0 on the crop's border.
 
     Args:
         points: (N, 2) crop pixels.
         values: (N, 2) displacement at each point.
         size: side S of the crop.
-        smoothing: how far the spline may miss the values, in the units of a 256 px crop; 0 = not at all.
+        smoothing: how far the spline may miss the values, for a 256 px crop; 0 = not at all.
 
     Returns:
         (2, S, S) float32.
@@ -120,9 +121,9 @@ def spline_field(
 
 @lru_cache(maxsize=32)
 def _spline_operator(points: bytes, size: int, smoothing: float) -> npt.NDArray[np.float64]:
-    """Return the matrix that takes values at N points to the spline on the lattice, (L * L, N).
+    """Return the matrix from values at N points to the spline on the lattice, (L * L, N).
 
-    A spline is linear in its values, and a template's points are the same for every face, so the fit is paid once.
+    A spline is linear in its values, and a template's points are the same for every face, so it is computed once.
     """
     places = np.frombuffer(points, dtype=np.float64).reshape(-1, 2)
     known = np.concatenate([places, border_ring(size)])
@@ -136,7 +137,7 @@ def _spline_operator(points: bytes, size: int, smoothing: float) -> npt.NDArray[
 def thin_plate_operator(
     known: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64], smoothing: float
 ) -> npt.NDArray[np.float64]:
-    """Return the matrix that takes values at known points to the thin-plate spline at wanted ones, (M, N).
+    """Return the matrix from values at known points to the thin-plate spline at wanted ones, (M, N).
 
     The same spline as ``scipy.interpolate.RBFInterpolator(kernel="thin_plate_spline")``, whose import alone takes
     longer than an edit.

@@ -12,7 +12,7 @@ from torch import nn
 from sargan_core.errors import UsageError
 from sargan_core.expressions import ExpressionMix
 from sargan_core.faces.align import Alignment, align
-from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels, RestShape, Template
+from sargan_core.faces.face import EditedCrops, Face, FaceCrops, NeutralEstimate, Pixels, Template
 from sargan_core.faces.lip_line import with_sure_lips
 from sargan_core.units import UnitMix
 
@@ -68,7 +68,7 @@ class ExpressionModel(nn.Module, ABC):
     takes_reference: bool = False
     precision: str = "fp32"
 
-    def rest_shape(self) -> RestShape | None:
+    def neutral_estimate(self) -> NeutralEstimate | None:
         """Return what estimates a face's neutral landmarks for ``align``, None if the model needs none."""
         return None
 
@@ -97,7 +97,7 @@ class ExpressionModel(nn.Module, ABC):
         if self.template.kind == "spline" and face.landmarks is not None:
             # Closed lips, of which one is lighter or fuller, are easily found as parted.
             face = replace(face, landmarks=with_sure_lips(pixels, face.landmarks))
-        return align(face, self.template, self.rest_shape())
+        return align(face, self.template, self.neutral_estimate())
 
     @abstractmethod
     def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:

@@ -1,1 +1,1 @@
-"""Photos: bytes to pixels and back, metadata, provenance, files that appear whole or not at all."""
+"""Photos: file formats, metadata, the mark of an edit, and safe reading and writing of files."""

@@ -1,4 +1,4 @@
-"""Zip archives of strangers (checkpoints, npz files): how many parts they have and how far they inflate is bounded."""
+"""Open untrusted zip archives (checkpoints, npz files) with limits on their parts and their inflated size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from numpy.lib import format as npy
 from sargan_core.photo.content import BLOCK, open_file
 
 MOST_PARTS = 100_000
-# Starts the entry of a part in an archive's list, which zipfile reads as a whole, however long.
+# Signature of one entry in the directory of an archive; zipfile reads the whole directory, however long.
 ENTRY = b"PK\x01\x02"
-# Bytes that an npz file's arrays may take together.
+# Largest sum of an npz file's arrays, in bytes.
 LARGEST_ARRAYS = 2**29
-# Whatever reading an archive raises where it is none.
+# What reading a damaged archive raises.
 DAMAGED = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, LookupError)
 
 
@@ -29,11 +29,11 @@ def open_archive(stream: BinaryIO, most: int) -> zipfile.ZipFile:
     """Open a zip archive.
 
     Args:
-        stream: a file, anywhere.
-        most: bytes that its parts may have together, once inflated.
+        stream: a seekable file, at any position.
+        most: limit of the sum of the inflated parts, in bytes.
 
     Raises:
-        ValueError: no archive, too many parts, or they inflate to more.
+        ValueError: no archive, too many parts, or too large once inflated.
     """
     if stream.seek(0, 2) > most:
         raise ValueError(f"an archive of more than {most:,} bytes")
@@ -58,7 +58,7 @@ class Arrays:
     """The arrays of an npz file, each read when it is asked for.
 
     Attributes:
-        kinds: types of their numbers or texts, by name.
+        kinds: dtype by name.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -72,7 +72,7 @@ class Arrays:
             return array
 
     def _described(self, part: zipfile.ZipInfo) -> np.dtype[Any]:
-        """Return the type of an array that is no larger than its part; NumPy asks for memory before it looks."""
+        """Return the dtype of an array, after a check of its size: NumPy allocates memory before it checks."""
         with self._archive.open(part) as member:
             read = (
                 npy.read_array_header_1_0 if npy.read_magic(member) == (1, 0) else npy.read_array_header_2_0
@@ -95,7 +95,7 @@ def open_arrays(path: Path) -> Iterator[Arrays]:
 
     Raises:
         OSError: missing or not readable.
-        ValueError: no file, no npz file, or damaged; also where an array is asked for that is not there.
+        ValueError: not a file, not an npz file, or damaged; also inside the block, for an array that is missing.
     """
     with open_file(path) as stream:
         try:

@@ -1,4 +1,4 @@
-"""BMP files; they hold the picture, its resolution and nothing else."""
+"""BMP files, which hold only the picture and its resolution."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from sargan_core.photo.metadata import storage_notes
 from sargan_core.photo.planes import Picture, check_size, from_pillow, to_pillow
 
 _EMBEDDED_PROFILE = b"DEBM"
-
-
-_RESOLUTION_AT = 38  # pixels a metre, across and down
-
-
+_RESOLUTION_AT = 38  # offset of the pixels per metre, across and down
 _INCH = 0.0254  # metres
 
 
@@ -41,7 +37,7 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     """Return the picture as a BMP.
 
     Raises:
-        Defect: the encoder gave up.
+        Defect: the encoder failed.
     """
     if picture.alpha is None:
         file = io.BytesIO()
@@ -54,6 +50,6 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
         raise Defect("the picture cannot be written as a BMP", "write PNG instead")
     data = bytearray(buffer.tobytes())
     if metadata.dpi:
-        # OpenCV, which alone writes the variant with alpha, knows no resolution.
+        # Only OpenCV writes the variant with alpha, but without a resolution.
         struct.pack_into("<II", data, _RESOLUTION_AT, *(round(value / _INCH) for value in metadata.dpi))
     return bytes(data)

@@ -1,4 +1,7 @@
-"""The content of a file: regular files (and pipes that were handed over), never more than what it is for can need."""
+"""Read files with a size limit: regular files, and pipes that the shell handed over.
+
+No more is read than the purpose of a file can need, so that a wrong or hostile file cannot fill the memory.
+"""
 
 from __future__ import annotations
 
@@ -9,57 +12,50 @@ from typing import BinaryIO
 
 from sargan_core.errors import PhotoError
 
-# What a photo's file may hold: 16-bit RGBA without compression, and metadata or a video behind the picture.
+# Limit of a photo's file: 16-bit RGBA without compression, and metadata or a video behind the picture.
 BYTES_A_PIXEL = 8
-
-
 BYTES_BESIDE = 256 * 2**20
-
-
+# Bytes that are enough to recognise a format.
 HEAD = 4096
-
-
 BLOCK = 2**20
-
-
 LARGEST_SETTINGS = 2**24
 
 
 class NoFileError(ValueError):
-    """A name stands for no file but a pipe or device."""
+    """The name belongs to a pipe or device, not to a file."""
 
 
 class IsFolderError(NoFileError):
-    """A name stands for a folder."""
+    """The name belongs to a folder."""
 
 
 class TooLargeError(ValueError):
-    """More bytes than what is wanted of them can need."""
+    """The content is larger than allowed."""
 
 
 def largest_file(max_pixels: int) -> int:
-    """Return how many bytes are read at most for a photo of at most ``max_pixels`` pixels."""
+    """Return the largest file in bytes that is read for a photo of at most ``max_pixels`` pixels."""
     return max_pixels * BYTES_A_PIXEL + BYTES_BESIDE
 
 
 def open_file(path: Path, *, pipes: bool = False) -> BinaryIO:
-    """Open a file to read; the one way in which files that somebody names are opened.
+    """Open a file for reading; every file that a user names is opened here.
 
-    A named pipe would wait for a writer and a device may never end, so neither is opened.
+    Named pipes and devices are refused: a pipe would wait for a writer, a device may never end.
 
     Args:
         path: the file.
-        pipes: also take a pipe that the shell handed over (``/dev/stdin``, ``/dev/fd/63``).
+        pipes: also accept a pipe that the shell handed over (``/dev/stdin``, ``/dev/fd/63``).
 
     Raises:
         OSError: missing or not readable.
-        ValueError: a folder, pipe or device, or no possible name.
+        ValueError: a folder, pipe or device, or an impossible name.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
     except PermissionError as error:
-        if path.is_dir():  # as Windows says it
+        if path.is_dir():  # what Windows raises for a folder
             raise IsFolderError("it is a folder") from error
         raise
     mode = os.fstat(descriptor).st_mode
@@ -69,7 +65,7 @@ def open_file(path: Path, *, pipes: bool = False) -> BinaryIO:
     os.close(descriptor)
     if stat.S_ISDIR(mode):
         raise IsFolderError("it is a folder")
-    raise NoFileError("it is no file but a pipe or device")
+    raise NoFileError("it is a pipe or device, not a file")
 
 
 def read_file(path: Path, most: int, *, pipes: bool = False) -> bytes:
@@ -86,7 +82,7 @@ def read_stream(stream: BinaryIO, most: int, head: bytes = b"") -> bytes:
     """Return ``head`` and what follows it in a stream, together at most ``most`` bytes.
 
     Raises:
-        TooLargeError: it is longer; of a file nothing was read, of a pipe no more than that.
+        TooLargeError: it is longer; a file is not read at all then, a pipe only up to the limit.
         OSError: the stream broke off.
     """
     data = head
@@ -96,7 +92,7 @@ def read_stream(stream: BinaryIO, most: int, head: bytes = b"") -> bytes:
         if len(head) + end - at > most:
             raise TooLargeError(f"it is larger than {most:,} bytes")
         data += stream.read(end - at)
-    # What a pipe holds, and what a file (of /proc, or one that grows) holds beyond its size.
+    # Pipes, and files that are longer than their size says (in /proc, or growing).
     rest = bytearray()
     while block := stream.read(BLOCK):
         rest += block
@@ -128,7 +124,7 @@ def open_photo(path: Path, name: str) -> BinaryIO:
         return open_file(path, pipes=True)
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise PhotoError(f"{name}: is a link to nothing; make the link anew") from error
+            raise PhotoError(f"{name}: is a link to nothing; make the link again") from error
         raise PhotoError(f"{name}: there is no such file; check the name") from error
     except PermissionError as error:
         raise PhotoError(f"{name}: no permission to read it; change its permissions") from error
@@ -136,7 +132,7 @@ def open_photo(path: Path, name: str) -> BinaryIO:
         raise PhotoError(f"{name}: is a folder; name a photo in it") from error
     except NoFileError as error:
         raise PhotoError(
-            f"{name}: is no file but a pipe or device; name a file, or pipe a photo in with -"
+            f"{name}: is a pipe or device, not a file; name a file, or pipe a photo in with -"
         ) from error
     except (OSError, ValueError) as error:
         raise PhotoError(f"{name}: cannot be read ({reason_of(error)}); check the name") from error

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: written under a temporary name beside their place, then renamed."""
+"""Write files whole or not at all: under a temporary name in the same folder, then renamed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,19 @@ from pathlib import Path
 
 from sargan_core.errors import OutputExistsError, PhotoError
 
-# Names that a message lists, and characters of each.
+# Most names that a message lists, and most characters of each.
 MOST_NAMES = 8
-
-
 LONGEST_NAME = 80
 
-
+# Errors of file systems without hard links.
 _NO_LINKS = {
-    errno.EPERM,
-    errno.ENOTSUP,
-    errno.EOPNOTSUPP,
-    errno.ENOSYS,
-    errno.EMLINK,
-    errno.EXDEV,
-    errno.EINVAL,
+    *(errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS),
+    *(errno.EMLINK, errno.EXDEV, errno.EINVAL),
 }
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    """Return a file name for one line of a message: control and undecodable characters are escaped."""
+    """Return a file name for one line of a message, with control and undecodable characters escaped."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in os.fspath(name)
@@ -39,7 +32,7 @@ def shown(name: str | os.PathLike[str]) -> str:
 
 
 def some_names(names: Sequence[str]) -> str:
-    """Return the first few of some names that a file brought along, shortened, for one line of a message."""
+    """Return the first few of some names, shortened, for one line of a message."""
     listed = ", ".join(shown(name[:LONGEST_NAME]) for name in names[:MOST_NAMES])
     return f"{listed} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else listed
 
@@ -77,12 +70,12 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def stage(data: bytes, folder: Path, path: Path) -> Path:
-    """Write bytes to a new file that ``place`` will put at ``path``, and bring them to the disk.
+    """Write bytes to a new temporary file, flushed to the disk, that ``place`` will put at ``path``.
 
     Args:
         data: the content.
-        folder: where the file waits, if that is on the file system of ``path``; otherwise it waits beside ``path``.
-        path: where it will go; the folder must exist. Named in errors.
+        folder: where the temporary file lies, if on the file system of ``path``; otherwise it lies beside ``path``.
+        path: where it will go, and its name in errors; the folder must exist.
 
     Raises:
         PhotoError: as ``replacing``.
@@ -127,7 +120,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> Non
 
 
 def check_writable(path: Path, *, overwrite: bool = False) -> None:
-    """Raise at once what ``replacing`` would raise for ``path`` before its block."""
+    """Raise what ``replacing`` would raise for ``path``; nothing is left behind."""
     with suppress(_Checked), replacing(path, overwrite=overwrite):
         raise _Checked
 
@@ -143,7 +136,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def explaining(path: Path) -> Iterator[None]:
-    """Say in one line why ``path`` cannot be written, whatever the system calls it; PhotoError as for ``replacing``."""
+    """Turn an OSError inside the block into a PhotoError that says why ``path`` cannot be written."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
 """GIF files: at most 256 colours, so an edited photo is reduced to a new palette.
 
-A picture of few enough colours is written exactly; otherwise the colours are reduced with dithering, in the
-whole picture. Whoever wants every pixel outside the face untouched writes PNG.
+A picture with few enough colours is written exactly; otherwise the colours of the whole picture are reduced with
+dithering. To keep every pixel outside the face, write PNG.
 """
 
 from __future__ import annotations
@@ -12,22 +12,15 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from sargan_core.photo.containers import gif_blocks
 from sargan_core.photo.files import shown
-from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata
+from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import CREDENTIALS_NOTE, not_copied
 from sargan_core.photo.planes import Picture, check_size, from_pillow, is_grey
 
 # Labels of extensions, and names of programs in them.
 _APPLICATION, _COMMENT, _PLAIN_TEXT = b"\xff", b"\xfe", b"\x01"
-
-
 _PROFILE = b"ICCRGBG1012"
-
-
 _LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-
-
 _CREDENTIALS = b"C2PA_GIF"
 
 
@@ -44,7 +37,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     image.load()
     pixels, alpha, _ = from_pillow(image, 1)
     grey = is_grey(pixels)
-    # 256 colours are all shades of grey.
+    # 256 colours are enough for all shades of grey.
     exact = grey and alpha is None
     notes = (
         []
@@ -102,7 +95,7 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     options: dict[str, object] = {}
     if hidden is not None:
         indices[hidden] = 255
-        # The transparent entry gets a colour that is under the transparency.
+        # The transparent entry gets the colour of a hidden pixel.
         colour = colours[hidden][0].tolist() if hidden.any() else [0, 0, 0]
         palette = palette + [0] * (765 - len(palette)) + colour
         options["transparency"] = 255
@@ -118,7 +111,7 @@ def _written(image: Image.Image, metadata: Metadata, **options: object) -> bytes
 
 
 def _with_extensions(data: bytes, metadata: Metadata) -> bytes:
-    """Return the GIF with its colour profile and comments put in before the picture."""
+    """Return the GIF with its colour profile and comments inserted before the picture."""
     blocks = [b"\x21" + _COMMENT + _sub_blocks(comment) for comment in metadata.comments]
     if metadata.icc_profile:
         # ICC.1:2022, annex B.4.
@@ -126,7 +119,7 @@ def _with_extensions(data: bytes, metadata: Metadata) -> bytes:
     if not blocks:
         return data
     at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
-    # Only the newer version knows extensions.
+    # Only version 89a has extensions.
     return b"".join([b"GIF89a", data[6:at], *blocks, data[at:]])
 
 
@@ -136,10 +129,43 @@ def _sub_blocks(content: bytes) -> bytes:
 
 
 def _indexed(colours: Array, most: int) -> tuple[Array, list[int]] | None:
-    """Return indices (H, W) and the palette of a picture of few enough colours, else None."""
+    """Return indices (H, W) and the palette of a picture with at most ``most`` colours, else None."""
     packed = colours.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     known, indices = np.unique(packed, return_inverse=True)
     if len(known) > most:
         return None
     palette = np.stack([known >> 16, known >> 8 & 255, known & 255], axis=1).astype(np.uint8)
     return indices.reshape(packed.shape).astype(np.uint8), palette.reshape(-1).tolist()
+
+
+def gif_blocks(data: bytes) -> list[tuple[int, bytes, bytes]]:
+    """Return the blocks of a GIF as (introducer, first bytes, content): 0x2C is a frame, 0x21 an extension.
+
+    The content of an extension is its data, without the application's name. A frame's content is left empty.
+
+    Raises:
+        Defect: the file ends before its trailer, or a block is not where it should be.
+    """
+    blocks: list[tuple[int, bytes, bytes]] = []
+    try:
+        at = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+        while data[at] != 0x3B:
+            introducer = data[at]
+            start = data[at + 1 : at + 16]
+            if introducer == 0x2C:
+                flags = data[at + 9]
+                at += 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+            elif introducer == 0x21:
+                at += 2
+            else:
+                raise damaged("GIF", "unknown block")
+            parts = []
+            while data[at]:
+                parts.append(data[at + 1 : at + 1 + data[at]] if introducer == 0x21 else b"")
+                at += 1 + data[at]
+            at += 1
+            named = introducer == 0x21 and start[:1] == b"\xff"
+            blocks.append((introducer, start, b"".join(parts[1 if named else 0 :])))
+    except IndexError:
+        raise cut_off("GIF") from None
+    return blocks

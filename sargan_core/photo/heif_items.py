@@ -1,50 +1,71 @@
-"""The structure of a HEIF file, as far as it says how much a decoder would have to decode (ISO/IEC 23008-12)."""
+"""The box structure of HEIF files, read to limit how much a decoder would have to decode (ISO/IEC 23008-12)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sargan_core.photo.containers import boxes_within
-from sargan_core.photo.kinds import Defect, damaged
+from sargan_core.photo.kinds import Defect, cut_off, damaged
 from sargan_core.photo.planes import check_size
 
 _GRID = b"grid"
 
-
-# Pictures of other kinds than HEVC and a grid of it: each would need bounds of its own.
+# Types of pictures besides HEVC and grids of it: each would need limits of its own.
 _PICTURES_NOT_READ = (
-    b"iovl",
-    b"unci",
-    b"tili",
-    b"mski",
-    b"av01",
-    b"jpeg",
-    b"j2k1",
-    b"vvc1",
-    b"avc1",
-    b"evc1",
+    *(b"iovl", b"unci", b"tili", b"mski", b"av01"),
+    *(b"jpeg", b"j2k1", b"vvc1", b"avc1", b"evc1"),
 )
 
 
-def check_items(data: bytes, meta: tuple[int, int], max_pixels: int) -> None:
-    """Refuse a file of which any item would decode to more than ``max_pixels`` pixels.
+def iso_boxes(data: bytes, kind: str = "AVIF") -> list[tuple[bytes, int, int]]:
+    """Return the outermost boxes of an ISO media file (AVIF, HEIC) as (type, start of content, end).
 
-    Every item counts and not only the picture shown: alpha, depth and thumbnails are pictures as well. The size
-    that a coded picture itself has (its sequence parameter set) counts as much as the one the container tells, and
-    so do the tiles of a grid together.
+    Raises:
+        Defect: a box reaches past the end of the file.
+    """
+    return [(name, start, end) for name, (start, end) in boxes_within(data, 0, len(data), kind)]
+
+
+def boxes_within(data: bytes, start: int, end: int, kind: str) -> list[tuple[bytes, tuple[int, int]]]:
+    """Return the boxes that lie from ``start`` to ``end`` in an ISO media file as (type, (start, end of content)).
+
+    Raises:
+        Defect: a box reaches past the end; ``kind`` names the format.
+    """
+    boxes: list[tuple[bytes, tuple[int, int]]] = []
+    at = start
+    while at < end:
+        if at + 8 > end:
+            raise cut_off(kind)
+        length, header = int.from_bytes(data[at : at + 4], "big"), 8
+        if length == 1:
+            length, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        elif length == 0:
+            length = end - at
+        if length < header or at + length > end:
+            raise cut_off(kind)
+        boxes.append((data[at + 4 : at + 8], (at + header, at + length)))
+        at += length
+    return boxes
+
+
+def check_items(data: bytes, meta: tuple[int, int], max_pixels: int) -> None:
+    """Refuse a file in which any item would decode to more than ``max_pixels`` pixels.
+
+    Alpha, depth and thumbnails are items as well. Checked are the size in the container, the size in the coded
+    picture (its sequence parameter set), and all tiles of a grid together.
 
     Args:
         data: the file.
-        meta: start and end of what its ``meta`` box contains.
-        max_pixels: the limit for any of them.
+        meta: start and end of the content of its ``meta`` box.
+        max_pixels: the limit for each item.
 
     Raises:
-        Defect: larger, damaged, or a kind of HEIF that is not read.
+        Defect: too large, damaged, or a kind of HEIF that is not read.
     """
     top = dict(boxes_within(data, meta[0] + 4, meta[1], "HEIC"))
     kinds = _item_kinds(data, top)
     largest = 0
-    for width, height in _told_sizes(data, top):
+    for width, height in _announced_sizes(data, top):
         check_size(width, height, max_pixels)
         largest = max(largest, width * height)
     if not largest:
@@ -78,14 +99,14 @@ def _item_kinds(data: bytes, top: dict[bytes, tuple[int, int]]) -> dict[int, byt
 
 
 def _check_text(text: bytes) -> None:
-    """Refuse names that are no text: the decoder's binding for Python crashes at them."""
+    """Refuse names that are not UTF-8: the decoder's Python binding crashes on them."""
     try:
         text.decode("utf-8")
     except UnicodeDecodeError:
         raise damaged("HEIC", "its list of items") from None
 
 
-def _told_sizes(data: bytes, top: dict[bytes, tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _announced_sizes(data: bytes, top: dict[bytes, tuple[int, int]]) -> Iterator[tuple[int, int]]:
     start, end = _box(dict(boxes_within(data, *_box(top, b"iprp"), "HEIC")), b"ipco")
     for kind, (at, stop) in boxes_within(data, start, end, "HEIC"):
         if kind == b"ispe":
@@ -98,7 +119,7 @@ def _told_sizes(data: bytes, top: dict[bytes, tuple[int, int]]) -> Iterator[tupl
 
 def _sequence_sizes(config: bytes) -> Iterator[tuple[int, int]]:
     """Yield the size in each sequence parameter set of a decoder configuration (ISO/IEC 14496-15, 8.3.3)."""
-    told = tuple(_number(config, at, 1) & bits for at, bits in ((16, 3), (17, 7), (18, 7)))
+    announced = tuple(_number(config, at, 1) & bits for at, bits in ((16, 3), (17, 7), (18, 7)))
     at = 23
     for _ in range(_number(config, 22, 1)):
         kind, count = _number(config, at, 1) & 0x3F, _number(config, at + 1, 2)
@@ -107,7 +128,9 @@ def _sequence_sizes(config: bytes) -> Iterator[tuple[int, int]]:
             length = _number(config, at, 2)
             if kind == 33:
                 size, coded = _read_sequence(config[at + 2 : at + 2 + length])
-                if coded != told:  # the decoder makes room for what is told, and fills in what is coded
+                if (
+                    coded != announced
+                ):  # the decoder allocates for the announced depth, and writes the coded one
                     raise damaged("HEIC", "its bit depth")
                 yield size
             at += 2 + length
@@ -140,7 +163,7 @@ def _read_sequence(unit: bytes) -> tuple[tuple[int, int], tuple[int, int, int]]:
 
 
 class _Bits:
-    """The bits of some bytes, from the first on."""
+    """Reads bits from bytes, the highest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "big")
@@ -152,7 +175,7 @@ class _Bits:
         return self._value >> self._left & (1 << count) - 1
 
     def skip(self, count: int) -> None:
-        """Leave bits out."""
+        """Skip bits."""
         self._left -= count
         if self._left < 0:
             raise damaged("HEIC", "its picture's size")
@@ -218,13 +241,13 @@ def _check_tiles(
         raise damaged("HEIC", "its grid of tiles")
     sizes = _sizes_of_items(data, top)
     together = sum(sizes.get(tile, 0) for tile in tiles)
-    # The last row and column reach beyond the picture, by less than a tile each.
+    # The last row and column may reach beyond the picture, by less than a tile each.
     if together > 4 * min(pixels, max_pixels) + 2**22 or not all(tile in sizes for tile in tiles):
         raise damaged("HEIC", "its grid of tiles")
 
 
 def _sizes_of_items(data: bytes, top: dict[bytes, tuple[int, int]]) -> dict[int, int]:
-    """Return how many pixels each item has: the most that any of its properties says."""
+    """Return the number of pixels of each item, the largest that any of its properties gives."""
     properties = boxes_within(data, *_box(top, b"iprp"), "HEIC")
     start, end = _box(dict(properties), b"ipco")
     pixels: list[int] = []

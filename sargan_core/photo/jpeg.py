@@ -1,24 +1,19 @@
 """JPEG files.
 
-Written with the quantisation tables and the subsampling of the source, so that quality and size stay in
-their class.
+Results are written with the quantisation tables and the subsampling of the source, so that quality and size hardly
+change.
 """
 
 from __future__ import annotations
 
 import io
+import re
+import struct
 from collections.abc import Sequence
 
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from sargan_core.photo import xmp as packets
-from sargan_core.photo.containers import (
-    insert_jpeg_segments,
-    jpeg_scans,
-    jpeg_segments,
-    split_jpeg_payload,
-    with_jfif_density,
-)
 from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import RESOURCES_NOTE, not_copied, tidy, without_pictures
@@ -34,57 +29,29 @@ from sargan_core.photo.planes import (
 )
 
 _APP0, _APP15, _DRI, _CENTIMETRE = 0xE0, 0xEF, 0xDD, 2
-
-
 _APP1, _APP2, _APP11, _APP13, _APP14, _COM = 0xE1, 0xE2, 0xEB, 0xED, 0xEE, 0xFE
-
-
 _EXIF = b"Exif\x00\x00"
-
-
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
-
-
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\x00"
-
-
 _ICC = b"ICC_PROFILE\x00"
-
-
 _PHOTOSHOP = b"Photoshop 3.0\x00"
-
-
 _MPF = b"MPF\x00"
-
-
-# Segments that are read on their own; all others are of other programs.
+# Segments that are understood; all others belong to other programs.
 _KNOWN = (
     (_APP1, _EXIF), (_APP1, _XMP), (_APP1, _XMP_EXTENSION), (_APP2, _ICC), (_APP2, _MPF), (_APP13, _PHOTOSHOP),
 )  # fmt: skip
-
-
-# Of gain maps and layers, which belong to the picture before the edit; and the start of a picture.
+# Starts of segments with gain maps or layers, which belong to the picture before the edit; start of a JPEG.
 _TIED = (b"urn:iso:std:iso:ts:21496", b"JP")
-
-
 _PICTURE = b"\xff\xd8\xff"
-
-
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
 _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-
-
-# A progressive JPEG has about ten; each costs a pass over all pixels, however few bytes it takes.
+# A progressive JPEG has about ten. Each costs a pass over all pixels, however few bytes it has.
 _MOST_SCANS = 200
-
-
+_SEGMENT_LIMIT = 65533
+# Inside compressed data 0xFF is followed by 0 or a restart marker.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _COARSEST = 255
-
-
 _QUALITY = 95  # for photos that did not come from a JPEG
-
 
 Segments = Sequence[tuple[int, bytes]]
 
@@ -151,7 +118,7 @@ def _check_frame(segments: Segments, max_pixels: int) -> None:
             height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
             step = "convert it to an ordinary JPEG or to PNG first"
             if content[0] != 8:
-                raise Defect(f"a JPEG with {content[0]} bits a channel is not supported", step)
+                raise Defect(f"a JPEG with {content[0]} bits per channel is not supported", step)
             if marker not in _DECODABLE:
                 raise Defect("a lossless or hierarchical JPEG is not supported", step)
             check_size(width, height, max_pixels)
@@ -172,14 +139,14 @@ def _exif(segments: Segments) -> bytes | None:
     for marker, content in segments:
         if marker == _APP1 and content.startswith(_EXIF):
             block += content[len(_EXIF) :]
-            # Only a full segment is continued by the next; otherwise a second one is a stray copy.
+            # Only a full segment is continued by the next; otherwise a second one is a copy left by a program.
             if len(content) < 65000:
                 break
     return block or None
 
 
 def _xmp(segments: Segments) -> tuple[bytes | None, bool]:
-    """Return the XMP packet, and whether its extension, if it has one, could be joined to it."""
+    """Return the XMP packet, and whether an extension, if there is one, could be joined to it."""
     packet = next(
         (body[len(_XMP) :] for marker, body in segments if marker == _APP1 and body.startswith(_XMP)), None
     )
@@ -202,7 +169,7 @@ def _xmp(segments: Segments) -> tuple[bytes | None, bool]:
 def _of_other_programs(segments: Segments) -> tuple[list[tuple[int, bytes]], list[str]]:
     """Return the application segments that are kept as they are, and the names of those that are not.
 
-    What may show the picture before the edit, or points to places in the file, is not kept.
+    A segment is not kept if it may show the picture before the edit or points to places in the file.
     """
     kept, lost = [], []
     for marker, content in segments:
@@ -258,7 +225,7 @@ def _encoding(image: JpegImageFile, segments: Segments) -> Encoding:
 
 
 def _restart(segments: Segments) -> int:
-    """Return how many MCUs lie between restart markers; 0 = there are none."""
+    """Return the number of MCUs between restart markers; 0 without such markers."""
     found = (int.from_bytes(content[:2], "big") for marker, content in reversed(segments) if marker == _DRI)
     return next(found, 0)
 
@@ -269,14 +236,14 @@ def encode(
     """Return the picture as a JPEG; ``marks`` are the XMP properties to keep in the first XMP segment."""
     options: dict[str, object] = {"progressive": encoding.progressive, "subsampling": encoding.subsampling}
     if encoding.quantization:
-        # Larger steps are no baseline JPEG: libjpeg would print a caution, and some programs could not read the file.
+        # Larger steps are not baseline JPEG: libjpeg would print a warning, and some programs cannot read them.
         options["qtables"] = [[min(step, _COARSEST) for step in table] for table in encoding.quantization]
     else:
         options["quality"] = _QUALITY
     if encoding.restart:
         options["restart_marker_blocks"] = encoding.restart
     if metadata.dpi is not None:
-        options["dpi"] = metadata.dpi  # writes the header that the density goes into, if Pillow writes one
+        options["dpi"] = metadata.dpi  # makes Pillow write the header that the density goes into
     if encoding.keep_rgb and not picture.grey:
         options["keep_rgb"] = True
     file = io.BytesIO()
@@ -322,3 +289,74 @@ def _xmp_payloads(packet: bytes, marks: Sequence[packets.Property]) -> list[byte
         payloads.append(head + at.to_bytes(4, "big") + part)
         at += len(part)
     return payloads
+
+
+def jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the (marker, payload) segments of a JPEG up to and including the first start of scan.
+
+    Raises:
+        Defect: the file ends before the first scan, or a segment is not where it should be.
+    """
+    segments: list[tuple[int, bytes]] = []
+    at = 2
+    while True:
+        if at >= len(data):
+            raise cut_off("JPEG")
+        if data[at] != 0xFF:
+            raise damaged("JPEG", "no marker where one must be")
+        while at < len(data) and data[at] == 0xFF:
+            at += 1
+        if at + 3 > len(data):
+            raise cut_off("JPEG")
+        marker, length = data[at], int.from_bytes(data[at + 1 : at + 3], "big")
+        end = at + 1 + length
+        if end > len(data):
+            raise cut_off("JPEG")
+        segments.append((marker, data[at + 3 : end]))
+        if marker == 0xDA:
+            return segments
+        at = end
+
+
+def jpeg_scans(data: bytes) -> int:
+    """Return the number of scans of the first picture in a JPEG; what follows it is ignored."""
+    scans, at = 0, 2
+    while match := _MARKER.search(data, at):
+        marker, at = match[0][-1], match.end()
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        at += int.from_bytes(data[at : at + 2], "big")
+    return scans
+
+
+def insert_jpeg_segments(data: bytes, segments: Sequence[tuple[int, bytes]]) -> bytes:
+    """Return the JPEG with segments of at most 65533 bytes inserted after its start and JFIF header."""
+    at = 2
+    if data[2:4] == b"\xff\xe0":
+        at = 4 + int.from_bytes(data[4:6], "big")
+    parts = [data[:at]]
+    for marker, payload in segments:
+        parts += [struct.pack(">BBH", 0xFF, marker, len(payload) + 2), payload]
+    return b"".join([*parts, data[at:]])
+
+
+def split_jpeg_payload(prefix: bytes, content: bytes, reserve: int = 0) -> list[bytes]:
+    """Return content in pieces that fit into one segment each, beside the prefix and ``reserve`` more bytes."""
+    step = _SEGMENT_LIMIT - len(prefix) - reserve
+    return [content[at : at + step] for at in range(0, len(content), step)]
+
+
+def with_jfif_density(data: bytes, unit: int, across: float, down: float) -> bytes:
+    """Return the JPEG with another density in its JFIF header; without that header it is returned unchanged.
+
+    Args:
+        data: the file.
+        unit: 0 = none, only the ratio counts; 1 = inch; 2 = centimetre.
+        across, down: pixels per unit; both are reduced in proportion if they do not fit into 16 bits.
+    """
+    if data[2:4] != b"\xff\xe0" or data[6:11] != b"JFIF\0":
+        return data
+    reduced = max(1.0, across / 65535, down / 65535)
+    density = struct.pack(">BHH", unit, max(1, round(across / reduced)), max(1, round(down / reduced)))
+    return data[:13] + density + data[18:]

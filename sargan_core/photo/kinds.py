@@ -1,4 +1,4 @@
-"""What an image file says besides its pixels, and what can be wrong with it."""
+"""The file formats, what a file holds besides its pixels, and what can be wrong with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 class Defect(Exception):
-    """A file cannot be used: what is wrong, and what the person can do; the name is added by the caller."""
+    """A file cannot be used: what is wrong, and what the user can do. The caller adds the file's name."""
 
     def __init__(self, problem: str, step: str) -> None:
         super().__init__(f"{problem}; {step}")
@@ -32,7 +32,7 @@ def damaged(kind: str, detail: str = "") -> Defect:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file stores its pixels, as far as a written file should resemble it.
+    """How a file stores its pixels, as far as the result should be stored alike.
 
     Attributes:
         grey: the file stores one colour channel.
@@ -66,10 +66,10 @@ class Metadata:
         icc_profile: the ICC colour profile.
         exif: EXIF block (a TIFF structure, without the ``Exif`` prefix), orientation 1, no thumbnail.
         xmp: XMP packet.
-        dpi: horizontal and vertical pixels per inch.
+        dpi: horizontal and vertical pixels per inch, None if not known.
         iptc: Photoshop image resources (JPEG APP13 without its prefix, TIFF tag 34377), which hold IPTC-IIM.
-        aspect: pixels across and down in a unit that is not told: only their ratio counts; None where ``dpi`` is known.
-        per_cm: the file gives its resolution a centimetre and not an inch.
+        aspect: horizontal and vertical density without a unit: only the ratio counts. None where ``dpi`` is known.
+        per_cm: the file gives its resolution per centimetre, not per inch.
         comments: comments of a JPEG or GIF.
         segments: JPEG application segments of other programs, as (marker, payload).
         colour_chunks: PNG chunks about colour (gAMA, cHRM, sRGB, cICP, mDCV, cLLI) as (type, data).
@@ -110,7 +110,7 @@ class Decoded:
         alpha: (H, W) of the same dtype, or None.
         encoding: how the file stored the pixels.
         metadata: what the file says about them.
-        notes: sentences for the person, about what the file holds and a written file will not.
+        notes: sentences for the user about what the result will not keep.
     """
 
     pixels: Array
@@ -127,10 +127,10 @@ class Kind:
     Attributes:
         name: the name used throughout, e.g. ``JPEG``.
         suffixes: file name endings; the first is the usual one.
-        holds_provenance: the format has a place for XMP, and so for the mark of an edited photo.
-        holds_alpha: the format has a place for transparency.
-        holds_16_bit: the format has a place for 16 bits a channel.
-        largest_side: most pixels along one side.
+        holds_provenance: it can store XMP, and so the mark of an edited photo.
+        holds_alpha: it can store transparency.
+        holds_16_bit: it can store 16 bits per channel.
+        largest_side: largest width or height in pixels.
     """
 
     name: str
@@ -149,31 +149,21 @@ KINDS: dict[str, Kind] = {
         Kind("WEBP", (".webp",), largest_side=16383),
         Kind("TIFF", (".tif", ".tiff"), holds_16_bit=True),
         Kind("BMP", (".bmp", ".dib"), holds_provenance=False),
-        Kind("AVIF", (".avif",), largest_side=32768),  # what decoders take
+        Kind("AVIF", (".avif",), largest_side=32768),  # limit of decoders
         Kind("GIF", (".gif",), holds_provenance=False, largest_side=65535),
     )
 }
 
-
 LISTED = ", ".join(KINDS)
-
-
-# Formats that are read only: there is a free decoder but no free encoder. A result is written as ``WRITTEN_AS``.
+# Formats that are only read, because there is no free encoder. Results are written as ``WRITTEN_AS``.
 READ_ONLY: dict[str, Kind] = {"HEIC": Kind("HEIC", (".heic", ".heif", ".hif"), holds_16_bit=True)}
-
-
 WRITTEN_AS = KINDS["JPEG"]
-
-
 READABLE = ", ".join((*KINDS, *READ_ONLY))
-
-
 READ_ENDINGS = frozenset(
     ending for kind in (*KINDS.values(), *READ_ONLY.values()) for ending in kind.suffixes
 )
 
-
-# Kinds that people do have, by their first bytes, so that the message can say what the file is.
+# Offset, first bytes and description of formats that are not supported, so that the message can name them.
 _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"%PDF", "a PDF document"),
     (0, b"8BPS", "a Photoshop document"),
@@ -197,15 +187,12 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftypmp4", "a video"),
 )
 
-
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-
-
 _TIFF_MAGIC = {b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"}
 
 
 def kind_of_bytes(data: bytes) -> str:
-    """Return the name of the format that the first bytes of a file belong to.
+    """Return the name of the format that a file's first bytes stand for.
 
     Raises:
         Defect: empty, not an image, or a kind of image that is not supported.
@@ -252,20 +239,20 @@ def kind_of_path(path: Path) -> str | None:
 
 
 def is_read_only(path: PurePath) -> bool:
-    """Return whether a file name asks for a format that is read only."""
+    """Return whether the ending of a file name stands for a format that is only read."""
     return any(path.suffix.lower() in kind.suffixes for kind in READ_ONLY.values())
 
 
 def written_ending(path: PurePath) -> str:
-    """Return the ending of a result's name: that of the photo's, or another where its format is read only."""
+    """Return the file name ending of a result: the photo's own, or ``.jpg`` for formats that are only read."""
     return WRITTEN_AS.suffixes[0] if is_read_only(path) else path.suffix
 
 
 def written_kind(kind: str) -> str:
-    """Return the name of the format that a photo of some format is written in unless another is asked for."""
+    """Return the format that a photo is written in by default: its own, or JPEG for formats that are only read."""
     return WRITTEN_AS.name if kind in READ_ONLY else kind
 
 
 def holds_provenance(kind: str) -> bool:
-    """Return whether files of this format have a place for the provenance mark (BMP and GIF have none)."""
+    """Return whether files of this format can store the provenance mark (BMP and GIF cannot)."""
     return KINDS[kind].holds_provenance

@@ -1,4 +1,4 @@
-"""Files of JSON lines that grow while a run works and are continued after it was killed.
+"""Files of JSON lines to which a run appends, and which a later run continues.
 
 A last line without its newline was cut off when a run was killed: reading skips it, and appending removes it.
 """
@@ -19,7 +19,7 @@ from sargan_core.errors import UsageError
 from sargan_core.photo.content import open_file
 from sargan_core.photo.files import shown
 
-# Bytes of a line; a longer one is not ours, and would be read into memory whole.
+# Longest line in bytes. A longer one was not written here, and would be read into memory as a whole.
 LONGEST = 16 << 20
 # Lines survive the end of the process at once, a power failure after this many seconds.
 SYNC_SECONDS = 1.0
@@ -29,7 +29,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
     """Yield every whole line without its newline.
 
     Raises:
-        OSError: as ``open_file``; a line is longer than ``LONGEST``, so nothing of ours wrote it.
+        OSError: as ``open_file``; or a line is longer than ``LONGEST``.
         ValueError: as ``open_file``.
     """
     with open_file(path) as stream:
@@ -61,10 +61,10 @@ class LineFile:
         self._synced = time.monotonic()
 
     def append(self, value: Mapping[str, Any], *, allow_nan: bool = True) -> None:
-        """Write a value as one line of ASCII; when this returns, the line survives the end of the process.
+        """Write a value as one line of ASCII, which survives if the process is killed afterwards.
 
         Raises:
-            OSError: the disk is full or the like; the file is as before.
+            OSError: the line cannot be written, for instance on a full disk; the file is as before.
             ValueError: a number is not finite, and ``allow_nan`` is off.
         """
         line = json.dumps(value, allow_nan=allow_nan).encode("ascii") + b"\n"
@@ -81,7 +81,7 @@ class LineFile:
             self.sync()
 
     def sync(self) -> None:
-        """Bring the lines to the disk."""
+        """Flush the lines to the disk."""
         os.fsync(self._descriptor)
         self._synced = time.monotonic()
 
@@ -99,7 +99,7 @@ class LineFile:
 
 
 def _whole_lines(descriptor: int) -> int:
-    """Return the length of a file up to and with its last newline."""
+    """Return the length of a file up to its last newline, included."""
     end = os.lseek(descriptor, 0, os.SEEK_END)
     while end > 0:
         start = max(0, end - 65536)
@@ -112,14 +112,14 @@ def _whole_lines(descriptor: int) -> int:
 
 
 def check_ours(path: Path, members: Collection[str], what: str) -> None:
-    """Refuse to append to a file of somebody else.
+    """Refuse to append to a file that sargan did not write.
 
-    A file is ours if it is missing or empty, or if its first line, which may be torn, is a JSON object with
+    A file is accepted if it is missing or empty, or if its first line, which may be cut off, is a JSON object with
     ``members``. A link must lead to such a file that is not empty.
 
     Args:
         path: the file that lines will be appended to.
-        members: of the object in every line; the one that is written first comes first.
+        members: keys of the object in every line, in the order of writing.
         what: the kind of file, for messages, e.g. ``manifest of sargan batch``.
 
     Raises:
@@ -154,12 +154,12 @@ def _is_line(line: bytes, members: Collection[str]) -> bool:
 
 
 def _may_be_torn(line: bytes, members: Collection[str]) -> bool:
-    """Return whether a line may be the beginning of an object with ``members``."""
+    """Return whether a line may be the start of an object with ``members``."""
     start = b'{"' + next(iter(members)).encode() + b'": '
     return 0 < len(line) <= LONGEST and (line.startswith(start) or start.startswith(line))
 
 
 def _not_ours(path: Path, what: str, problem: str) -> UsageError:
     return UsageError(
-        f"{shown(path)}: {problem}, so no {what}; move it away, or choose another output folder"
+        f"{shown(path)}: {problem}, not a {what}; move it away, or choose another output folder"
     )

@@ -1,4 +1,7 @@
-"""Metadata made true for an upright, edited picture; what cannot be copied is noted."""
+"""Metadata of an upright, edited picture: EXIF, XMP and Photoshop data made true, and the mark of the edit.
+
+What cannot be copied is noted for the user.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,10 @@ from dataclasses import dataclass
 from sargan_core.photo import xmp as packets
 
 PROFILE_NOTE = "the colour profile is damaged and is not copied"
-
-
 RESOURCES_NOTE = "the Photoshop data (IPTC) are damaged and are not copied"
-
-
 CREDENTIALS_NOTE = "Content Credentials present; they will no longer be valid and are not copied"
-
-
 _EXIF_PREFIX = b"Exif\x00\x00"
-
-
-# Photoshop image resources that show the old picture: thumbnails in the two forms in use.
+# Photoshop image resources with a thumbnail, which shows the picture before the edit.
 _PICTURE_RESOURCES = (1033, 1036)
 
 
@@ -39,13 +34,13 @@ def tidy(
 ) -> Tidied:
     """Return EXIF and XMP with orientation 1 and without pictures of the state before the edit.
 
-    The orientation is that of the EXIF block. One that only XMP mentions is not applied (viewers ignore it
-    as well) and stays as it is. Damaged metadata never fails a photo: it is left out and noted.
+    The orientation is that of the EXIF block. One that only XMP mentions stays and is not applied, as in viewers.
+    Damaged metadata are left out and noted; they never make a photo fail.
 
     Args:
         exif: EXIF block, with or without the ``Exif`` prefix.
         xmp: XMP packet.
-        orientation: orientation known from elsewhere in the file, which outranks the EXIF block.
+        orientation: orientation from elsewhere in the file; it overrides the EXIF block.
         credentials: a Content Credentials manifest was found in the file.
     """
     notes: list[str] = []
@@ -72,25 +67,25 @@ def tidy(
 
 
 def not_copied(what: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return a note that parts of a file are not copied, each name once; none without names."""
+    """Return a note that names the parts of a file that are not copied; no note without names."""
     listed = ", ".join(dict.fromkeys(names))
     return (f"{what} cannot be kept and are not copied: {listed}",) if listed else ()
 
 
 def storage_notes(bits: int, *, palette: bool = False) -> tuple[str, ...]:
-    """Return a note for a picture of fewer bits or of a palette, which an edit needs more than.
+    """Return a note for a file with a palette or fewer than 8 bits per channel, which is written with more.
 
     Args:
-        bits: bits a channel in the file.
+        bits: bits per channel in the file.
         palette: the file stores indices into a palette.
     """
     if palette:
         return ("the file has a palette; the edited photo is written with full colours",)
     if bits == 1:
         return (
-            "the file is black and white (1 bit a pixel); the edited photo is written as grey with 8 bits",
+            "the file is black and white (1 bit per pixel); the edited photo is written as grey with 8 bits",
         )
-    return (f"the file has {bits} bits a channel; the edited photo is written with 8",) if bits < 8 else ()
+    return (f"the file has {bits} bits per channel; the edited photo is written with 8",) if bits < 8 else ()
 
 
 def resource(number: int, content: bytes) -> bytes:
@@ -105,7 +100,7 @@ def find_resource(resources: bytes, number: int) -> bytes | None:
 
 
 def without_pictures(resources: bytes) -> bytes | None:
-    """Return Photoshop image resources without their thumbnails, or None if they are damaged; none are no damage.
+    """Return Photoshop image resources without their thumbnails, or None if they are damaged.
 
     Source: Adobe Photoshop File Formats Specification, "Image Resource Blocks".
     """
@@ -131,32 +126,18 @@ def _resources(resources: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 ORIENTATION = 0x0112
-
-
 EXIF_IFD = 0x8769
-
-
 GPS_IFD = 0x8825
-
-
 INTEROPERABILITY = 0xA005
-
-
 _THUMBNAIL_START, _THUMBNAIL_LENGTH = 0x0201, 0x0202
-
-
 _STRIP_OFFSETS, _STRIP_LENGTHS = 0x0111, 0x0117
-
-
 # (width, height) tags: of the first directory, of the EXIF directory
 _SIZE_TAGS = ((0x0100, 0x0101), (0xA002, 0xA003))
-
-
 _SIZES = {3: ("H", 2), 4: ("I", 4)}
 
 
 @dataclass(frozen=True)
-class Entry:
+class TagEntry:
     """One directory entry of a TIFF structure: where it lies, and its tag, type and count."""
 
     at: int
@@ -186,14 +167,14 @@ class Block:
         except struct.error:
             raise ValueError("directory outside the block") from None
 
-    def entries(self, start: int, *, cut: bool = False) -> Iterator[Entry]:
-        """Yield the entries of the directory at an offset; of a ``cut`` one those that are whole."""
+    def entries(self, start: int, *, cut: bool = False) -> Iterator[TagEntry]:
+        """Yield the entries of the directory at an offset; with ``cut``, only those that lie inside the block."""
         count = self.unpack("H", start)
         for number in range(min(count, (len(self.data) - start - 2) // 12) if cut else count):
             at = start + 2 + 12 * number
-            yield Entry(at, self.unpack("H", at), self.unpack("H", at + 2), self.unpack("I", at + 4))
+            yield TagEntry(at, self.unpack("H", at), self.unpack("H", at + 2), self.unpack("I", at + 4))
 
-    def find(self, start: int, tag: int) -> Entry | None:
+    def find(self, start: int, tag: int) -> TagEntry | None:
         """Return the entry with a tag in the directory at an offset, or None."""
         return next((entry for entry in self.entries(start) if entry.tag == tag), None)
 
@@ -201,17 +182,17 @@ class Block:
         """Return where the offset of the following directory is stored."""
         return start + 2 + 12 * self.unpack("H", start)
 
-    def value(self, entry: Entry) -> int | None:
+    def value(self, entry: TagEntry) -> int | None:
         """Return the value of an entry that holds one SHORT or LONG, else None."""
         if entry.count != 1 or entry.type not in _SIZES:
             return None
         return self.unpack(_SIZES[entry.type][0], entry.at + 8)
 
-    def set_value(self, entry: Entry, value: int) -> None:
+    def set_value(self, entry: TagEntry, value: int) -> None:
         """Change the value of an entry that holds one SHORT or LONG."""
         struct.pack_into(self.order + _SIZES[entry.type][0], self.data, entry.at + 8, value)
 
-    def set_tag(self, entry: Entry, tag: int) -> None:
+    def set_tag(self, entry: TagEntry, tag: int) -> None:
         """Change the tag of an entry."""
         struct.pack_into(self.order + "H", self.data, entry.at, tag)
 
@@ -219,8 +200,8 @@ class Block:
 def make_upright(block: bytes) -> tuple[bytes, int]:
     """Return the block with orientation 1 and without thumbnail, and the orientation (1 to 8) it had.
 
-    Width and height tags change places where the orientation turns the picture on its side. The thumbnail,
-    which shows the picture before the edit, is blanked and unlinked.
+    Width and height are swapped where the orientation turns the picture on its side. The thumbnail, which shows the
+    picture before the edit, is removed.
 
     Raises:
         ValueError: the block is damaged.
@@ -272,3 +253,48 @@ def _drop_thumbnail(exif: Block, first: int) -> None:
             del exif.data[start:]
         else:
             exif.data[start : start + length] = bytes(length)
+
+
+IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+SARGAN_NAMESPACE = "urn:sargan:provenance:1.0#"
+# IPTC NewsCode of a photo with parts made by a trained model.
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a photo was edited.
+
+    Attributes:
+        model: name of the model.
+        expression: the expression or mix asked for.
+        strength: strength of the edit; 1 is the model's own.
+        version: version of sargan.
+    """
+
+    model: str
+    expression: str
+    strength: float
+    version: str
+
+    def properties(self) -> tuple[packets.Property, ...]:
+        """Return the XMP properties of the mark."""
+        own = {
+            "Model": self.model,
+            "Expression": self.expression,
+            "Strength": f"{self.strength:g}",
+            "Version": self.version,
+        }
+        return (
+            packets.Property(IPTC_EXTENSION, "Iptc4xmpExt", "DigitalSourceType", DIGITAL_SOURCE_TYPE),
+            *(packets.Property(SARGAN_NAMESPACE, "sargan", name, value) for name, value in own.items()),
+        )
+
+
+def mark(packet: bytes | None, provenance: Provenance) -> bytes:
+    """Return the XMP packet with the mark of the edit merged in; None starts a new packet.
+
+    Everything else in the packet stays. An unreadable packet is replaced; ``read_photo`` never returns one.
+    """
+    readable = packet if packet is not None and packets.is_readable(packet) else None
+    return packets.merge(readable, provenance.properties())

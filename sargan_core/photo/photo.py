@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from sargan_core.errors import PhotoError
-from sargan_core.photo import avif, bmp, gif, heic, jpeg, png, tiff, webp
+from sargan_core.photo import bmp, gif, heif, jpeg, png, tiff, webp
 from sargan_core.photo.content import HEAD, open_photo, read_rest
 from sargan_core.photo.files import shown, write_atomically
 from sargan_core.photo.kinds import (
@@ -27,17 +27,12 @@ from sargan_core.photo.kinds import (
     kind_of_path,
     written_kind,
 )
+from sargan_core.photo.metadata import Provenance, mark
 from sargan_core.photo.planes import Picture, picture_for
-from sargan_core.photo.provenance import Provenance, mark
 
 MAX_PIXELS = 256_000_000
-
-
 STANDARD_INPUT = "standard input"
-
-
 MetadataPolicy: TypeAlias = Literal["keep", "strip"]
-
 
 _DECODERS = {
     "JPEG": jpeg.decode,
@@ -45,9 +40,9 @@ _DECODERS = {
     "WEBP": webp.decode,
     "TIFF": tiff.decode,
     "BMP": bmp.decode,
-    "AVIF": avif.decode,
+    "AVIF": heif.decode_avif,
     "GIF": gif.decode,
-    "HEIC": heic.decode,
+    "HEIC": heif.decode_heic,
 }
 
 
@@ -63,7 +58,7 @@ class Photo:
         name: name of the file for messages.
         encoding: how the file stores the pixels.
         metadata: what the file says about the picture.
-        notes: sentences for the person, about what the file holds and an output of the same format will not.
+        notes: sentences for the user about what a result in the same format will not keep.
     """
 
     pixels: Array
@@ -122,7 +117,7 @@ def read_photo(
 def _read(stream: BinaryIO, name: str, max_pixels: int) -> Photo:
     try:
         head = stream.read(HEAD)
-        # What is no photo is not read to its end.
+        # A file that is not a photo is not read to its end.
         kind = kind_of_bytes(head)
         data = read_rest(stream, head, name, max_pixels)
     except Defect as defect:
@@ -137,7 +132,7 @@ def decode_photo(data: bytes, kind: str, name: str, max_pixels: int = MAX_PIXELS
 
     Args:
         data: all bytes of the file.
-        kind: its format, as ``kind_of_bytes`` tells it.
+        kind: its format, as ``kind_of_bytes`` returns it.
         name: name for messages, as ``shown`` returns it.
         max_pixels: as for ``read_photo``.
 
@@ -147,12 +142,12 @@ def decode_photo(data: bytes, kind: str, name: str, max_pixels: int = MAX_PIXELS
     try:
         try:
             with warnings.catch_warnings():
-                # Decoders warn of broken tags; what matters is told through notes and errors.
+                # Decoders warn of broken tags; what matters becomes a note or an error.
                 warnings.simplefilter("ignore")
                 decoded = _DECODERS[kind](data, max_pixels)
         except (Defect, MemoryError):
             raise
-        except Exception as error:  # decoders raise all sorts of things at broken bytes
+        except Exception as error:  # broken bytes make decoders raise anything
             raise damaged(kind, "or cut off before its end") from error
     except Defect as defect:
         raise PhotoError(f"{name}: {defect}") from defect
@@ -180,7 +175,7 @@ def encode_photo(
     metadata: MetadataPolicy = "keep",
     provenance: Provenance | None = None,
 ) -> bytes:
-    """Return the photo as a file's content.
+    """Return the content of the photo's file.
 
     Args:
         photo: the photo; its pixels may have been edited.
@@ -188,8 +183,7 @@ def encode_photo(
             where that is read only (HEIC).
         metadata: ``keep`` writes what the source had and the format can hold; ``strip`` only colour profile,
             colour chunks and resolution.
-        provenance: how it was edited, written into the XMP; BMP and GIF have no place for it
-            (``sargan_core.photo.kinds.holds_provenance``).
+        provenance: how it was edited, written as XMP; BMP and GIF cannot store it (``kinds.holds_provenance``).
 
     Raises:
         PhotoError: unknown format, or the format cannot hold the photo.
@@ -232,7 +226,7 @@ def _encode(
         case "TIFF":
             return tiff.encode(picture, encoding, metadata)
         case "AVIF":
-            return avif.encode(picture, metadata)
+            return heif.encode_avif(picture, metadata)
         case "BMP":
             return bmp.encode(picture, metadata)
         case _:
@@ -246,17 +240,17 @@ def render_photo(
     metadata: MetadataPolicy = "keep",
     provenance: Provenance | None = None,
 ) -> tuple[bytes, str | None]:
-    """Return the file of an edited photo, and what it cannot hold.
+    """Return the content of an edited photo's file, and a note on what it cannot hold.
 
     Args:
         photo: the edited photo.
-        name: the file's name, whose ending decides the format; None or another ending = the photo's own format. A
-            file that is written over itself keeps its format even if its name says another: give None.
+        name: the file's name, whose ending decides the format; None or another ending = the photo's own format. Give
+            None for a file that is overwritten: it keeps its format even if its name says another.
         metadata: as for ``encode_photo``.
         provenance: as for ``encode_photo``.
 
     Returns:
-        The bytes, and a note if the format has no place for ``provenance`` or is not the one of the photo.
+        The bytes, and a note if the format cannot store ``provenance`` or is not the photo's own.
 
     Raises:
         PhotoError: the format cannot hold the photo.

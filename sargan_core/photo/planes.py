@@ -1,7 +1,7 @@
-"""Planes: from a decoder's picture to upright arrays, and from arrays to what an encoder takes.
+"""Convert decoded pictures to upright arrays, and arrays to what an encoder takes; colour profiles.
 
-A photo may hold 50 million pixels and more, so pictures are moved band by band into their final place:
-orientation, channel order and conversion cost no copy of the whole.
+A photo may have 50 million pixels and more, so pictures are converted band by band into their final place, without a
+copy of the whole.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from sargan_core.photo.kinds import Array, Defect, Encoding, Kind
 
-_BAND = 2**22  # pixels moved at a time
+_BAND = 2**22  # pixels converted at a time
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse a picture of more than ``max_pixels`` pixels, or of none.
+    """Refuse a picture with more than ``max_pixels`` pixels, or without any.
 
     Raises:
         Defect: the size is out of bounds.
@@ -73,7 +74,7 @@ def from_pillow(image: Image.Image, orientation: int) -> tuple[Array, Array | No
     """Return upright pixels (H, W, 3) uint8, alpha (H, W) or None, and whether the picture is grey.
 
     Args:
-        image: a picture of 8 bits a channel or less, or with a palette.
+        image: a picture of 8 bits per channel or less, or with a palette.
         orientation: EXIF orientation, 1 to 8.
     """
     grey = image.mode in ("1", "L", "LA", "La")
@@ -127,6 +128,22 @@ def eight_bits(values: Array) -> Array:
     return out
 
 
+def shrunk(pixels: Array, side: int) -> tuple[Array, float]:
+    """Return (H, W, 3) pixels averaged down to at most ``side`` on the longest side, and their scale (new / old)."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    if scale < 1.0:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return pixels, scale
+
+
+def bounded(pixels: Array, side: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """Return ``shrunk`` pixels as contiguous 8-bit values, and their scale."""
+    pixels, scale = shrunk(pixels, side)
+    return np.ascontiguousarray(eight_bits(pixels)), scale
+
+
 def is_grey(pixels: Array) -> bool:
     """Return whether the three channels of (H, W, 3) are the same everywhere."""
     red = pixels[..., 0]
@@ -136,14 +153,12 @@ def is_grey(pixels: Array) -> bool:
 def picture_for(
     pixels: Array, alpha: Array | None, encoding: Encoding, profile: bytes | None, kind: Kind
 ) -> Picture:
-    """Return what to write into a file of a kind: grey if the source was and the pixels are, 8 bits where
-    needed.
+    """Return what to write into a file of a format: grey if source and pixels are grey, 8 bits where it holds no more.
 
-    A grey colour profile cannot describe colours: with one, colours that an edit brought in are written as
-    luma.
+    With a grey colour profile, which cannot describe colours, colours from an edit are written as luma.
 
     Raises:
-        Defect: the kind cannot hold the transparency or the size.
+        Defect: the format cannot hold the transparency or the size.
     """
     height, width = pixels.shape[:2]
     if max(height, width) > kind.largest_side:
@@ -192,7 +207,7 @@ def space_of(profile: bytes | None) -> str | None:
 
 
 def is_linear(profile: bytes | None) -> bool:
-    """Return whether a matrix or grey profile has the identity as tone curve: values are linear light."""
+    """Return whether a matrix or grey profile has no tone curve, so that values are linear light."""
     if profile is None or space_of(profile) not in ("RGB", "GRAY"):
         return False
     try:
@@ -226,7 +241,7 @@ def cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return a CMYK picture as sRGB, by its own profile with perceptual intent.
 
     Raises:
-        Defect: the file has no CMYK profile, so that nobody can know its colours, or the profile is unusable.
+        Defect: the file has no CMYK profile, so its colours are unknown, or the profile cannot be used.
     """
     step = "convert it to RGB in an image editor first"
     if profile is None or space_of(profile) != "CMYK":
@@ -246,6 +261,6 @@ def cmyk_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def srgb_profile() -> bytes:
-    """Return an sRGB profile; the same bytes at any time."""
+    """Return an sRGB profile with a fixed date, so that its bytes are always the same."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]

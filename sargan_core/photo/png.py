@@ -1,8 +1,7 @@
 """PNG files.
 
-The decoders see only the chunks that make the picture; everything else is taken from and put into the file
-here, so that gamma, text and profiles survive as they are. Pillow reads 16-bit colour as 8 bits, so OpenCV
-does that part.
+Decoders get only the chunks of the picture itself. All others are read and written here, so that gamma, text and
+profiles stay as they are. Pillow reads 16-bit colour as 8 bits, so OpenCV reads it.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 from PIL.PngImagePlugin import PngImageFile
 
-from sargan_core.photo.containers import PNG_SIGNATURE, inflate, insert_png_chunks, png_chunk, png_chunks
 from sargan_core.photo.files import shown
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import PROFILE_NOTE, not_copied, storage_notes, tidy
@@ -29,28 +27,28 @@ from sargan_core.photo.planes import (
     linear_light,
     to_pillow,
 )
-from sargan_core.photo.png_chunks import fitting_chunks, kept_chunks, unsafe_chunks
+from sargan_core.photo.png_chunks import (
+    PNG_SIGNATURE,
+    check_samples,
+    fitting_chunks,
+    inflate,
+    insert_png_chunks,
+    kept_chunks,
+    png_chunk,
+    png_chunks,
+    unsafe_chunks,
+)
 
 _COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
-
-
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-
-
 _XMP_KEY = b"XML:com.adobe.xmp"
-
-
 _INFLATED = {_XMP_KEY, b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"}
-
-
 _GREY, _RGB, _PALETTE, _GREY_ALPHA = 0, 2, 3, 4
-
-
 _INCH = 0.0254  # metres
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
-    """Decode a PNG of 1 to 16 bits a channel; see ``Decoded`` for shapes.
+    """Decode a PNG of 1 to 16 bits per channel; see ``Decoded`` for shapes.
 
     Palettes and transparent colours become RGB and alpha. Of an animation, the picture that still viewers
     show is read.
@@ -68,7 +66,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     chunks: dict[bytes, list[bytes]] = {}
     for kind, content in png_chunks(data):
         chunks.setdefault(kind, []).append(content)
-    # Decoders believe the last header; the first one was checked.
+    # Decoders use the last header, but the first one was checked.
     if len(chunks[b"IHDR"]) > 1:
         raise damaged("PNG", "two headers")
     if b"IDAT" not in chunks:
@@ -76,7 +74,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     bits, colour_type = header[8], header[9]
     profile = _profile(chunks)
     bad_profile = b"iCCP" in chunks and profile is None
-    # gAMA holds 100000 divided by the exponent; a profile or an sRGB chunk outranks it.
+    # gAMA holds 100000 divided by the exponent; a profile or an sRGB chunk overrides it.
     gamma = int.from_bytes(chunks.get(b"gAMA", [b""])[0], "big")
     if is_linear(profile) or (profile is None and b"sRGB" not in chunks and 95000 < gamma < 105000):
         raise linear_light()
@@ -145,7 +143,7 @@ def _profile(chunks: dict[bytes, list[bytes]]) -> bytes | None:
 
 
 def _resolution(chunks: dict[bytes, list[bytes]], unit: int) -> tuple[float, float] | None:
-    """Return pixels an inch (unit 1) or of no unit (unit 0), across and down; None = the file gives another or none."""
+    """Return pixels per inch (unit 1) or a density without unit (unit 0), across and down; None if not given so."""
     content = chunks.get(b"pHYs", [b""])[0]
     if len(content) != 9 or content[8] != unit:
         return None
@@ -156,7 +154,7 @@ def _resolution(chunks: dict[bytes, list[bytes]], unit: int) -> tuple[float, flo
 def _texts(
     chunks: dict[bytes, list[bytes]],
 ) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None, bytes | None, tuple[str, ...]]:
-    """Return the text chunks to keep, EXIF block and XMP packet, wherever the file has them, and notes of damage."""
+    """Return the text chunks to keep, the EXIF block and XMP packet from any chunk, and notes of damage."""
     lost: list[str] = []
     kept: list[tuple[bytes, bytes]] = []
     exif = chunks.get(b"eXIf", [None])[0]
@@ -165,7 +163,7 @@ def _texts(
     for kind in _TEXT_CHUNKS:
         for content in chunks.get(kind, []):
             key = content.partition(b"\0")[0]
-            # Of several the first counts; inflating a thousand would take as long as their author likes.
+            # Only the first of several counts: inflating a thousand could take very long.
             if key in _INFLATED and key in seen:
                 continue
             seen.add(key)
@@ -174,7 +172,7 @@ def _texts(
                 xmp = xmp or packet
                 lost += [] if packet is not None else ["XMP"]
             elif key in _INFLATED:
-                # ImageMagick's form of EXIF and XMP: kept once, in the standard place.
+                # ImageMagick's form of EXIF and XMP; written in the standard form.
                 raw = _raw_profile(_text(kind, content))
                 if key.endswith(b"xmp"):
                     xmp = xmp or raw
@@ -211,7 +209,7 @@ def encode(picture: Picture, metadata: Metadata) -> bytes:
     """Return the picture as a PNG.
 
     Raises:
-        Defect: the encoder gave up.
+        Defect: the encoder failed.
     """
     if picture.colours.dtype == np.uint16 and picture.grey and picture.alpha is not None:
         data = _encode_deep_grey(np.dstack([picture.colours, picture.alpha]))
@@ -237,7 +235,7 @@ def _encode_deep(picture: Picture) -> bytes:
 
 
 def _encode_deep_grey(samples: Array) -> bytes:
-    """Return 16-bit grey and alpha (H, W, 2) as a PNG, which neither Pillow nor OpenCV writes."""
+    """Return 16-bit grey and alpha (H, W, 2) as a PNG, which neither Pillow nor OpenCV can write."""
     height, width = samples.shape[:2]
     rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
     filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # filter 2: difference to the row above
@@ -264,76 +262,3 @@ def _chunks(metadata: Metadata) -> Iterable[tuple[bytes, bytes]]:
     if metadata.xmp:
         yield b"iTXt", _XMP_KEY + b"\0\0\0\0\0" + metadata.xmp
     yield from metadata.text_chunks
-
-
-_BLOCK = 2**20
-
-
-_FILTERS = 5
-
-
-# Adam7: first column, first row, step across and step down of each pass.
-_PASSES = (
-    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
-)  # fmt: skip
-
-
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-
-
-def check_samples(header: bytes, parts: Sequence[bytes]) -> None:
-    """Check that the IDAT chunks inflate to exactly the rows that the header announces, without keeping them.
-
-    Args:
-        header: content of the IHDR chunk.
-        parts: content of the IDAT chunks.
-
-    Raises:
-        Defect: not a PNG's header; too few or too many samples; an unknown row filter; broken compression.
-    """
-    rows = _rows(header)
-    wanted = sum(count * stride for count, stride in rows)
-    at = 0
-    for block in _inflated(parts):
-        samples, start = np.frombuffer(block, np.uint8), 0
-        if at + len(block) > wanted:
-            raise damaged("PNG", "more samples than pixels")
-        for count, stride in rows:
-            # The first byte of each row names its filter.
-            first = max(0, -(-(at - start) // stride))
-            filters = samples[start + first * stride - at : max(0, start + count * stride - at) : stride]
-            if first < count and filters.size and filters.max() >= _FILTERS:
-                raise damaged("PNG", "unknown row filter")
-            start += count * stride
-        at += len(block)
-    if at < wanted:
-        raise cut_off("PNG")
-
-
-def _rows(header: bytes) -> list[tuple[int, int]]:
-    """Return (rows, bytes a row with its filter byte) of each pass."""
-    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
-    bits, colour_type, compression, filtering, interlaced = header[8:13]
-    if colour_type not in _CHANNELS or compression or filtering or interlaced > 1:
-        raise damaged("PNG", "unknown kind of samples")
-    rows = []
-    for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
-        columns, lines = -(-(width - left) // across), -(-(height - top) // down)
-        if columns > 0 and lines > 0:
-            rows.append((lines, 1 + -(-columns * bits * _CHANNELS[colour_type] // 8)))
-    return rows
-
-
-def _inflated(parts: Sequence[bytes]) -> Iterator[bytes]:
-    engine = zlib.decompressobj()
-    try:
-        for part in parts:
-            while part:
-                yield engine.decompress(part, _BLOCK)
-                part = engine.unconsumed_tail
-        while rest := engine.decompress(b"", _BLOCK):
-            yield rest
-    except zlib.error as error:
-        raise damaged("PNG") from error
-    if not engine.eof:
-        raise cut_off("PNG")

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import io
 import logging
+import zlib
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -19,7 +20,6 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from sargan_core.photo.containers import inflates_to
 from sargan_core.photo.kinds import Array, Decoded, Defect, Encoding, Metadata, cut_off, damaged
 from sargan_core.photo.metadata import (
     EXIF_IFD,
@@ -58,9 +58,9 @@ from sargan_core.photo.tiff_tags import (
 
 
 def silence() -> None:
-    """Take libtiff's printing of errors and warnings away (``TIFFSetErrorHandler(3TIFF)``).
+    """Stop libtiff from printing errors and warnings (``TIFFSetErrorHandler(3TIFF)``).
 
-    Where Pillow is linked in another way (Windows), nothing is changed.
+    Where Pillow is linked in another way (Windows), this does nothing.
     """
     extension = find_spec("PIL._imaging")
     if extension is None or extension.origin is None:
@@ -74,44 +74,35 @@ def silence() -> None:
 
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
-
-
 _GREYS = (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
-
-
 _CFA, _LINEAR_RAW = 32803, 34892
-
-
 _NONE, _DEFLATES = 1, (8, 32946)
-
-
 _DNG_VERSION = 50706
-
-
 _INCH, _CENTIMETRE = 2, 3
 
 
-# tifffile logs what it finds odd; without a handler that would go to the standard error stream.
+# tifffile logs oddities; without a handler they would be printed on stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 silence()
 
 
+# Deflate expands by this factor at most.
+_DEFLATE_RATIO = 1032
+_BLOCK = 2**20
 _SPARE = 64 * 2**20  # bytes that a strip may hold beyond its samples before it counts as damaged
-
-
 _STEP = "convert it to an 8- or 16-bit RGB or grey TIFF first"
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
-    """Decode the first page of a TIFF of 1 to 16 bits a channel; see ``Decoded`` for shapes.
+    """Decode the first page of a TIFF of 1 to 16 bits per channel; see ``Decoded`` for shapes.
 
     Raises:
         Defect: cut off, damaged, too large, camera raw, floating point, CMYK without profile, or another
             colour model.
     """
-    # Imported where it is used: it takes as long as decoding a JPEG, which needs none of it.
+    # Imported here, because the import takes as long as decoding a JPEG, which does not need it.
     import tifffile
 
     try:
@@ -235,15 +226,29 @@ def _samples(data: bytes, page: Any) -> Array | None:
 
 
 def _check_inflation(data: bytes, page: Any) -> None:
-    """Refuse strips and tiles that inflate to far more than they show: tifffile would keep all of it."""
+    """Refuse strips and tiles that inflate to far more than their pixels: tifffile would keep all of it."""
     most = int(np.prod(page.chunks)) * page.dtype.itemsize + _SPARE
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if not inflates_to(data[start : start + count], most):
+        if not _inflates_to(data[start : start + count], most):
             raise damaged("TIFF", "more samples than pixels")
 
 
+def _inflates_to(data: bytes, most: int) -> bool:
+    """Return whether zlib data inflate to at most ``most`` bytes, without keeping them; True for broken data."""
+    if len(data) * _DEFLATE_RATIO <= most:
+        return True
+    engine, size = zlib.decompressobj(), 0
+    try:
+        while data and size <= most:
+            size += len(engine.decompress(data, _BLOCK))
+            data = engine.unconsumed_tail
+    except zlib.error:
+        return True
+    return size <= most
+
+
 def _through_pillow(data: bytes) -> Image.Image:
-    """Return what Pillow reads: upright already, alpha not premultiplied."""
+    """Return the picture as Pillow reads it: upright, alpha not premultiplied."""
     image = TiffImageFile(io.BytesIO(data))
     try:
         image.load()
@@ -269,7 +274,7 @@ def _aspect(page: Any) -> tuple[float, float] | None:
 
 
 def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
-    """Return the picture as a TIFF with 8 or 16 bits a channel, deflated if the source was compressed."""
+    """Return the picture as a TIFF with 8 or 16 bits per channel, deflated if the source was compressed."""
     samples = picture.colours
     if picture.alpha is not None:
         samples = np.dstack([samples, picture.alpha])
@@ -279,7 +284,7 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
         exif.load(metadata.exif)
         tags += plain_tags(metadata.exif)
     directories = {tag: exif.get_ifd(tag) for tag in (EXIF_IFD, GPS_IFD) if exif.get_ifd(tag)}
-    # Placeholders one below the real tag, which tifffile would not write; they get tag and offset below.
+    # tifffile would not write these tags. Placeholders with a tag one lower get the real tag and offset afterwards.
     tags += [(tag - 1, "I", 1, 0, True) for tag in directories]
     resolution, unit = metadata.aspect, 1
     if metadata.dpi is not None:
@@ -310,7 +315,7 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
 
 
 def _with_directories(data: bytes, directories: dict[int, dict[int, Any]], exif: Image.Exif) -> bytes:
-    """Return the TIFF with EXIF and GPS directories put at its end and linked from their placeholders."""
+    """Return the TIFF with EXIF and GPS directories appended and linked from their placeholders."""
     out = Block(data)
     first = out.unpack("I", 4)
     for tag, content in directories.items():

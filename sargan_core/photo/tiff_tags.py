@@ -1,60 +1,61 @@
-"""TIFF tags about the picture: from any TIFF into an EXIF block, and from an EXIF block into a TIFF.
+"""TIFF tags about the picture: copied from a TIFF to an EXIF block, and from an EXIF block to a TIFF.
 
-Source: TIFF 6.0, sections 2, 8 and 20; BigTIFF has the same tags with wider offsets.
+Source: TIFF 6.0, sections 2, 8 and 20; BigTIFF has the same tags with counts and offsets of 64 bits
+(https://www.awaresystems.be/imaging/tiff/bigtiff.html).
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL.TiffTags import lookup
 
-from sargan_core.photo.bigtiff import classic_tags, is_bigtiff
-from sargan_core.photo.metadata import EXIF_IFD, GPS_IFD, ORIENTATION, Block, find_resource, resource
+from sargan_core.photo.metadata import (
+    EXIF_IFD,
+    GPS_IFD,
+    INTEROPERABILITY,
+    ORIENTATION,
+    Block,
+    find_resource,
+    resource,
+)
 
 XMP, IPTC, RESOURCES, ICC, CREDENTIALS = 700, 33723, 34377, 34675, 52545
-
-
 _IPTC_RESOURCE = 1028
-
-
 _RGB, _YCBCR = 2, 6
-
-
 _TRANSFER_FUNCTION, _YCBCR_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 301, 529, 532
-
-
 _GREY_RESPONSE, _SUB_IFDS = (290, 291), 330
 
-
-# What describes the stored samples and not the picture; written anew. tifffile's own (pages, shapes) are among them.
+# Tags about the stored samples, which are not copied but written for the new file; also tifffile's own (pages, shapes).
 STRUCTURE = {
     *range(254, 267), 273, *range(277, 282), 282, 283, 284, *_GREY_RESPONSE, 292, 293, 296, 317, 320,
     *range(322, 337), *range(338, 348), *range(512, 516), 517, 518, 519, 520, 521, 529, 530, 531,
     XMP, IPTC, RESOURCES, ICC, CREDENTIALS, 32995, 32996, 32997, 32998, 37724, 50255,
 }  # fmt: skip
 
-
-# Bytes of one number of each type; a rational is two.
+# Bytes of one number of each type; a rational has two numbers.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8}
-
-
 _RATIONALS = (5, 10)
-
-
 _SIGNED_RATIONAL = 10
-
-
 _ASCII = 2
-
+# Bytes of one value of each type, those of BigTIFF too.
+_BYTES = {
+    **{kind: size * (2 if kind in _RATIONALS else 1) for kind, size in _SIZES.items()},
+    **{13: 4, 16: 8, 17: 8, 18: 8},
+}
+_LONG, _SIGNED_LONG = 4, 9
+_NARROWED = {16: ("Q", "I", _LONG), 17: ("q", "i", _SIGNED_LONG), 18: ("Q", "I", _LONG)}
+_DIRECTORIES = (EXIF_IFD, GPS_IFD, INTEROPERABILITY)
 
 ExtraTag = tuple[int, Any, int, Any, bool]
 
 
 def tag_bytes(data: bytes, page: Any, code: int) -> bytes | None:
-    """Return the value of a tag as it lies in the file, None if the page has none."""
+    """Return the bytes of a tag's value, None if the page has no such tag."""
     tag = page.tags.get(code)
     if tag is None or not tag.valuebytecount:
         return None
@@ -62,7 +63,7 @@ def tag_bytes(data: bytes, page: Any, code: int) -> bytes | None:
 
 
 def exif_of(data: bytes, page: Any) -> tuple[bytes | None, list[str]]:
-    """Return what the file says about the picture (camera, dates, EXIF, GPS) as an EXIF block, and what it cannot hold.
+    """Return the tags about the picture (camera, dates, EXIF, GPS) as an EXIF block, and the names of those lost.
 
     Args:
         data: the file, classic TIFF or BigTIFF.
@@ -73,7 +74,7 @@ def exif_of(data: bytes, page: Any) -> tuple[bytes | None, list[str]]:
     try:
         exif = _loaded(data)
         tags = list(exif)
-    except Exception:  # anything can be in a tag, and metadata must never fail a photo
+    except Exception:  # a tag can hold anything, and metadata must never make a photo fail
         return None, [*lost, "EXIF"]
     for tag in tags:
         coded = tag == _REFERENCE_BLACK_WHITE and int(page.photometric) == _YCBCR
@@ -91,7 +92,7 @@ def exif_of(data: bytes, page: Any) -> tuple[bytes | None, list[str]]:
 
 
 def _untrue(page: Any) -> list[int]:
-    """Return the tags about samples that are not so in the written file, and that no other tag there replaces."""
+    """Return the tags about samples that would be false in the written file and that nothing there replaces."""
     photometric = int(page.photometric)
     tags = list(_GREY_RESPONSE)
     if photometric != _YCBCR:
@@ -122,18 +123,18 @@ def _is_writable(exif: Image.Exif, tag: int) -> bool:
 
 
 def has_other_pictures(page: Any) -> bool:
-    """Return whether the page has pictures of its own beside it, such as smaller copies."""
+    """Return whether the page has sub-pictures, such as smaller copies."""
     return _SUB_IFDS in page.tags
 
 
 def resources_of(data: bytes, page: Any) -> bytes:
-    """Return the Photoshop resources of a page, with the IPTC data of its own tag where they hold none."""
+    """Return the Photoshop resources of a page; IPTC data from their own tag are added if missing there."""
     resources = tag_bytes(data, page, RESOURCES) or b""
     iptc = tag_bytes(data, page, IPTC)
     if iptc is None:
         return resources
     if iptc[:1] != b"\x1c" and iptc[3:4] == b"\x1c":
-        # Written as whole numbers in the other order of bytes, as some programs do.
+        # Some programs write it as integers in the other byte order.
         iptc = np.frombuffer(iptc[: len(iptc) // 4 * 4], ">u4").astype("<u4").tobytes()
     try:
         known = find_resource(resources, _IPTC_RESOURCE)
@@ -177,3 +178,66 @@ def plain_tags(exif: bytes) -> list[ExtraTag]:
         else:
             tags.append((entry.tag, entry.type, entry.count, numbers.tobytes(), True))
     return tags
+
+
+def is_bigtiff(data: bytes) -> bool:
+    """Return whether a TIFF file is a BigTIFF."""
+    return data[:4] in (b"II\x2b\0", b"MM\0\x2b")
+
+
+def classic_tags(data: bytes, left_out: Container[int]) -> bytes:
+    """Return the first directory of a BigTIFF with its EXIF and GPS directories as a classic TIFF structure.
+
+    Args:
+        data: the file.
+        left_out: tags that are not copied.
+
+    Raises:
+        ValueError, struct.error: a directory or value lies outside the file, does not fit into 32 bits, or all of
+            them together are larger than the file.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    (first,) = struct.unpack_from(f"{order}Q", data, 8)
+    head = data[:2] + struct.pack(f"{order}HI", 42, 8)
+    return head + _directory(data, order, first, len(head), left_out, depth=0)
+
+
+def _directory(data: bytes, order: str, at: int, start: int, left_out: Container[int], depth: int) -> bytes:
+    """Return the directory at an offset in the form for offset ``start``, followed by its values."""
+    (count,) = struct.unpack_from(f"{order}Q", data, at)
+    if count * 20 > len(data):
+        raise ValueError("directory larger than the file")
+    entries = [struct.unpack_from(f"{order}HHQ", data, at + 8 + 20 * number) for number in range(count)]
+    kept = [
+        (at + 20 + 20 * number, tag, kind, values)
+        for number, (tag, kind, values) in enumerate(entries)
+        if tag not in left_out and kind in _BYTES
+    ]
+    table, body = struct.pack(f"{order}H", len(kept)), b""
+    behind = start + 2 + 12 * len(kept) + 4
+    for place, tag, kind, values in kept:
+        length = _BYTES[kind] * values
+        if length > 8:
+            (place,) = struct.unpack_from(f"{order}Q", data, place)
+        content = data[place : place + length]
+        if len(content) < length or len(body) + length > len(data):
+            raise ValueError("value outside the file")
+        if tag in _DIRECTORIES and depth < 2:
+            body += bytes(len(body) % 2)
+            (inner,) = struct.unpack(f"{order}{'Q' if length == 8 else 'I'}", content)
+            offset = behind + len(body)
+            body += _directory(data, order, inner, offset, (), depth + 1)
+            table += struct.pack(f"{order}HHII", tag, _LONG, 1, offset)
+            continue
+        if kind in _NARROWED:
+            wide, narrow, kind = _NARROWED[kind]
+            numbers = struct.unpack(f"{order}{values}{wide}", content)
+            content = struct.pack(f"{order}{values}{narrow}", *numbers)
+        table += struct.pack(f"{order}HHI", tag, kind, values)
+        if len(content) <= 4:
+            table += content.ljust(4, b"\0")
+        else:
+            body += bytes(len(body) % 2)
+            table += struct.pack(f"{order}I", behind + len(body))
+            body += content
+    return table + bytes(4) + body

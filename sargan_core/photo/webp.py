@@ -6,16 +6,13 @@ import io
 
 from PIL.WebPImagePlugin import WebPImageFile
 
-from sargan_core.photo.containers import riff_chunks
 from sargan_core.photo.files import shown
-from sargan_core.photo.kinds import Decoded, Encoding, Metadata
+from sargan_core.photo.kinds import Decoded, Encoding, Metadata, cut_off
 from sargan_core.photo.metadata import not_copied, tidy
 from sargan_core.photo.planes import Picture, check_size, from_pillow, is_linear, linear_light, to_pillow
 
 _KNOWN = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", b"C2PA"}
-
-
-_QUALITY = 90  # a WebP does not tell the quality it was written with
+_QUALITY = 90  # a WebP does not store the quality it was written with
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
@@ -52,8 +49,28 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     return Decoded(pixels, alpha, Encoding(lossless=lossless), metadata, tuple(notes))
 
 
+def riff_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the (type, data) chunks of a WebP file.
+
+    Raises:
+        Defect: the file is shorter than it says.
+    """
+    end = 8 + int.from_bytes(data[4:8], "little")
+    if end > len(data) or end < 20:
+        raise cut_off("WEBP")
+    chunks: list[tuple[bytes, bytes]] = []
+    at = 12
+    while at + 8 <= end:
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        if at + 8 + length > end:
+            raise cut_off("WEBP")
+        chunks.append((data[at : at + 4], data[at + 8 : at + 8 + length]))
+        at += 8 + length + length % 2
+    return chunks
+
+
 def _size(kind: bytes, content: bytes) -> tuple[int, int] | None:
-    """Return width and height that a chunk announces, None for chunks that announce none.
+    """Return the width and height in a chunk, None for chunks without them.
 
     Source: WebP container specification; RFC 6386 section 9.1 (VP8); WebP lossless specification (VP8L).
     """
@@ -78,7 +95,7 @@ def encode(picture: Picture, encoding: Encoding, metadata: Metadata) -> bytes:
         lossless=encoding.lossless,
         quality=_QUALITY,
         alpha_quality=100,
-        # Colours under full transparency are kept as well.
+        # Keep colours under full transparency too.
         exact=True,
         icc_profile=metadata.icc_profile or b"",
         exif=metadata.exif or b"",

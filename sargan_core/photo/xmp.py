@@ -1,7 +1,7 @@
-"""XMP packets: read without trust, cleaned of what an edit makes false, given new properties.
+"""XMP packets: parsed with limits, cleaned of what an edit makes false, given new properties.
 
-Source: XMP Specification parts 1 and 3 (ISO 16684-1). Entities and document types, which XMP does not use,
-are refused, so that no packet can expand to more than its own size.
+Source: XMP Specification parts 1 and 3 (ISO 16684-1). Entities and document types, which XMP does not use, are
+refused, so that no packet can expand to more than its own size.
 """
 
 from __future__ import annotations
@@ -15,38 +15,18 @@ from xml.parsers import expat
 from xml.parsers.expat import ExpatError
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-
-
 _XMLNS = "http://www.w3.org/2000/xmlns/"
-
-
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
-
-
 _NOTE = "http://ns.adobe.com/xmp/note/"
-
-
 _DCTERMS = "http://purl.org/dc/terms/"
-
-
 _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
-
-
-# No camera or editor comes near these; a document of more would take minutes and gigabytes to hold.
+# Limits far above what cameras and editors write; larger documents would take minutes and gigabytes.
 _LONGEST = 32 * 2**20
-
-
 _DEEPEST = 100
-
-
-# What XML 1.0 cannot hold; a file's name, which becomes part of the mark, can.
+# Characters that XML 1.0 cannot hold. A file name may hold them, and becomes part of the mark.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
 _MOST_NODES = 50_000
-
-
-# Python before 3.13 writes white space of attributes as it is, and reading turns that into plain spaces.
+# Python before 3.13 does not escape white space in attributes, and reading turns it into plain spaces.
 _SPACES = {"\t": "\ue009", "\n": "\ue00a", "\r": "\ue00d"}
 
 
@@ -61,7 +41,7 @@ class Property:
 
 
 def _measure(text: bytes) -> None:
-    """Raise ValueError for a document that is too deep or of too many elements and attributes."""
+    """Raise ValueError for a document that is too deep or has too many elements and attributes."""
     depth = nodes = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -128,7 +108,7 @@ def _descriptions(document: minidom.Document) -> Iterator[minidom.Element]:
 
 
 def _remove(document: minidom.Document, namespace: str, name: str) -> str | None:
-    """Take a property out, as attribute or element, and return the value it had (None: it was not there)."""
+    """Remove a property, be it an attribute or an element; return its value, or None if it was not there."""
     value: str | None = None
     for description in _descriptions(document):
         if description.hasAttributeNS(namespace, name):
@@ -145,7 +125,7 @@ def _remove(document: minidom.Document, namespace: str, name: str) -> str | None
 
 
 def is_readable(packet: bytes) -> bool:
-    """Return whether the packet is an XMP packet that properties can be merged into."""
+    """Return whether properties can be merged into the packet."""
     try:
         _parse(packet)
     except ValueError:
@@ -154,10 +134,9 @@ def is_readable(packet: bytes) -> bool:
 
 
 def clean(packet: bytes, *, turned: bool) -> bytes:
-    """Return the packet without thumbnails of the old picture and, if the picture was turned upright,
-    orientation 1.
+    """Return the packet without thumbnails, and with orientation 1 if the picture was turned upright.
 
-    A packet that says nothing of this comes back byte for byte.
+    A packet without either is returned byte for byte.
 
     Raises:
         ValueError: the packet is not readable XMP.
@@ -195,7 +174,7 @@ def _add(document: minidom.Document, properties: Sequence[Property]) -> None:
 
 
 def merge(packet: bytes | None, properties: Sequence[Property]) -> bytes:
-    """Return the packet with simple properties set; everything else in it stays; None starts a new packet.
+    """Return the packet with simple properties set; everything else stays. None starts a new packet.
 
     Raises:
         ValueError: the packet is not readable XMP.
@@ -217,7 +196,7 @@ def join_extension(packet: bytes, extension: bytes) -> bytes:
     _remove(document, _NOTE, "HasExtendedXMP")
     rdf = document.getElementsByTagNameNS(RDF, "RDF")[0]
     for description in list(_descriptions(other)):
-        # Prefixes may be declared further out; declare them again where they move.
+        # Prefixes may be declared on an outer element; declare them again at the new place.
         node: minidom.Node | None = description.parentNode
         while isinstance(node, minidom.Element):
             for name, value in node.attributes.items():
@@ -229,8 +208,7 @@ def join_extension(packet: bytes, extension: bytes) -> bytes:
 
 
 def split_extension(packet: bytes, marks: Sequence[Property]) -> tuple[bytes, bytes, str]:
-    """Split a packet too large for one JPEG segment into a main packet, an extended one and the GUID that
-    ties them.
+    """Split a packet too large for one JPEG segment; return main packet, extended packet and the GUID that links them.
 
     The main packet keeps ``marks``, which readers must find without the extension.
     """

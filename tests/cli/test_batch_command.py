@@ -153,8 +153,8 @@ def test_requests_that_make_no_sense_are_refused_in_one_line(batch, arguments, s
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("pipe.jpg", "no file but a pipe or device"),
-        ("/dev/zero", "no file but a pipe or device"),
+        ("pipe.jpg", "is a pipe or device, not a file"),
+        ("/dev/zero", "is a pipe or device, not a file"),
         ("handed over", "only once"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_reference_that_never_ends_is_refused_at_once(sargan, photo_folder, re
 @pytest.mark.parametrize(
     ("place", "code", "said"),
     [
-        ("w", 3, "cannot be read (it is no file but a pipe"),
+        ("w", 3, "cannot be read (it is a pipe"),
         ("out/sargan-batch.jsonl", 2, "is no regular file"),
     ],
 )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sargan_core.weights import WeightsRecord, checksum, write_index
+from sargan_core.weights import WeightsRecord, file_checksum, write_index
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def home(tmp_path, monkeypatch):
         name="small",
         file="small.safetensors",
         kind="pixel",
-        sha256=checksum(folder / "small.safetensors"),
+        sha256=file_checksum(folder / "small.safetensors"),
         bytes=7,
         description="a [small] model",
         template=None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sargan_cli.files import STREAM, Task, check_free, plan_outputs
+from sargan_cli.files import STREAM, FilePair, check_free, plan_outputs
 from sargan_core.errors import OutputExistsError, UsageError
 
 
@@ -120,5 +120,5 @@ def test_a_dangling_link_counts_as_existing(folder):
 
 
 def test_stdout_task():
-    assert Task(Path("a.jpg"), STREAM).to_stdout
-    assert not Task(STREAM, Path("a.jpg")).to_stdout
+    assert FilePair(Path("a.jpg"), STREAM).to_stdout
+    assert not FilePair(STREAM, Path("a.jpg")).to_stdout

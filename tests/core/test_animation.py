@@ -16,7 +16,7 @@ from PIL import Image
 from sargan_core.animation import HOLD, SIDE, STEPS, Animation, ease, strength_ramp, write_animation
 from sargan_core.errors import OutputExistsError, PhotoError, UsageError
 from sargan_core.expressions import parse_mix
-from sargan_core.photo.provenance import Provenance
+from sargan_core.photo.metadata import Provenance
 
 MARK = Provenance("pixel", "happy", 1.0, "0.1.0")
 

@@ -11,11 +11,9 @@ from sargan_core.expressions import Expression
 from sargan_core.photo.kinds import Metadata
 from sargan_core.photo.photo import Photo
 from sargan_core.sheet import (
-    CELL,
     GAP,
     LABEL,
     ORDER,
-    bounded_8bit,
     contact_sheet,
     expression_sheet,
     face_window,
@@ -97,14 +95,3 @@ def test_the_sheet_shows_the_original_and_all_seven_at_the_strength():
 )
 def test_the_window_holds_the_faces_and_stays_in_the_photo(boxes, window):
     assert face_window((300, 400, 3), boxes) == window
-
-
-def test_large_pictures_are_reduced_to_the_cell_small_ones_kept():
-    assert max(bounded_8bit(np.zeros((3000, 2000, 3), np.uint8), CELL).shape) == CELL
-    small = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
-    assert np.array_equal(bounded_8bit(small, CELL), small)
-
-
-def test_sixteen_bits_become_eight():
-    deep = np.array([[[0, 257, 65535]]], np.uint16)
-    assert bounded_8bit(deep, CELL).tolist() == [[[0, 1, 255]]]

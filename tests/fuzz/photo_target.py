@@ -49,8 +49,8 @@ def change_photo(data: bytes, random: random.Random) -> bytes:
 def check_photo(data: bytes, folder: Path) -> None:
     from sargan_core import __version__
     from sargan_core.errors import PhotoError
+    from sargan_core.photo.metadata import Provenance
     from sargan_core.photo.photo import encode_photo, read_photo
-    from sargan_core.photo.provenance import Provenance
 
     try:
         photo = read_photo(data, max_pixels=MOST_PIXELS)

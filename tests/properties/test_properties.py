@@ -23,9 +23,9 @@ from sargan_core.faces.align import align
 from sargan_core.faces.face import Face, Template
 from sargan_core.photo import xmp
 from sargan_core.photo.files import shown
+from sargan_core.photo.metadata import Provenance, mark
 from sargan_core.photo.photo import Photo, encode_photo, read_photo
 from sargan_core.photo.planes import eight_bits
-from sargan_core.photo.provenance import Provenance, mark
 
 LOSSLESS = ("PNG", "TIFF", "BMP", "WEBP")
 quick = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))

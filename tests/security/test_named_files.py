@@ -270,8 +270,7 @@ def test_results_with_any_member_of_another_type_are_read_or_refused(tmp_path: P
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "1e300", "9" * 400])
 def test_numbers_that_are_none_do_not_get_into_a_comparison(number: str):
-    from sargan_core.evaluation.results import Estimate
-    from sargan_core.photo.plain_values import record_of
+    from sargan_core.evaluation.results import Estimate, record_of
 
     text = f'{{"mean": {number}, "low": 0, "high": 1, "people": 3, "count": 3}}'
     with pytest.raises(ValueError, match="mean is"):

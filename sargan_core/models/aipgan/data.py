@@ -23,9 +23,9 @@ from sargan_core.data.samples import SYNTH, Pair, Sample, Skipped, pairs
 from sargan_core.data.sets import LONDON
 from sargan_core.errors import DataError, NoFaceError, PhotoError
 from sargan_core.expressions import Expression
-from sargan_core.faces.carry import carry
 from sargan_core.faces.face import Template
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.motion import carry
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.aipgan.train_parts import seen
 from sargan_core.outcome import Progress

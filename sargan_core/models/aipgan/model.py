@@ -20,10 +20,10 @@ from torch.nn import functional
 
 from sargan_core.errors import NoFaceError, WeightsError
 from sargan_core.faces.align import Alignment, align, apply_matrix, to_square
-from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, eye_openings
 from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels, Template
 from sargan_core.faces.lip_line import with_sure_lips
+from sargan_core.faces.motion import Seen, carry, settled
 from sargan_core.models.aipgan.network import AipganNetwork, AipganSettings
 from sargan_core.models.aipgan.parts import (
     LidsNetwork,
@@ -198,7 +198,7 @@ def _points(landmarks: Tensor) -> Points | None:
 
 
 def _neutral(crops: FaceCrops, index: int) -> Points | None:
-    return None if crops.rest is None else _points(crops.rest[index])
+    return None if crops.neutral is None else _points(crops.neutral[index])
 
 
 KIND = "aipgan"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from sargan_core.errors import WeightsError
-from sargan_core.weights import checksum
+from sargan_core.weights import file_checksum
 
 if TYPE_CHECKING:
     from sargan_core.faces.face import Face, Pixels
@@ -54,7 +54,7 @@ def fetch() -> Path:
 
 
 def _verify(path: Path) -> None:
-    found = checksum(path)
+    found = file_checksum(path)
     if not found.startswith(SHA256_PREFIX):
         raise WeightsError(
             f"{path}: damaged weights, expected sha256 {SHA256_PREFIX}…, got {found[:12]}… in "
@@ -96,7 +96,7 @@ class FanLandmarks:
 
     def landmarks(self, pixels: Pixels, face: Face) -> npt.NDArray[np.float32]:
         """Return (68, 2) float32 photo pixels, (x, y), in iBUG-68 order."""
-        from sargan_core.faces.find import bounded
+        from sargan_core.photo.planes import bounded
 
         x, y, width, height = face.box
         margin = max(width, height)

@@ -13,7 +13,7 @@ from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.faces.fill import STUDIO
-from sargan_core.faces.opening import SAMPLES, Opening, smooth_curve
+from sargan_core.faces.mouth import SAMPLES, Opening, smooth_curve
 from sargan_core.faces.teeth import (
     MIDDLE,
     WIDTH,

@@ -21,7 +21,7 @@ from torch import Tensor
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.eyes import eye_regions, eye_white, with_shut_eyes
-from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
+from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.folds import with_folds
 from sargan_core.faces.irises import with_round_irises
 from sargan_core.faces.mouth import (
@@ -33,7 +33,7 @@ from sargan_core.faces.mouth import (
     closed,
     hide_inside,
     inside_mouth,
-    opening,
+    lip_gap,
     together,
 )
 from sargan_core.faces.paste import face_mask
@@ -134,7 +134,7 @@ class PixelModel(ExpressionModel):
             dense = torch.nn.functional.interpolate(lattice, size, mode="bicubic", align_corners=True)
             self.register_buffer("dense_flow", dense, persistent=False)
 
-    def rest_shape(self) -> RestShape | None:
+    def neutral_estimate(self) -> NeutralEstimate | None:
         """Return the regression from landmarks to those of the neutral face, None for forms that do not move."""
         if self.settings.form != "displaced":
             return None
@@ -148,7 +148,7 @@ class PixelModel(ExpressionModel):
             # A neutral face must not be changed by the regression's own error.
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
             # A face with parted lips is not neutral, even if nothing else moved.
-            parted = (opening(landmarks) / size - OPEN_FROM) / OPEN_FROM
+            parted = (lip_gap(landmarks) / size - OPEN_FROM) / OPEN_FROM
             share = np.clip(max((excess - 2.0) / 3.0, parted), 0.0, 1.0)
             return landmarks + share * move
 
@@ -187,7 +187,7 @@ class PixelModel(ExpressionModel):
         image = crops.image[index : index + 1]
         parts = [(self._row(expression), weight) for expression, weight in target.parts if weight > 0]
         if self.settings.form == "displaced":
-            neutral = None if crops.rest is None else crops.rest[index]
+            neutral = None if crops.neutral is None else crops.neutral[index]
             return self._displace(image, crops.landmarks[index], neutral, parts)
         low, high = image.amin(), image.amax()
         stretched = self.settings.scaling == "fidelity"
@@ -287,7 +287,7 @@ class PixelModel(ExpressionModel):
         if neutral is not None and self._is_moved(landmarks, neutral):
             left = max(0.0, 1 - sum(weight for _, weight in parts))
             own = landmarks.detach().cpu().double().numpy()
-            own = closed(own) if opening(own) > OPEN_FROM * size else together(own)
+            own = closed(own) if lip_gap(own) > OPEN_FROM * size else together(own)
             lips = lips + left * (torch.from_numpy(own[48:68]).to(landmarks) - shape)
         return lips[None], parted
 
@@ -332,7 +332,7 @@ class PixelModel(ExpressionModel):
         own = closed(landmarks.detach().cpu().double().numpy())
         inside = between_lips(image, own)
         # A gap not wider than the error of the landmarks counts as a closed mouth.
-        gap = opening(own) / self.template.size
+        gap = lip_gap(own) / self.template.size
         certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)
         hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
         return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden

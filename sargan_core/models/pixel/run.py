@@ -170,7 +170,7 @@ def edit_crop(model: PixelModel, image: Rgb8, landmarks: npt.NDArray[np.float32]
         landmarks: (68, 2) its landmarks in crop pixels.
         target: the expression, at full strength.
     """
-    alignment = align(face_from_landmarks(landmarks), model.template, model.rest_shape())
+    alignment = align(face_from_landmarks(landmarks), model.template, model.neutral_estimate())
     crop = extract(image, alignment)
     with torch.inference_mode():
         edited = model.edit(face_crops(crop, [alignment]), [ExpressionMix(((target, 1.0),))])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sargan_core.expressions import LABELS
-from sargan_core.faces.face import EditedCrops, FaceCrops, RestShape, Template
+from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.paste import crop_mask, face_mask
 from sargan_core.models.base import ExpressionModel, Target
 from sargan_core.models.layers import WINOGRAD_CHANNELS, WinogradConvolution, lay_out, memory_format
@@ -113,9 +113,9 @@ class RefinedModel(ExpressionModel):
         self.precision = precision
         self.register_buffer("mask", face_masks(base, self.window), persistent=False)
 
-    def rest_shape(self) -> RestShape | None:
+    def neutral_estimate(self) -> NeutralEstimate | None:
         """Return the base's estimate of neutral landmarks."""
-        return self.base.rest_shape()
+        return self.base.neutral_estimate()
 
     def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
         """Return each crop with its target expression; see ``ExpressionModel.edit``.

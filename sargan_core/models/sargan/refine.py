@@ -20,7 +20,7 @@ from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract, face_crops
 from sargan_core.faces.eyes import eyes_region
 from sargan_core.faces.face import Template
-from sargan_core.faces.mouth import closed, opening
+from sargan_core.faces.mouth import closed, lip_gap
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.sargan import recipes as losses
@@ -251,7 +251,7 @@ def edited_pairs(crops: CropSet, base: PixelModel, window: Window) -> CropPairs:
         if source not in alignments:
             # Pairs are ordered by source, so one alignment at a time is enough.
             face = face_from_landmarks(crops.landmarks[source])
-            alignments = {source: align(face, base.template, base.rest_shape())}
+            alignments = {source: align(face, base.template, base.neutral_estimate())}
         points = _placed(crops.landmarks[target], alignments[source])
         if not comparable(points, goals[label], crops.template.size):
             continue
@@ -275,7 +275,7 @@ def comparable(points: npt.NDArray[np.float64], goal: npt.NDArray[np.float64], s
     distance = np.linalg.norm(points - goal, axis=1)[OUTLINE:] / size
     if distance.mean() > REACH_MEAN or distance.max() > REACH_MOST:
         return False
-    wanted, true = opening(goal) / size, opening(points) / size
+    wanted, true = lip_gap(goal) / size, lip_gap(points) / size
     return true >= LEAST_OPEN * wanted if wanted > OPEN else true <= CLOSED
 
 

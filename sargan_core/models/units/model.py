@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from sargan_core.errors import NoFaceError
 from sargan_core.expressions import LABELS, ExpressionMix
-from sargan_core.faces.carry import settled
 from sargan_core.faces.face import EditedCrops, FaceCrops, Template
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.motion import settled
 from sargan_core.models.base import ExpressionModel, Reference, Target
 from sargan_core.models.units.face_model import Array
 from sargan_core.models.units.fit import Expected, Fit, fit_face

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from sargan_core.faces.blur import gaussian_blur
-from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import EditedCrops
 from sargan_core.faces.folds import with_folds
 from sargan_core.faces.irises import with_round_irises
-from sargan_core.faces.motion import motion_field, sound, with_seen_lids
+from sargan_core.faces.motion import Seen, carry, motion_field, settled, sound, with_seen_lids
 from sargan_core.faces.mouth import inside_mouth, lips_region
 from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import positions, sample

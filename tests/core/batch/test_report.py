@@ -285,6 +285,6 @@ def test_a_page_of_somebody_else_stays(tmp_path, content):
     picture(tmp_path / "a.jpg")
     manifest = write_manifest(tmp_path, [line("a.jpg", "a.jpg")])
     (tmp_path / "report.html").write_bytes(content)
-    with pytest.raises(UsageError, match="no report of sargan"):
+    with pytest.raises(UsageError, match="not a report of sargan"):
         write_report(manifest, tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == content

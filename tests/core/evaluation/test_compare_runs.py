@@ -4,9 +4,8 @@ import pytest
 from made_results import made_results
 
 from sargan_core.errors import DataError
-from sargan_core.evaluation.compare import compare
+from sargan_core.evaluation.compare import compare, difference_cells
 from sargan_core.evaluation.results import read_results
-from sargan_core.evaluation.tables import difference_cells
 
 
 def verdicts(comparison, model="pixel"):

@@ -6,7 +6,7 @@ from torch import nn
 
 from sargan_core.errors import DataError
 from sargan_core.evaluation import cost
-from sargan_core.evaluation.cost import count_multiply_adds, count_parameters, measure_cost
+from sargan_core.evaluation.cost import count_coefficients, count_multiply_adds, measure_cost
 from sargan_core.evaluation.protocol import Case, EvaluationSettings, ModelChoice
 from sargan_core.faces.face import Template
 from sargan_core.models.sargan.file import save_generator
@@ -16,7 +16,7 @@ from sargan_core.models.sargan.generator import Generator, GeneratorSettings, on
 def test_a_convolution_costs_what_the_books_say():
     layer = nn.Conv2d(3, 8, 5, padding=2, bias=False)
     image = torch.rand(1, 3, 20, 20)
-    assert count_parameters(layer) == 3 * 8 * 25
+    assert count_coefficients(layer) == 3 * 8 * 25
     with torch.inference_mode():
         assert count_multiply_adds(lambda: layer(image)) == 3 * 8 * 25 * 400
 
@@ -33,7 +33,7 @@ def test_coefficients_count_where_nothing_is_trained():
     model = nn.Module()
     model.register_buffer("weight", torch.zeros(7, 10))
     model.register_buffer("dense_flow", torch.zeros(1000))
-    assert count_parameters(model) == 70
+    assert count_coefficients(model) == 70
 
 
 def test_a_generator_costs_the_same_in_every_number_format():

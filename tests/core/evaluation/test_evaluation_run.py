@@ -97,7 +97,7 @@ def test_the_same_run_again_measures_nothing_and_gives_the_same(finished, settin
     def forbidden(*arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("sargan_core.evaluation.session.Session.subject", forbidden)
+    monkeypatch.setattr("sargan_core.evaluation.measure.Session.subject", forbidden)
     again = evaluate(settings, tmp_path, made_judges, costs=False).results
     assert again.people["in"] == finished[0].results.people["in"]
     assert [row for row in again.rows if row.part == "in"] == [
@@ -132,7 +132,7 @@ def test_workers_measure_what_one_process_measures(finished, settings, tmp_path)
 
 def test_a_worker_that_is_killed_ends_the_run_in_one_line(settings, tmp_path):
     few = replace(settings, limit=2, models=(), curve_people=0, workers=2)
-    with pytest.raises(WorkerLostError, match="call again to go on, with fewer --workers"):
+    with pytest.raises(WorkerLostError, match="call again to continue, with fewer --workers"):
         evaluate(few, tmp_path, judges_that_end_workers, costs=False)
     assert multiprocessing.active_children() == []
 

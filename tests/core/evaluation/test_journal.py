@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sargan_core.evaluation.journal import Entry, Journal, Measure
+from sargan_core.evaluation.journal import Journal, Measure, PhotoMeasures
 
 
 def entry(key="k1"):
@@ -11,7 +11,7 @@ def entry(key="k1"):
         predicted={"made": "happy"},
         features={"made": np.array([0.5, -1.25], np.float32)},
     )
-    return Entry(key, "anna.png", "pixel", (measure,))
+    return PhotoMeasures(key, "anna.png", "pixel", (measure,))
 
 
 def test_what_was_written_is_read_again(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sargan_core.faces.opening import Opening
+from sargan_core.faces.mouth import Opening
 from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, Teeth, cut_teeth
 
 WHITE = np.array([0.7, 0.66, 0.65], np.float32)

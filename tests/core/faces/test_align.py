@@ -117,12 +117,12 @@ def test_rest_is_where_the_estimate_puts_the_landmarks():
     shape, landmarks = shape_and_landmarks()
     one = face(landmarks=landmarks.astype(np.float32))
     still = align(one, template("spline", shape=shape))
-    assert still.rest is not None
-    assert np.allclose(still.rest, still.landmarks, atol=1e-3)
+    assert still.neutral is not None
+    assert np.allclose(still.neutral, still.landmarks, atol=1e-3)
     moved = align(one, template("spline", shape=shape), lambda points: points + np.array([0.0, 1.0]))
-    assert moved.rest is not None
+    assert moved.neutral is not None
     assert moved.landmarks is not None
-    assert (moved.rest - moved.landmarks)[:, 1].mean() == pytest.approx(1.0, abs=0.2)
+    assert (moved.neutral - moved.landmarks)[:, 1].mean() == pytest.approx(1.0, abs=0.2)
 
 
 def test_a_spline_that_more_than_doubles_a_length_is_inverted_too():

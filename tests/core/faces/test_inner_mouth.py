@@ -3,7 +3,7 @@ import pytest
 from made_mouths import ENAMEL, LIP, WHITE, picture, smile, teeth
 
 from sargan_core.faces.inner_mouth import Placement, inner_mouth
-from sargan_core.faces.opening import Opening
+from sargan_core.faces.mouth import Opening
 from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, cut_teeth, even_edge, upright_mouth
 
 PLACE = Placement(column=127.5, row=155.0, width=69.0)

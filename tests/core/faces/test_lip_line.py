@@ -3,7 +3,7 @@ import pytest
 
 from sargan_core.faces.face import Template
 from sargan_core.faces.lip_line import with_sure_lips
-from sargan_core.faces.mouth import FACING, INNER_LIPS, opening
+from sargan_core.faces.mouth import FACING, INNER_LIPS, lip_gap
 from sargan_core.weights import find_record
 
 SIZE = 256
@@ -35,7 +35,7 @@ def test_parted_lips_stay_parted(inside):
 def test_lips_that_only_seem_parted_are_put_together():
     points = parted(7)
     found = with_sure_lips(picture(points, LIP), points)
-    assert opening(found.astype(np.float64)) < 1.0
+    assert lip_gap(found.astype(np.float64)) < 1.0
     others = [index for index in range(68) if index not in {point for pair in FACING for point in pair}]
     assert np.allclose(found[others], points[others], atol=1e-3)
 

@@ -1,11 +1,10 @@
 import numpy as np
 import torch
 
-from sargan_core.faces.carry import Seen, carry, settled
 from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import Template
-from sargan_core.faces.motion import motion_field, sound, with_seen_lids
-from sargan_core.faces.mouth import opening
+from sargan_core.faces.motion import Seen, carry, motion_field, settled, sound, with_seen_lids
+from sargan_core.faces.mouth import lip_gap
 from sargan_core.weights import find_record
 
 SIZE = 128
@@ -64,10 +63,10 @@ def test_lips_and_lids_that_cross_are_put_together():
 def test_small_gaps_between_lips_are_finding_errors():
     apart = SHAPE.copy()
     apart[[65, 66, 67], 1] = apart[[63, 62, 61], 1] + 0.5
-    assert opening(settled(apart, SIZE)) < 0.05
+    assert lip_gap(settled(apart, SIZE)) < 0.05
     wide = SHAPE.copy()
     wide[[65, 66, 67], 1] = wide[[63, 62, 61], 1] + 6
-    assert abs(opening(settled(wide, SIZE)) - 6) < 0.05
+    assert abs(lip_gap(settled(wide, SIZE)) - 6) < 0.05
 
 
 def test_an_open_mouth_shows_the_mouth_of_the_reference_in_the_light_of_the_face():

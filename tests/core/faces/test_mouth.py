@@ -1,9 +1,19 @@
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from sargan_core.faces.face import Template
-from sargan_core.faces.mouth import FACING, INNER_LIPS, between_lips, opening, together
+from sargan_core.faces.mouth import (
+    FACING,
+    INNER_LIPS,
+    Opening,
+    between_lips,
+    lip_gap,
+    opening_of,
+    smooth_curve,
+    together,
+)
 from sargan_core.weights import find_record
 
 SIZE = 256
@@ -29,7 +39,7 @@ def as_tensor(canvas):
 
 
 def test_lips_put_together_leave_no_gap():
-    assert opening(together(landmarks(9.0))) == 0
+    assert lip_gap(together(landmarks(9.0))) == 0
     assert np.array_equal(together(landmarks(9.0))[:60], landmarks(9.0)[:60])
 
 
@@ -50,3 +60,40 @@ def test_lips_and_skin_do_not():
     x, y = np.round((points[57] + points[66]) / 2).astype(int)
     assert float(inside[0, 0, y + 4, x]) < 0.05
     assert float(inside[0, 0, 60:130].max()) == 0
+
+
+def test_a_curve_goes_through_its_points_and_never_beyond_them():
+    points = np.array([[0.0, 3.0], [4.0, 9.0], [5.0, 9.5], [11.0, 2.0]])
+    assert smooth_curve(points, points[:, 0]) == pytest.approx(points[:, 1], abs=1e-4)
+    dense = smooth_curve(points, np.linspace(0, 11, 500))
+    assert dense.min() >= 2.0 - 1e-4
+    assert dense.max() <= 9.5 + 1e-4
+
+
+def test_points_in_one_column_do_not_break_a_curve():
+    rows = smooth_curve(np.array([[0.0, 0.0], [2.0, 1.0], [2.0, 3.0], [4.0, 0.0]]), np.linspace(0, 4, 9))
+    assert np.isfinite(rows).all()
+
+
+def test_the_opening_is_as_high_as_the_gap_and_shut_lips_have_none():
+    assert opening_of(landmarks(12.0)).height == pytest.approx(12.0, abs=0.8)
+    assert opening_of(landmarks(-2.0)).height < 1.0
+
+
+def test_the_cover_fills_the_opening_and_ends_at_the_lips():
+    mouth = opening_of(landmarks(14.0))
+    cover = mouth.cover(256, 256, 0.4)
+    middle = int(mouth.centre)
+    row = int(np.interp(mouth.centre, mouth.x, (mouth.upper + mouth.lower) / 2))
+    assert cover[row, middle] == pytest.approx(1, abs=1e-3)
+    assert cover[int(mouth.lower.max()) + 4, middle] < 1e-3
+    assert cover[:, : int(mouth.x[0]) - 3].max() < 1e-3
+    assert cover.sum() == pytest.approx(np.trapezoid(mouth.lower - mouth.upper, mouth.x), rel=0.3)
+
+
+def test_a_rounded_cover_does_not_run_out_of_a_small_picture():
+    x = np.linspace(4, 44, 65)
+    mouth = Opening(x, np.full(65, 4.0), 4 + 40 * (1 - ((x - 24) / 20) ** 2))
+    cover = mouth.cover(48, 48, 0.8, rounding=5.0)
+    assert cover[-2:].max() < 0.05
+    assert cover[20, 24] > 0.99

@@ -9,8 +9,7 @@ import pytest
 
 from sargan_core.batch.manifest import Entry, ManifestWriter
 from sargan_core.errors import UsageError
-from sargan_core.evaluation.journal import Entry as Measured
-from sargan_core.evaluation.journal import Journal
+from sargan_core.evaluation.journal import Journal, PhotoMeasures
 from sargan_core.photo import lines
 from sargan_core.photo.lines import LineFile, read_lines
 from sargan_core.training.run_folder import METRICS, RunFolder
@@ -99,7 +98,7 @@ def append_to(kind, path):
         with ManifestWriter(path) as manifest:
             manifest.append(Entry("a.jpg", "", "b.jpg", "", "pixel", "happy", 1.0, "failed"))
     elif kind == "journal":
-        Journal(path).append(Measured("k2", "a.jpg", "pixel"))
+        Journal(path).append(PhotoMeasures("k2", "a.jpg", "pixel"))
     else:
         RunFolder(path.parent).write_metrics(2, {"loss": 0.25})
 

@@ -13,9 +13,10 @@ import pytest
 from photo_samples import PLAIN, grey3, noise, pillow, png, png_chunk, smooth, srgb_profile, tiff
 from PIL import ExifTags, Image, ImageOps
 
-from sargan_core.photo.containers import insert_jpeg_segments, insert_png_chunks, jpeg_segments, png_chunks
+from sargan_core.photo.jpeg import insert_jpeg_segments, jpeg_segments
 from sargan_core.photo.metadata import CREDENTIALS_NOTE, make_upright, without_pictures
 from sargan_core.photo.photo import encode_photo, read_photo
+from sargan_core.photo.png_chunks import insert_png_chunks, png_chunks
 
 THUMBNAIL = b"\xff\xd8OLD PICTURE" * 40 + b"\xff\xd9"
 XMP = (

@@ -13,8 +13,10 @@ from photo_samples import cv2_file, noise, pillow, png, png_chunk, smooth, srgb_
 from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 
-from sargan_core.photo.containers import gif_blocks, insert_jpeg_segments, jpeg_segments, png_chunks
+from sargan_core.photo.gif import gif_blocks
+from sargan_core.photo.jpeg import insert_jpeg_segments, jpeg_segments
 from sargan_core.photo.photo import Photo, encode_photo, read_photo
+from sargan_core.photo.png_chunks import png_chunks
 
 
 def again(data: bytes) -> bytes:

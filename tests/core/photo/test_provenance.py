@@ -15,8 +15,8 @@ from PIL import Image
 
 from sargan_core.photo import xmp
 from sargan_core.photo.kinds import KINDS, holds_provenance
+from sargan_core.photo.metadata import DIGITAL_SOURCE_TYPE, SARGAN_NAMESPACE, Provenance, mark
 from sargan_core.photo.photo import Photo, encode_photo, read_photo
-from sargan_core.photo.provenance import DIGITAL_SOURCE_TYPE, SARGAN_NAMESPACE, Provenance, mark
 
 MARK = Provenance(model="pixel", expression="happy:0.6,sad:0.4 <&>", strength=0.75, version="0.1.0")
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"

@@ -5,7 +5,7 @@ import torch
 from sargan_core.errors import UsageError, WeightsError
 from sargan_core.expressions import parse_mix
 from sargan_core.faces.face import FaceCrops, Template
-from sargan_core.faces.mouth import FACING, opening
+from sargan_core.faces.mouth import FACING, lip_gap
 from sargan_core.models.pixel.file import build_pixel, save_pixel
 from sargan_core.models.pixel.model import PixelModel, PixelSettings
 from sargan_core.models.registry import load_model
@@ -151,7 +151,7 @@ def test_neutral_leaves_a_neutral_face_where_it_is(shipped):
 
 
 def test_the_regression_does_not_touch_neutral_landmarks(shipped):
-    rest = shipped.rest_shape()
+    rest = shipped.neutral_estimate()
     assert rest is not None
     shape = np.asarray(shipped.template.shape) * shipped.template.size
     assert np.array_equal(rest(shape), shape)
@@ -179,7 +179,7 @@ def test_parted_lips_are_handed_on_and_open_with_the_strength(shipped, name):
         edited = shipped.edit(shipped_crops(shipped), [parse_mix(f"{name}:{weight}")])
         points = np.zeros((68, 2))
         points[48:] = edited.lips[0].numpy()
-        heights.append(opening(points))
+        heights.append(lip_gap(points))
         assert float(edited.parted[0]) == 1
     assert 1 < heights[0] < heights[1]
 
@@ -192,9 +192,9 @@ def test_lips_that_stay_shut_are_left_to_the_picture(shipped, mix):
 
 
 def test_parted_lips_are_never_at_rest(shipped):
-    rest = shipped.rest_shape()
+    rest = shipped.neutral_estimate()
     assert rest is not None
     shape = np.asarray(shipped.template.shape) * shipped.template.size
     for upper, lower in FACING:
         shape[lower] = shape[upper] + [0, 9]
-    assert opening(rest(shape)) < opening(shape) - 2
+    assert lip_gap(rest(shape)) < lip_gap(shape) - 2

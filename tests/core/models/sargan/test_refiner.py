@@ -120,7 +120,7 @@ def test_the_added_change_goes_with_the_strength_and_is_shared_by_a_mix(
 def test_the_answer_does_not_depend_on_the_batch(model: RefinedModel, base: PixelModel):
     batch = crops(base, 2)
     both = edit(model, batch, "happy:0.4,angry:0.6", "sad").image
-    one = FaceCrops(batch.image[1:], batch.landmarks[1:], batch.rest[1:])
+    one = FaceCrops(batch.image[1:], batch.landmarks[1:], batch.neutral[1:])
     # Other sizes take other paths through the convolutions, which sum in another order.
     torch.testing.assert_close(edit(model, one, "sad").image, both[1:], atol=5e-5, rtol=0)
 
