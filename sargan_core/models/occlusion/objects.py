@@ -26,13 +26,13 @@ from sargan_core.models.occlusion.worn import cap, cloth, glasses
 # How often each is drawn.
 MAKERS: tuple[tuple[Maker, float], ...] = (
     (hand, 0.27),
-    (glasses, 0.24),
-    (bar, 0.1),
+    (glasses, 0.3),
+    (bar, 0.12),
     (microphone, 0.06),
     (thing, 0.09),
     (cap, 0.08),
     (cloth, 0.05),
-    (lock, 0.05),
+    (lock, 0.07),
     (tongue, 0.06),
     (head, 0.07),
     (limb, 0.06),
