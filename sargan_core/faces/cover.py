@@ -29,9 +29,10 @@ Mask = npt.NDArray[np.bool_]
 SURE, LIKELY = 150, 90
 # Smallest object, as a share of the crop.
 SMALLEST = 0.0015
-# Smallest part of it that lies on the face, as a share of the crop; width of the face's edge, which does not count, as
-# a share of its side; height of the forehead above the brows, as a share of the way from mouth to eyes.
-LEAST_INSIDE, EDGE, FOREHEAD = 0.002, 0.025, 0.4
+# Smallest part of it that lies on the face, as a share of the crop and of the object; width of the face's edge, which
+# does not count, as a share of its side; height of the forehead above the brows, as a share of the way from mouth to
+# eyes.
+LEAST_INSIDE, LEAST_SHARE, EDGE, FOREHEAD = 0.002, 0.1, 0.025, 0.4
 # Rim of an object that is held with it, and width over which changes come back beside it and beside a covered mouth, as
 # shares of the crop's side.
 RIM, FADE, MOUTH_FADE = 0.01, 0.025, 0.15
@@ -76,7 +77,8 @@ def objects_in(levels: Levels, face: Mask | None = None) -> Mask:
     kept = np.bincount(parts.ravel(), levels.ravel() >= SURE, minlength=count) > 0
     kept &= figures[:, cv2.CC_STAT_AREA] >= SMALLEST * levels.size
     if face is not None:
-        kept &= np.bincount(parts.ravel(), face.ravel(), minlength=count) >= LEAST_INSIDE * levels.size
+        inside = np.bincount(parts.ravel(), face.ravel(), minlength=count)
+        kept &= inside >= np.maximum(LEAST_INSIDE * levels.size, LEAST_SHARE * figures[:, cv2.CC_STAT_AREA])
     kept[0] = False
     return np.asarray(kept[parts])
 
