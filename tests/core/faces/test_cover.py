@@ -114,6 +114,12 @@ def test_a_covered_mouth_is_held_with_the_chin_and_not_opened(rows, covered):
     assert bool(held.flow[..., 50, 22].any()) is not covered
 
 
+@pytest.mark.parametrize(("width", "covered"), [(6, False), (26, True)])
+def test_what_hangs_over_a_corner_of_the_chin_leaves_the_mouth_free(width, covered):
+    cover = seen(plane(slice(52, 64), slice(32 - width // 2, 32 + width // 2)))
+    assert (cover is not None and cover.mouth) is covered
+
+
 def test_teeth_are_not_laid_over_what_is_in_front_of_them():
     aside = (torch.arange(SIZE) - 24.0).clamp_min(0).expand(1, 1, SIZE, SIZE).contiguous()
     cover = Cover(aside, aside.clamp(max=1))
