@@ -20,6 +20,7 @@ from sargan_core.faces.cover import Cover, held_back, kept_clear
 from sargan_core.faces.face import EditedCrops, Face, FaceCrops, Pixels
 from sargan_core.faces.fill import fill
 from sargan_core.faces.find import select_faces
+from sargan_core.faces.palette import in_own_colours
 from sargan_core.faces.paste import Pasted, paste
 from sargan_core.faces.teeth import Teeth
 from sargan_core.models.base import Reference, Target
@@ -276,7 +277,8 @@ class Editor:
             with torch.inference_mode(), one_thread():
                 crop = prepared.crops.image[index : index + 1]
                 cover = prepared.covers[index] if prepared.covers else None
-                answer = held_back(edited.part(index, index + 1), crop, cover)
+                answer = in_own_colours(edited.part(index, index + 1), crop, alignment)
+                answer = held_back(answer, crop, cover)
                 unseen = cover is not None and cover.eyes
                 mouth = fill(prepared.photo.pixels, face, alignment, crop, answer, self._teeth, unseen)
                 pasted = paste(pixels, alignment, crop, answer, kept_clear(mouth, cover))

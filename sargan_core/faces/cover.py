@@ -26,12 +26,13 @@ Levels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 # Levels (0..255) from which a pixel surely shows an object, and from which one beside such a pixel does too.
-SURE, LIKELY = 150, 90
+SURE, LIKELY = 190, 90
 # Smallest object, as a share of the crop.
 SMALLEST = 0.0015
-# Smallest part of it that lies on the face, as a share of the crop; width of the face's edge, which does not count, as
-# a share of its side; height of the forehead above the brows, as a share of the way from mouth to eyes.
-LEAST_INSIDE, EDGE, FOREHEAD = 0.002, 0.025, 0.4
+# Smallest part of it that lies on the face, as a share of the crop and of the object; width of the face's edge, which
+# does not count, as a share of its side; height of the forehead above the brows, as a share of the way from mouth to
+# eyes.
+LEAST_INSIDE, LEAST_SHARE, EDGE, FOREHEAD = 0.002, 0.1, 0.05, 0.4
 # Rim of an object that is held with it, and width over which changes come back beside it and beside a covered mouth, as
 # shares of the crop's side.
 RIM, FADE, MOUTH_FADE = 0.01, 0.025, 0.15
@@ -40,7 +41,7 @@ SLIDES = 0.45
 # Skin around the lips that counts with them, as a share of the crop's side; shares of the lips, and of mouth and chin,
 # that may be covered before the mouth is held.
 AROUND = 0.03
-MOST_OF_LIPS, MOST_OF_CHIN = 0.03, 0.07
+MOST_OF_LIPS, MOST_OF_CHIN = 0.03, 0.15
 # Share of what lies between the lids from which nothing can be told of the whites of the eyes.
 MOST_OF_EYES = 0.5
 # iBUG-68: the lips, the chin below them, and what a mouth takes along when it opens.
@@ -76,7 +77,8 @@ def objects_in(levels: Levels, face: Mask | None = None) -> Mask:
     kept = np.bincount(parts.ravel(), levels.ravel() >= SURE, minlength=count) > 0
     kept &= figures[:, cv2.CC_STAT_AREA] >= SMALLEST * levels.size
     if face is not None:
-        kept &= np.bincount(parts.ravel(), face.ravel(), minlength=count) >= LEAST_INSIDE * levels.size
+        inside = np.bincount(parts.ravel(), face.ravel(), minlength=count)
+        kept &= inside >= np.maximum(LEAST_INSIDE * levels.size, LEAST_SHARE * figures[:, cv2.CC_STAT_AREA])
     kept[0] = False
     return np.asarray(kept[parts])
 

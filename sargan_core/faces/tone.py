@@ -80,7 +80,7 @@ def tone_of(crop: Tensor) -> Tone | None:
     Args:
         crop: the face, (1, 3, S, S) RGB in [0, 1].
     """
-    line = _line(*_seen(crop))
+    line = mean_by_light(*_seen(crop))
     light, colour = _seen(avg_pool2d(crop, max(1, crop.shape[-1] // CELLS)))
     strays = colour - Tone(line, 1.0).colour(light)
     scatter = float(strays.square().mean().sqrt())
@@ -100,10 +100,10 @@ def _seen(crop: Tensor) -> tuple[Tensor, Tensor]:
     return light[0, 0][where], (crop - light)[0][:, where]
 
 
-def _line(light: Tensor, colour: Tensor) -> Tensor:
-    """Return the mean colour (3, LEVELS) around each level; beyond the darkest and lightest it stays as there.
+def mean_by_light(light: Tensor, colour: Tensor) -> Tensor:
+    """Return the mean colour (C, LEVELS) around each level; beyond the darkest and lightest it stays as there.
 
-    ``light`` is (N,), ``colour`` (3, N).
+    ``light`` is (N,), ``colour`` (C, N).
     """
     level = (light.clamp(0, 1) * (LEVELS - 1)).round().long()
     counts = torch.bincount(level, minlength=LEVELS).to(colour)

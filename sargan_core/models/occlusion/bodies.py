@@ -1,4 +1,4 @@
-"""Made hands, locks of hair and tongues before faces."""
+"""Made hands, arms, other heads, locks of hair and tongues before faces."""
 
 from __future__ import annotations
 
@@ -78,6 +78,53 @@ def hand(random: Random, scene: Scene) -> list[Layer]:
             solid(random, palm, np.clip(skin * light[..., None], 0, 1).astype(np.float32), 0.6),
         )
     return layers
+
+
+def limb(random: Random, scene: Scene) -> list[Layer]:
+    """Return an arm, bare or in a sleeve, that crosses the crop beside the face or over its edge."""
+    u, size = scene.unit, scene.size
+    side = random.choice([-1, 1])
+    if random.random() < 0.65:
+        ends = [scene.place(side * random.uniform(0.35, 1.0), down) for down in (-2.2, 0.6, 3.0)]
+    else:
+        ends = [scene.place(right, random.uniform(0.9, 1.9)) for right in (-2.5, 0.0, 2.5)]
+    width = random.uniform(0.16, 0.5) * u
+    path = np.stack(ends) + random.normal(0, 0.12, (3, 2)) * u
+    distance, aside = polyline(size, path, width * random.uniform(0.8, 1.2, 3))
+    bare = random.random() < 0.6
+    colour = skin_like(random, scene) if bare else surface(random, size, any_colour(random))
+    colour = np.clip(colour * lit(random, aside)[..., None], 0, 1).astype(np.float32)
+    return [solid(random, distance, colour, 0.6)]
+
+
+def head(random: Random, scene: Scene) -> list[Layer]:
+    """Return another's head from behind, or its crown with the forehead below, that comes in from below or a side."""
+    u, size = scene.unit, scene.size
+    half = np.array([random.uniform(0.6, 1.3), random.uniform(0.7, 1.4)]) * u
+    if random.random() < 0.7:
+        centre = scene.place(random.uniform(-1.1, 1.1), random.uniform(0.55, 1.6) + half[1] / u)
+    else:
+        away = random.uniform(0.3, 0.9) + half[0] / u
+        centre = scene.place(random.choice([-1, 1]) * away, random.uniform(0, 1.5))
+    angle = scene.tilt + random.normal(0, 0.3)
+    along, across = turned(size, centre, angle)
+    distance = superellipse(along, across, (half[0], half[1]), random.uniform(1.9, 2.6))
+    distance = distance + random.uniform(0, 0.06) * u * bumpy(random, size, random.uniform(5, 16))
+    tone = random.choice([0.03, 0.08, 0.2, 0.5]) * np.array(
+        [1.0, random.uniform(0.6, 0.9), random.uniform(0.35, 0.8)]
+    )
+    # Hair runs from the crown outwards.
+    turns = np.arctan2(along, across + half[1]) * random.uniform(8, 30)
+    strands = 1 + random.uniform(0.05, 0.4) * np.sin(turns + 1.5 * bumpy(random, size, 10))
+    gleam = 1 + random.uniform(0, 1.2) * np.exp(
+        -(((across / half[1] + random.uniform(0.2, 0.7)) / 0.25) ** 2)
+    )
+    colour = surface(random, size, tone) * (strands * gleam)[..., None]
+    if random.random() < 0.5:
+        hairline = -random.uniform(0.1, 0.7) * half[1] + random.uniform(0, 0.4) * along**2 / u
+        skin = skin_like(random, scene)
+        colour = colour + cover(hairline - across, 3.0)[..., None] * (skin - colour)
+    return [solid(random, distance.astype(np.float32), np.clip(colour, 0, 1).astype(np.float32), 0.6)]
 
 
 def lock(random: Random, scene: Scene) -> list[Layer]:

@@ -143,6 +143,10 @@ def _spoilt(random: np.random.Generator, picture: Colours) -> npt.NDArray[np.uin
         picture = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.3, 1.2))
     if random.random() < 0.5:
         picture = picture + random.normal(0, random.uniform(0, 0.05), picture.shape)
+    if random.random() < 0.1:
+        # The coarse grain of old film.
+        grain = cv2.GaussianBlur(random.standard_normal(picture.shape[:2]), (0, 0), random.uniform(0.4, 1.2))
+        picture = picture + (random.uniform(0.02, 0.12) * grain / grain.std())[..., None]
     levels = np.clip(np.round(picture * 255), 0, 255).astype(np.uint8)
     if random.random() < 0.5:
         done, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(30, 95))])

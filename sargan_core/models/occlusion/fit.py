@@ -52,11 +52,15 @@ def make_views(
 
 
 def train(
-    pictures: Tensor, labels: Tensor, recipe: Recipe, progress: Progress = lambda done, total: None
+    pictures: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    progress: Progress = lambda done, total: None,
+    start: OcclusionNetwork | None = None,
 ) -> OcclusionNetwork:
-    """Return a network trained on views."""
+    """Return a network trained on views, from the beginning or on from ``start``, which is changed."""
     torch.manual_seed(recipe.seed)
-    network = OcclusionNetwork()
+    network = start or OcclusionNetwork()
     lay_out(network, "cpu")
 
     def loss_of_batch() -> Tensor:

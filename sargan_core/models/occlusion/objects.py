@@ -1,4 +1,4 @@
-"""Made objects before faces: hands, glasses, microphones, bars, caps, masks, locks of hair, tongues.
+"""Made objects before faces: hands, arms, heads, glasses, microphones, bars, caps, masks, locks of hair, tongues.
 
 None of them is cut out of a photo but for skin, which hands take from the face that they are laid over. They need not
 look real: the network is to learn what is a face, and that everything before one is not.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sargan_core.models.occlusion.bodies import hand, lock, tongue
+from sargan_core.models.occlusion.bodies import hand, head, limb, lock, tongue
 from sargan_core.models.occlusion.scene import Maker, Random, Scene
 from sargan_core.models.occlusion.shapes import (
     Colours,
@@ -26,14 +26,16 @@ from sargan_core.models.occlusion.worn import cap, cloth, glasses
 # How often each is drawn.
 MAKERS: tuple[tuple[Maker, float], ...] = (
     (hand, 0.27),
-    (glasses, 0.24),
-    (bar, 0.1),
+    (glasses, 0.3),
+    (bar, 0.12),
     (microphone, 0.06),
     (thing, 0.09),
     (cap, 0.08),
     (cloth, 0.05),
-    (lock, 0.05),
+    (lock, 0.07),
     (tongue, 0.06),
+    (head, 0.07),
+    (limb, 0.06),
 )
 
 

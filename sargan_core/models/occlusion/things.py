@@ -27,8 +27,13 @@ def bar(random: Random, scene: Scene) -> list[Layer]:
     half = (random.uniform(0.3, 4) * u, random.uniform(0.02, 0.28) * u)
     along, across = turned(size, centre, angle)
     distance = rounded_box(along, across, half, random.uniform(0, 0.1) * u)
-    if random.random() < 0.2:
+    if random.random() < 0.3:
         half = (random.uniform(0.5, 2) * u, random.uniform(0.4, 1.5) * u)
+        if random.random() < 0.6:
+            # A frame that was drawn around a face touches its edge.
+            centre = scene.place(random.normal(0, 0.25), random.normal(0.55, 0.25))
+            along, across = turned(size, centre, random.normal(0, 0.1))
+            half = (random.uniform(0.75, 1.5) * u, random.uniform(0.8, 1.7) * u)
         distance = np.abs(rounded_box(along, across, half, 0)) - random.uniform(0.01, 0.04) * u
     colour = surface(random, size, any_colour(random))
     if random.random() < 0.5:

@@ -58,6 +58,16 @@ def test_what_lies_beside_the_face_does_not_count():
     assert objects_in(levels, beside).sum() == 20 * 20
 
 
+def test_hair_beside_the_face_does_not_count_for_the_little_that_touches_it():
+    levels = plane(slice(8, 56), slice(0, 26))
+    face = np.zeros((SIZE, SIZE), bool)
+    face[10:50, 24:50] = True
+    assert (levels[face] > 0).sum() > 0.01 * SIZE**2
+    assert not objects_in(levels, face).any()
+    levels[8:56, 26:32] = 255
+    assert objects_in(levels, face).any()
+
+
 def test_a_face_with_nothing_before_it_keeps_its_edit_itself():
     edited = EditedCrops(torch.rand(1, 3, SIZE, SIZE), torch.rand(1, 2, SIZE, SIZE))
     assert seen(plane(slice(0, 0), slice(0, 0))) is None
@@ -102,6 +112,12 @@ def test_a_covered_mouth_is_held_with_the_chin_and_not_opened(rows, covered):
     assert held.lips is not None
     assert bool(held.lips.isfinite().any()) is not covered
     assert bool(held.flow[..., 50, 22].any()) is not covered
+
+
+@pytest.mark.parametrize(("width", "covered"), [(6, False), (26, True)])
+def test_what_hangs_over_a_corner_of_the_chin_leaves_the_mouth_free(width, covered):
+    cover = seen(plane(slice(52, 64), slice(32 - width // 2, 32 + width // 2)))
+    assert (cover is not None and cover.mouth) is covered
 
 
 def test_teeth_are_not_laid_over_what_is_in_front_of_them():

@@ -9,7 +9,10 @@ from sargan_core.errors import WeightsError
 from sargan_core.expressions import parse_mix
 from sargan_core.models.mouths.bank import NAME as OTHER
 from sargan_core.models.occlusion.data import SIDE, Base, view
+from sargan_core.models.occlusion.fit import Recipe, train
 from sargan_core.models.occlusion.network import OcclusionNetwork, load_occlusion, save_occlusion
+from sargan_core.models.occlusion.objects import MAKERS
+from sargan_core.models.occlusion.scene import Scene
 from sargan_core.photo.photo import Photo, read_photo
 from sargan_core.weights import write_index
 
@@ -108,6 +111,31 @@ def test_views_are_repeatable_and_say_where_the_picture_was_covered():
     covered = [bool(label.any()) for _, label in views[0]]
     assert any(covered)
     assert not all(covered)
+
+
+@pytest.mark.parametrize("maker", [maker for maker, _ in MAKERS], ids=lambda maker: maker.__name__)
+def test_every_object_is_seen_where_it_is_said_to_be(maker, landmarks):
+    points = (landmarks - landmarks.mean(0)) / np.ptp(landmarks[:, 0]) * 50 + 48
+    scene = Scene(np.full((96, 96, 3), 0.5, np.float32), points.astype(np.float64))
+    shown = np.zeros((96, 96))
+    for seed in range(8):
+        for layer in maker(np.random.default_rng(seed), scene):
+            assert np.isfinite(layer.colour).all()
+            assert layer.label.min() >= 0
+            assert layer.label.max() <= 1
+            shown = np.maximum(shown, layer.label)
+    assert shown.max() > 0.9
+
+
+def test_training_can_go_on_from_weights():
+    pictures, labels = (
+        torch.zeros(4, 3, 32, 32, dtype=torch.uint8),
+        torch.zeros(4, 1, 32, 32, dtype=torch.uint8),
+    )
+    start = load_occlusion()
+    before = start.head.bias.detach().clone()
+    network = train(pictures, labels, Recipe(steps=1, batch=2, rate=1e-5), start=start)
+    assert torch.allclose(network.head.bias, before, atol=1e-3)
 
 
 def test_a_network_survives_its_file(tmp_path, monkeypatch):

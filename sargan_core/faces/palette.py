@@ -1,0 +1,89 @@
+"""Palette: an edit gives the skin of a face no colours that the face does not have.
+
+A model shades skin as it learned on evenly lit photos: it takes light away and mixes grey in. On a face in other
+colours, as in a painting, such a shade is a grey stain. How a face is coloured at each lightness, and how far its
+colours stray, is measured on its skin; what an edit paints may stray no further, unless the place strayed before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sargan_core.faces.align import Alignment
+from sargan_core.faces.face import EditedCrops
+from sargan_core.faces.mouth import lips_region
+from sargan_core.faces.paste import face_mask
+from sargan_core.faces.tone import Tone, luma, mean_by_light
+from sargan_core.faces.warp import positions, sample
+
+# Part of the face's mask from which a pixel counts as skin, and how far colours may stray, in deviations.
+SKIN, STRAYS = 0.5, 1.5
+# Every so many pixels of the skin are measured.
+FEWER = 2
+
+
+def in_own_colours(edited: EditedCrops, crop: Tensor, alignment: Alignment) -> EditedCrops:
+    """Return an edit whose colours are those of its face; its lips and what lies between them are left alone.
+
+    Args:
+        edited: of one face; an edit that moves nothing paints what it shows, and is returned as it is.
+        crop: (1, 3, S, S) the face before it.
+        alignment: of the crop; without landmarks nothing is known of the skin, and nothing is changed.
+    """
+    if edited.flow is None or alignment.landmarks is None:
+        return edited
+    landmarks = alignment.landmarks.astype(np.float64)
+    size = crop.shape[-1]
+    face = face_mask(landmarks, size).to(crop)
+    skin = face[0] > SKIN
+    if not bool(skin[::FEWER, ::FEWER].any()):
+        return edited
+    usual = _Usual.of(crop[..., ::FEWER, ::FEWER], skin[::FEWER, ::FEWER])
+    light = luma(edited.image)[0, 0]
+    strays = usual.strays(edited.image)
+    before = usual.strays(sample(crop, positions(edited.flow)))
+    most = torch.maximum(STRAYS * usual.spread.colour(light).clamp_min(0).sqrt(), _length(before))
+    length = _length(strays)
+    excess = (1 - most / length.clamp_min(1e-6)).clamp_min(0) * face
+    if edited.lips is not None and bool(edited.lips.isfinite().all()):
+        # Lips, teeth and tongue have colours of their own.
+        whole = np.concatenate([landmarks[:48], edited.lips[0].cpu().double().numpy()])
+        excess = excess * (1 - lips_region(whole, size)).to(crop)
+    return replace(edited, image=edited.image - excess[None] * strays)
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """How the skin of one face is coloured.
+
+    Attributes:
+        tone: the mean colour at each lightness.
+        spread: (1, LEVELS) the mean squared distance from it.
+        darkest: the least lightness that the skin has; what is darker has less colour.
+    """
+
+    tone: Tone
+    spread: Tone
+    darkest: float
+
+    @classmethod
+    def of(cls, crop: Tensor, skin: Tensor) -> _Usual:
+        light = luma(crop)[0, 0][skin]
+        colour = (crop - luma(crop))[0][:, skin]
+        tone = Tone(mean_by_light(light, colour), 1.0)
+        away = _length(colour - tone.colour(light)).square()
+        return cls(tone, Tone(mean_by_light(light, away), 1.0), max(float(light.min()), 1e-3))
+
+    def strays(self, image: Tensor) -> Tensor:
+        """Return how each pixel's colour differs from the usual one of its lightness, (3, S, S)."""
+        light = luma(image)
+        usual = self.tone.colour(light[0, 0]) * (light[0] / self.darkest).clamp(0, 1)
+        return (image - light)[0] - usual
+
+
+def _length(colours: Tensor) -> Tensor:
+    return colours.square().sum(0, keepdim=True).sqrt()
