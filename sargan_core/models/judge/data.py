@@ -24,7 +24,7 @@ from sargan_core.training.plan import random_crops
 # Room around the judge's crop for rotations and shifts in training, in pixels.
 MARGIN = 8
 # Fraction of the draws for each kind of picture; within a kind every expression gets the same.
-SHARES: Mapping[str, float] = {UNITS: 0.36, SYNTH: 0.20, TRANSFER: 0.24, "photo": 0.20}
+SHARES: Mapping[str, float] = {UNITS: 0.32, SYNTH: 0.16, TRANSFER: 0.28, "photo": 0.24}
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,12 @@ class JudgeCrops(CropTable):
     Attributes:
         shown: (N, 7) float64, the probability that a stranger would name each expression, in label order.
         chances: (N,) float64, how often each crop is drawn; they add up to 1.
+        frames: (N,) int64, crops of one number lie pixel on pixel and show one person.
     """
 
     shown: npt.NDArray[np.float64] = column(np.float64, (len(LABELS),))
     chances: npt.NDArray[np.float64] = column(np.float64)
+    frames: npt.NDArray[np.int64] = column(np.int64)
 
     @property
     def inner(self) -> Tensor:
@@ -108,6 +110,7 @@ def judge_crops(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -
         sources=crops.sources,
         shown=_shown(crops, codes),
         chances=np.array([SHARES[group[0]] / within[group[0]] / sizes[group] for group in groups]),
+        frames=crops.neutral,
     )
 
 
@@ -127,6 +130,8 @@ def random_judge_crops(people: int) -> JudgeCrops:
     count = max(len(LABELS), people)
     return JudgeCrops(
         images=random_crops(TEMPLATE.size + 2 * MARGIN, count),
+        labels=np.arange(count) % len(LABELS),
+        frames=np.arange(count) // len(LABELS),
         persons=(np.arange(count) % max(1, people)).astype(np.str_),
         shown=np.full((count, len(LABELS)), 1 / len(LABELS)),
         chances=np.ones(count),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sargan_core.expressions import LABELS, Expression
 
 Array = npt.NDArray[np.float64]
+Units = Mapping[str, float]
 
 _E = Expression
 # For each posed expression, the probability of each name; what is missing to 1 is spread evenly.
@@ -99,6 +100,25 @@ EVIDENCE: Mapping[Expression, Mapping[str, float]] = {
     },
     _E.NEUTRAL: {"jaw_open": -0.6, "lid_wide": -0.3, "tongue_out": -0.5, "brow_down": -0.2},
 }
+# Units above and below the middle of the nose in each posed expression after EMFACS, 1 = as in a full one.
+UPPER: Mapping[Expression, Units] = {
+    _E.FEARFUL: {"brow_inner_up": 1.0, "brow_up": 0.8, "brow_down": 0.2, "lid_wide": 1.0},
+    _E.ANGRY: {"brow_down": 1.0, "brow_whole_down": 0.6, "squint": 0.7, "lid_wide": 0.4},
+    _E.DISGUSTED: {"nose_wrinkle": 0.6, "brow_down": 0.4, "squint": 1.0},
+    _E.HAPPY: {"cheek_raise": 1.0, "squint": 0.7},
+    _E.NEUTRAL: {},
+    _E.SAD: {"brow_inner_up": 1.0, "brow_down": 0.2, "lid_close": 0.2},
+    _E.SURPRISED: {"brow_up": 1.0, "brow_outer_up": 1.0, "brow_inner_up": 0.8, "lid_wide": 1.0},
+}
+LOWER: Mapping[Expression, Units] = {
+    _E.FEARFUL: {"lip_stretch": 1.0, "lips_part": 1.0, "lower_lip_down": 0.5, "neck_tight": 1.0},
+    _E.ANGRY: {"lip_press": 0.6, "lips_part": 0.5, "nostril_wide": 1.0},
+    _E.DISGUSTED: {"nose_wrinkle": 0.4, "upper_lip_up": 1.0, "chin_raise": 0.4, "corner_down": 0.4},
+    _E.HAPPY: {"corner_pull": 1.0, "smile_teeth": 0.5},
+    _E.NEUTRAL: {},
+    _E.SAD: {"corner_down": 1.0, "chin_raise": 0.5},
+    _E.SURPRISED: {"jaw_open": 1.0},
+}
 # Logit of neutral for a face without any unit, against 0 for each other expression.
 NEUTRAL_LOGIT = 2.6
 # Factor on the evidence.
@@ -137,3 +157,18 @@ def code_labels(codes: npt.ArrayLike, names: tuple[str, ...]) -> Array:
     shares /= shares.sum(1, keepdims=True)
     blurred: Array = shares @ named_rows()
     return blurred
+
+
+def halves_labels() -> Array:
+    """Return (7, 7, 7) probabilities of the names of faces put together from two expressions.
+
+    First index: the posed expression of forehead, eyes and nose; second: of mouth and chin; both in label order.
+    """
+    names = tuple(TYPICAL)
+    codes = np.zeros((len(LABELS), len(LABELS), len(names)))
+    for row, upper in enumerate(LABELS):
+        for column, lower in enumerate(LABELS):
+            for part in (UPPER[upper], LOWER[lower]):
+                for unit, share in part.items():
+                    codes[row, column, names.index(unit)] += share * TYPICAL[unit]
+    return code_labels(codes.reshape(-1, len(names)), names).reshape((len(LABELS),) * 3)

@@ -13,14 +13,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sargan_core.data.rendered import UNITS
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge.data import JudgeCrops
+from sargan_core.models.judge.labels import halves_labels
 from sargan_core.models.judge.network import EMBEDDING, Judge, save_judge
-from sargan_core.training.augment import degrade, sample_views
+from sargan_core.training.augment import degrade, sample_places, view_places
 from sargan_core.training.checks import check_counts, check_rate, check_seed
 from sargan_core.training.loop import MEMORY, TrainingTask, update_average
 
 SHEET_COLUMNS = 16
+# The head for turning: half its width and height as fractions of the crop's side, and how far above the middle the
+# eyes lie. Its depth is its width.
+HEAD_WIDTH, HEAD_HEIGHT, EYES_ABOVE = 0.45, 0.65, 0.21
+# Standard deviation of yaw and pitch in radians.
+TURN = (0.32, 0.12)
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class JudgeTraining:
     Attributes:
         steps: steps over which the rate rises and falls to nothing.
         batch: crops per step; a fifth of them show a mix of two people and train the embedding only.
-        rate: peak rate of AdamW.
+        rate: peak rate of AdamW; a third will do for weights to start from.
         seed: of weights, draws and augmentation.
     """
 
@@ -53,6 +60,10 @@ class JudgeLesson(nn.Module):
         batch: crops per step.
         device: where the judge learns.
         mixed: fraction of them that show a mix of two people and train the embedding only.
+        joined: fraction of the others that get the mouth of another expression of the same person, where there is one
+            that lies pixel on pixel: their label is what FACS says of both halves. So the units count, not the look
+            that all pictures of one expression have in common.
+        start: weights to start from; None = random ones.
         scale: factor on the cosines between embeddings and people (normalised softmax; Wang et al. 2017, NormFace).
         margin: how much nearer a crop must be to its own person (CosFace; Wang et al. 2018).
         weight: of the identity loss.
@@ -64,13 +75,17 @@ class JudgeLesson(nn.Module):
         batch: int = 128,
         device: torch.device | str = "cpu",
         mixed: float = 0.2,
+        joined: float = 0.3,
+        start: dict[str, Tensor] | None = None,
         scale: float = 16.0,
         margin: float = 0.15,
         weight: float = 0.25,
     ) -> None:
         super().__init__()
         self.judge = Judge()
-        self.batch, self.mixed = batch, round(batch * mixed)
+        if start is not None:
+            self.judge.load_state_dict(start)
+        self.batch, self.mixed, self.joined = batch, round(batch * mixed), joined
         self.scale, self.margin, self.weight = scale, margin, weight
         # On the device, as all of them fit there and steps are short.
         self.crops = torch.from_numpy(np.ascontiguousarray(crops.images)).to(device)
@@ -78,15 +93,29 @@ class JudgeLesson(nn.Module):
         self.chances = torch.from_numpy(crops.chances).to(device)
         names, people = np.unique(crops.persons, return_inverse=True)
         self.person = torch.from_numpy(people).to(device)
+        self.label = torch.from_numpy(crops.labels).to(device)
+        self.halves = torch.from_numpy(halves_labels()).float().to(device)
+        self.turns = torch.from_numpy(crops.sources != UNITS).to(device)
+        # Crops sorted by frame, and of each crop the first place and the number of those of its frame.
+        _, first, frame, sizes = np.unique(
+            np.sort(crops.frames), return_index=True, return_inverse=True, return_counts=True
+        )
+        order = np.argsort(crops.frames, kind="stable")
+        back = np.argsort(order)
+        self.order = torch.from_numpy(order).to(device)
+        self.first, self.sizes = (torch.from_numpy(part[frame][back]).to(device) for part in (first, sizes))
         # One direction per person; the embeddings of all her crops are drawn towards it.
         self.people = nn.Parameter(torch.randn(len(names), EMBEDDING) / math.sqrt(EMBEDDING))
         self.to(device)
+        if start is not None:
+            self._meet(crops.inner)
 
     def losses(self) -> tuple[Tensor, Tensor]:
         """Draw a batch with torch's own generators and return the losses of expression and identity."""
         drawn = torch.multinomial(self.chances, self.batch, replacement=True)
-        people, shown = self.person[drawn], self.shown[drawn]
-        views = judge_views(self.crops[drawn].float() / 255, self.judge.template.size)
+        people = self.person[drawn]
+        pictures, shown = self._join(drawn)
+        views = judge_views(pictures, self.judge.template.size, self.turns[drawn])
         shares = functional.one_hot(people, len(self.people)).float()
         views, shares = self._mix(views, shares)
         logits, embedding = self.judge.judge(views)
@@ -95,6 +124,30 @@ class JudgeLesson(nn.Module):
         cosine = embedding @ functional.normalize(self.people, dim=1).T
         identity = functional.cross_entropy(self.scale * (cosine - self.margin * shares), shares)
         return expression, identity
+
+    def _meet(self, crops: Tensor) -> None:
+        """Start the people's directions at the mean embeddings of their crops (N, 3, S, S) uint8."""
+        self.judge.eval()
+        with torch.no_grad():
+            device = self.people.device
+            parts = [self.judge.embed(part.to(device).float() / 255) for part in crops.split(256)]
+            means = torch.zeros_like(self.people).index_add_(0, self.person, torch.cat(parts))
+            self.people.copy_(functional.normalize(means, dim=1))
+
+    def _join(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return crops and their probabilities, some of them with the mouth of another crop of their frame."""
+        count, device = len(drawn), drawn.device
+        other = self.order[self.first[drawn] + (torch.rand(count, device=device) * self.sizes[drawn]).long()]
+        upper, lower = self.label[drawn], self.label[other]
+        joined = (torch.rand(count, device=device) < self.joined) & (upper != lower)
+        pictures = self.crops[drawn].float() / 255
+        size = pictures.shape[-1]
+        # A soft line between the root and the tip of the nose.
+        ticks = torch.arange(size, device=device).view(1, 1, -1, 1) / size
+        line = 0.47 + 0.04 * (torch.rand(count, 1, 1, 1, device=device) - 0.5)
+        below = torch.sigmoid(40 * (ticks - line)) * joined.view(-1, 1, 1, 1)
+        pictures = torch.lerp(pictures, self.crops[other].float() / 255, below)
+        return pictures, torch.where(joined[:, None], self.halves[upper, lower], self.shown[drawn])
 
     def _mix(self, views: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Blend a second face into the first ``mixed`` crops: uniformly, or on one side of a soft line.
@@ -116,8 +169,14 @@ class JudgeLesson(nn.Module):
         return torch.cat([mixed, views[count:]]), torch.cat([both, shares[count:]])
 
 
-def judge_views(crops: Tensor, size: int) -> Tensor:
-    """Return (B, 3, S, S) views of crops with a margin: randomly mirrored, rotated, shifted, and degraded."""
+def judge_views(crops: Tensor, size: int, turns: Tensor) -> Tensor:
+    """Return (B, 3, S, S) views of crops with a margin: randomly mirrored, rotated, shifted, turned, and degraded.
+
+    Args:
+        crops: (B, 3, W, W) float32 in [0, 1].
+        size: S.
+        turns: (B,) bool, whose heads may be turned, every second one.
+    """
     count, device = len(crops), crops.device
     draws = torch.randn(5, count, device=device).clamp(-2.5, 2.5)
     angle, zoom, stretch = 0.09 * draws[0], torch.exp(0.07 * draws[1]), torch.exp(0.05 * draws[2])
@@ -132,7 +191,33 @@ def judge_views(crops: Tensor, size: int) -> Tensor:
     )
     middle = torch.full((2, 1), (size - 1) / 2, device=device)
     goal = (crops.shape[-1] - 1) / 2 + 0.03 * size * draws[3:].T[:, :, None]
-    return degrade(sample_views(crops, torch.cat([linear, goal - linear @ middle], 2), size), 0.7)
+    places = view_places(torch.cat([linear, goal - linear @ middle], 2), size)
+    angles = torch.randn(count, 2, device=device).clamp(-2, 2) * torch.tensor(TURN, device=device)
+    angles = angles * (turns & (torch.rand(count, device=device) < 0.5))[:, None]
+    return degrade(sample_places(crops, turned(places, angles, crops.shape[-1], size)), 0.85)
+
+
+def turned(places: Tensor, angles: Tensor, side: int, size: int) -> Tensor:
+    """Return where pixels (B, S, S, 2) of a turned head lie in the crop of side ``side`` that shows it from the front.
+
+    The head is an ellipsoid; what was hidden from the front repeats the border. Its eyes stay where they are, as crops
+    are aligned by them.
+
+    Args:
+        places: without the turn.
+        angles: (B, 2) yaw and pitch in radians.
+        side: of the crop.
+        size: side of the judge's crop, which is smaller by the margin.
+    """
+    middle = (side - 1) / 2
+    x, y = ((places - middle) / size).unbind(3)
+    yaw, pitch = angles[:, 0, None, None], angles[:, 1, None, None]
+    x = x + HEAD_WIDTH * math.sqrt(1 - (EYES_ABOVE / HEAD_HEIGHT) ** 2) * yaw.sin()
+    y = y + HEAD_WIDTH * pitch.sin()
+    depth = HEAD_WIDTH * (1 - (x / HEAD_WIDTH) ** 2 - (y / HEAD_HEIGHT) ** 2).clamp_min(0).sqrt()
+    x = x * yaw.cos() - depth * yaw.sin()
+    y = y * pitch.cos() - depth * pitch.sin()
+    return torch.stack([x, y], 3) * size + middle
 
 
 class JudgeTask(TrainingTask):
@@ -144,6 +229,7 @@ class JudgeTask(TrainingTask):
         samples: crops of held-out people, for the sample sheets.
         name_data: description of the data for the weights' record.
         device: where the judge learns.
+        start: weights to start from; None = random ones.
     """
 
     def __init__(
@@ -153,11 +239,12 @@ class JudgeTask(TrainingTask):
         samples: JudgeCrops,
         name_data: str = "",
         device: torch.device | str = "cpu",
+        start: dict[str, Tensor] | None = None,
     ) -> None:
         self.settings, self.samples, self.name_data = settings, samples, name_data
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.lesson = JudgeLesson(crops, settings.batch, device)
+            self.lesson = JudgeLesson(crops, settings.batch, device, start=start)
         self.mean = copy.deepcopy(self.lesson.judge).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(self.lesson.parameters(), settings.rate, weight_decay=0.02)
 
