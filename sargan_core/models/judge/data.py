@@ -14,10 +14,10 @@ from torch import Tensor
 
 from sargan_core.data.crop_table import CropSet, CropTable, column
 from sargan_core.data.rendered import UNITS, read_with_units
-from sargan_core.data.samples import SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
+from sargan_core.data.samples import STILL, SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
-from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows
+from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows, smile_label
 from sargan_core.models.judge.network import TEMPLATE
 from sargan_core.training.plan import random_crops
 
@@ -33,7 +33,8 @@ class JudgePhotos:
 
     Attributes:
         samples: all photos; those of face units count as neutral, their expression is in ``codes``.
-        codes: by path, the probabilities (7,) of pictures that come with a code of face units.
+        codes: by path, the probabilities (7,) of pictures that come with a code of face units, and of smiles whose
+            neutral photo tells how strong they are.
         skipped: what was left out, and why.
     """
 
@@ -58,11 +59,21 @@ def judge_photos(folders: Sequence[Path]) -> JudgePhotos:
     """Read the folders; DataError where there is nothing to learn from."""
     sources, sets = read_with_units(folders)
     samples = list(sources.samples)
-    codes: dict[Path, npt.NDArray[np.float64]] = {}
+    codes = _smiles(samples)
     for units in sets:
         samples += units.samples()
         codes.update(zip(units.paths, code_labels(units.codes, units.names), strict=True))
     return JudgePhotos(tuple(samples), codes, sources.skipped)
+
+
+def _smiles(samples: Sequence[Sample]) -> dict[Path, npt.NDArray[np.float64]]:
+    labels = {}
+    for pair in pairs(sample for sample in samples if sample.source not in STILL):
+        if (pair.source.expression, pair.target.expression) == (Expression.NEUTRAL, Expression.HAPPY):
+            before, after = pair.source.found_landmarks, pair.target.found_landmarks
+            if before is not None and after is not None:
+                labels[pair.target.path] = smile_label(before, after)
+    return labels
 
 
 def moved_pairs(samples: Sequence[Sample]) -> list[Pair]:

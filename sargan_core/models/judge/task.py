@@ -194,7 +194,7 @@ def judge_views(crops: Tensor, size: int, turns: Tensor) -> Tensor:
     places = view_places(torch.cat([linear, goal - linear @ middle], 2), size)
     angles = torch.randn(count, 2, device=device).clamp(-2, 2) * torch.tensor(TURN, device=device)
     angles = angles * (turns & (torch.rand(count, device=device) < 0.5))[:, None]
-    return degrade(sample_places(crops, turned(places, angles, crops.shape[-1], size)), 0.85)
+    return degrade(sample_places(crops, turned(places, angles, crops.shape[-1], size)), 0.7)
 
 
 def turned(places: Tensor, angles: Tensor, side: int, size: int) -> Tensor:

@@ -17,7 +17,7 @@ from sargan_core.models.judge.figures import (
     judged,
     verification,
 )
-from sargan_core.models.judge.labels import TYPICAL, code_labels, halves_labels, named_rows
+from sargan_core.models.judge.labels import TYPICAL, code_labels, halves_labels, named_rows, smile_label
 from sargan_core.models.judge.network import TEMPLATE, Judge, build_judge
 from sargan_core.models.judge.task import JudgeLesson, JudgeTask, JudgeTraining, judge_views, turned
 from sargan_core.training.loop import LoopSettings, train
@@ -108,6 +108,24 @@ def test_both_halves_of_an_expression_are_called_by_its_name_and_half_of_it_less
         if label != neutral:
             assert halves[label, neutral, label] < halves[label, label, label]
             assert halves[neutral, label, label] <= halves[label, label, label]
+
+
+def test_a_smile_is_as_sure_as_it_is_strong():
+    points = np.zeros((68, 2))
+    points[36:42], points[42:48] = (30, 40), (70, 40)
+    points[48], points[54], points[51], points[57] = (38, 80), (62, 80), (50, 77), (50, 83)
+    points[62], points[66] = (50, 80), (50, 80)
+    broad = points.copy()
+    broad[48], broad[54] = (34, 75), (66, 75)
+    labels = [smile_label(points, points + share * (broad - points)) for share in (0, 0.4, 1)]
+    assert [LABELS[int(label.argmax())] for label in labels] == ["neutral", "happy", "happy"]
+    assert labels[0][3] < labels[1][3] < labels[2][3]
+    assert np.allclose(labels[2], named_rows()[3])
+    # Teeth are a smile too, and the size of the picture does not count.
+    teeth = points.copy()
+    teeth[66] = (50, 84)
+    assert np.allclose(smile_label(points, teeth), labels[2])
+    assert np.allclose(smile_label(2 * points, 2 * broad), labels[2])
 
 
 def test_half_a_code_is_less_certain_and_two_at_once_are_two():
