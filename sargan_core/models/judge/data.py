@@ -143,6 +143,7 @@ def random_judge_crops(people: int) -> JudgeCrops:
         images=random_crops(TEMPLATE.size + 2 * MARGIN, count),
         labels=np.arange(count) % len(LABELS),
         frames=np.arange(count) // len(LABELS),
+        sources=np.full(count, "photo"),
         persons=(np.arange(count) % max(1, people)).astype(np.str_),
         shown=np.full((count, len(LABELS)), 1 / len(LABELS)),
         chances=np.ones(count),

@@ -8,7 +8,14 @@ from sargan_core.data.crop_table import CropSet
 from sargan_core.data.rendered import UNITS, read_units, read_with_units, unit_folders
 from sargan_core.errors import DataError
 from sargan_core.expressions import LABELS, Expression
-from sargan_core.models.judge.data import MARGIN, SHARES, judge_crops, judge_photos, wide_template
+from sargan_core.models.judge.data import (
+    MARGIN,
+    SHARES,
+    judge_crops,
+    judge_photos,
+    random_judge_crops,
+    wide_template,
+)
 from sargan_core.models.judge.figures import (
     best_temperature,
     calibrate,
@@ -252,6 +259,12 @@ def test_a_training_starts_from_the_weights_that_it_is_given(crops):
     with torch.inference_mode():
         cosine = task.lesson.judge.embed(known.inner.float() / 255) @ task.lesson.people.T
     assert (cosine.argmax(1) == task.lesson.person).float().mean() > 0.5
+
+
+def test_random_pictures_stand_for_the_data_in_a_plan():
+    noise = random_judge_crops(9)
+    task = JudgeTask(JudgeTraining(2, batch=16), noise, noise)
+    assert all(torch.isfinite(value) for value in task.step(0).values())
 
 
 def test_a_second_face_changes_picture_and_person_alike(crops):
