@@ -218,22 +218,12 @@ def sample_views(pictures: Tensor, matrices: Tensor, size: int) -> Tensor:
         matrices: (B, 2, 3) from view pixels to picture pixels, pixel centres at integers.
         size: side of the views.
     """
-    return sample_places(pictures, view_places(matrices, size))
-
-
-def view_places(matrices: Tensor, size: int) -> Tensor:
-    """Return (B, size, size, 2) where in the pictures each pixel of the views of ``sample_views`` lies, (x, y)."""
-    ticks = torch.arange(size, device=matrices.device, dtype=torch.float32)
+    height, width = pictures.shape[-2:]
+    ticks = torch.arange(size, device=pictures.device, dtype=torch.float32)
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     places = torch.stack([x, y, torch.ones_like(x)], 2).view(1, -1, 3) @ matrices.transpose(1, 2)
-    return places.view(len(matrices), size, size, 2)
-
-
-def sample_places(pictures: Tensor, places: Tensor) -> Tensor:
-    """Return (B, C, S, S) values of (B, C, H, W) pictures at (B, S, S, 2) places, pixel centres at integers."""
-    height, width = pictures.shape[-2:]
     scale = torch.tensor([2 / width, 2 / height], device=pictures.device)
-    grid = (places + 0.5) * scale - 1
+    grid = ((places + 0.5) * scale - 1).view(len(pictures), size, size, 2)
     return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 

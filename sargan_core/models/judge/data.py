@@ -14,17 +14,17 @@ from torch import Tensor
 
 from sargan_core.data.crop_table import CropSet, CropTable, column
 from sargan_core.data.rendered import UNITS, read_with_units
-from sargan_core.data.samples import STILL, SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
+from sargan_core.data.samples import SYNTH, TRANSFER, Pair, Sample, Skipped, pairs
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.face import Template
-from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows, smile_label
+from sargan_core.models.judge.labels import UNSEEN, code_labels, named_rows
 from sargan_core.models.judge.network import TEMPLATE
 from sargan_core.training.plan import random_crops
 
 # Room around the judge's crop for rotations and shifts in training, in pixels.
 MARGIN = 8
 # Fraction of the draws for each kind of picture; within a kind every expression gets the same.
-SHARES: Mapping[str, float] = {UNITS: 0.32, SYNTH: 0.16, TRANSFER: 0.28, "photo": 0.24}
+SHARES: Mapping[str, float] = {UNITS: 0.36, SYNTH: 0.20, TRANSFER: 0.24, "photo": 0.20}
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class JudgePhotos:
 
     Attributes:
         samples: all photos; those of face units count as neutral, their expression is in ``codes``.
-        codes: by path, the probabilities (7,) of pictures that come with a code of face units, and of smiles whose
-            neutral photo tells how strong they are.
+        codes: by path, the probabilities (7,) of pictures that come with a code of face units.
         skipped: what was left out, and why.
     """
 
@@ -59,21 +58,11 @@ def judge_photos(folders: Sequence[Path]) -> JudgePhotos:
     """Read the folders; DataError where there is nothing to learn from."""
     sources, sets = read_with_units(folders)
     samples = list(sources.samples)
-    codes = _smiles(samples)
+    codes: dict[Path, npt.NDArray[np.float64]] = {}
     for units in sets:
         samples += units.samples()
         codes.update(zip(units.paths, code_labels(units.codes, units.names), strict=True))
     return JudgePhotos(tuple(samples), codes, sources.skipped)
-
-
-def _smiles(samples: Sequence[Sample]) -> dict[Path, npt.NDArray[np.float64]]:
-    labels = {}
-    for pair in pairs(sample for sample in samples if sample.source not in STILL):
-        if (pair.source.expression, pair.target.expression) == (Expression.NEUTRAL, Expression.HAPPY):
-            before, after = pair.source.found_landmarks, pair.target.found_landmarks
-            if before is not None and after is not None:
-                labels[pair.target.path] = smile_label(before, after)
-    return labels
 
 
 def moved_pairs(samples: Sequence[Sample]) -> list[Pair]:
@@ -92,12 +81,10 @@ class JudgeCrops(CropTable):
     Attributes:
         shown: (N, 7) float64, the probability that a stranger would name each expression, in label order.
         chances: (N,) float64, how often each crop is drawn; they add up to 1.
-        frames: (N,) int64, crops of one number lie pixel on pixel and show one person.
     """
 
     shown: npt.NDArray[np.float64] = column(np.float64, (len(LABELS),))
     chances: npt.NDArray[np.float64] = column(np.float64)
-    frames: npt.NDArray[np.int64] = column(np.int64)
 
     @property
     def inner(self) -> Tensor:
@@ -121,7 +108,6 @@ def judge_crops(crops: CropSet, codes: Mapping[Path, npt.NDArray[np.float64]]) -
         sources=crops.sources,
         shown=_shown(crops, codes),
         chances=np.array([SHARES[group[0]] / within[group[0]] / sizes[group] for group in groups]),
-        frames=crops.neutral,
     )
 
 
@@ -141,9 +127,6 @@ def random_judge_crops(people: int) -> JudgeCrops:
     count = max(len(LABELS), people)
     return JudgeCrops(
         images=random_crops(TEMPLATE.size + 2 * MARGIN, count),
-        labels=np.arange(count) % len(LABELS),
-        frames=np.arange(count) // len(LABELS),
-        sources=np.full(count, "photo"),
         persons=(np.arange(count) % max(1, people)).astype(np.str_),
         shown=np.full((count, len(LABELS)), 1 / len(LABELS)),
         chances=np.ones(count),

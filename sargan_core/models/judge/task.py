@@ -13,21 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sargan_core.data.rendered import UNITS
 from sargan_core.expressions import LABELS
 from sargan_core.models.judge.data import JudgeCrops
-from sargan_core.models.judge.labels import halves_labels
 from sargan_core.models.judge.network import EMBEDDING, Judge, save_judge
-from sargan_core.training.augment import degrade, sample_places, view_places
+from sargan_core.training.augment import degrade, sample_views
 from sargan_core.training.checks import check_counts, check_rate, check_seed
 from sargan_core.training.loop import MEMORY, TrainingTask, update_average
 
 SHEET_COLUMNS = 16
-# The head for turning: half its width and height as fractions of the crop's side, and how far above the middle the
-# eyes lie. Its depth is its width.
-HEAD_WIDTH, HEAD_HEIGHT, EYES_ABOVE = 0.45, 0.65, 0.21
-# Standard deviation of yaw and pitch in radians.
-TURN = (0.32, 0.12)
 
 
 @dataclass(frozen=True)
@@ -60,9 +53,6 @@ class JudgeLesson(nn.Module):
         batch: crops per step.
         device: where the judge learns.
         mixed: fraction of them that show a mix of two people and train the embedding only.
-        joined: fraction of the others that get the mouth of another expression of the same person, where there is one
-            that lies pixel on pixel: their label is what FACS says of both halves. So the units count, not the look
-            that all pictures of one expression have in common.
         start: weights to start from; None = random ones.
         scale: factor on the cosines between embeddings and people (normalised softmax; Wang et al. 2017, NormFace).
         margin: how much nearer a crop must be to its own person (CosFace; Wang et al. 2018).
@@ -75,7 +65,6 @@ class JudgeLesson(nn.Module):
         batch: int = 128,
         device: torch.device | str = "cpu",
         mixed: float = 0.2,
-        joined: float = 0.3,
         start: dict[str, Tensor] | None = None,
         scale: float = 16.0,
         margin: float = 0.15,
@@ -85,7 +74,7 @@ class JudgeLesson(nn.Module):
         self.judge = Judge()
         if start is not None:
             self.judge.load_state_dict(start)
-        self.batch, self.mixed, self.joined = batch, round(batch * mixed), joined
+        self.batch, self.mixed = batch, round(batch * mixed)
         self.scale, self.margin, self.weight = scale, margin, weight
         # On the device, as all of them fit there and steps are short.
         self.crops = torch.from_numpy(np.ascontiguousarray(crops.images)).to(device)
@@ -93,17 +82,6 @@ class JudgeLesson(nn.Module):
         self.chances = torch.from_numpy(crops.chances).to(device)
         names, people = np.unique(crops.persons, return_inverse=True)
         self.person = torch.from_numpy(people).to(device)
-        self.label = torch.from_numpy(crops.labels).to(device)
-        self.halves = torch.from_numpy(halves_labels()).float().to(device)
-        self.turns = torch.from_numpy(crops.sources != UNITS).to(device)
-        # Crops sorted by frame, and of each crop the first place and the number of those of its frame.
-        _, first, frame, sizes = np.unique(
-            np.sort(crops.frames), return_index=True, return_inverse=True, return_counts=True
-        )
-        order = np.argsort(crops.frames, kind="stable")
-        back = np.argsort(order)
-        self.order = torch.from_numpy(order).to(device)
-        self.first, self.sizes = (torch.from_numpy(part[frame][back]).to(device) for part in (first, sizes))
         # One direction per person; the embeddings of all her crops are drawn towards it.
         self.people = nn.Parameter(torch.randn(len(names), EMBEDDING) / math.sqrt(EMBEDDING))
         self.to(device)
@@ -113,9 +91,8 @@ class JudgeLesson(nn.Module):
     def losses(self) -> tuple[Tensor, Tensor]:
         """Draw a batch with torch's own generators and return the losses of expression and identity."""
         drawn = torch.multinomial(self.chances, self.batch, replacement=True)
-        people = self.person[drawn]
-        pictures, shown = self._join(drawn)
-        views = judge_views(pictures, self.judge.template.size, self.turns[drawn])
+        people, shown = self.person[drawn], self.shown[drawn]
+        views = judge_views(self.crops[drawn].float() / 255, self.judge.template.size)
         shares = functional.one_hot(people, len(self.people)).float()
         views, shares = self._mix(views, shares)
         logits, embedding = self.judge.judge(views)
@@ -133,21 +110,6 @@ class JudgeLesson(nn.Module):
             parts = [self.judge.embed(part.to(device).float() / 255) for part in crops.split(256)]
             means = torch.zeros_like(self.people).index_add_(0, self.person, torch.cat(parts))
             self.people.copy_(functional.normalize(means, dim=1))
-
-    def _join(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Return crops and their probabilities, some of them with the mouth of another crop of their frame."""
-        count, device = len(drawn), drawn.device
-        other = self.order[self.first[drawn] + (torch.rand(count, device=device) * self.sizes[drawn]).long()]
-        upper, lower = self.label[drawn], self.label[other]
-        joined = (torch.rand(count, device=device) < self.joined) & (upper != lower)
-        pictures = self.crops[drawn].float() / 255
-        size = pictures.shape[-1]
-        # A soft line between the root and the tip of the nose.
-        ticks = torch.arange(size, device=device).view(1, 1, -1, 1) / size
-        line = 0.47 + 0.04 * (torch.rand(count, 1, 1, 1, device=device) - 0.5)
-        below = torch.sigmoid(40 * (ticks - line)) * joined.view(-1, 1, 1, 1)
-        pictures = torch.lerp(pictures, self.crops[other].float() / 255, below)
-        return pictures, torch.where(joined[:, None], self.halves[upper, lower], self.shown[drawn])
 
     def _mix(self, views: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Blend a second face into the first ``mixed`` crops: uniformly, or on one side of a soft line.
@@ -169,14 +131,8 @@ class JudgeLesson(nn.Module):
         return torch.cat([mixed, views[count:]]), torch.cat([both, shares[count:]])
 
 
-def judge_views(crops: Tensor, size: int, turns: Tensor) -> Tensor:
-    """Return (B, 3, S, S) views of crops with a margin: randomly mirrored, rotated, shifted, turned, and degraded.
-
-    Args:
-        crops: (B, 3, W, W) float32 in [0, 1].
-        size: S.
-        turns: (B,) bool, whose heads may be turned, every second one.
-    """
+def judge_views(crops: Tensor, size: int) -> Tensor:
+    """Return (B, 3, S, S) views of crops with a margin: randomly mirrored, rotated, shifted, and degraded."""
     count, device = len(crops), crops.device
     draws = torch.randn(5, count, device=device).clamp(-2.5, 2.5)
     angle, zoom, stretch = 0.09 * draws[0], torch.exp(0.07 * draws[1]), torch.exp(0.05 * draws[2])
@@ -191,33 +147,7 @@ def judge_views(crops: Tensor, size: int, turns: Tensor) -> Tensor:
     )
     middle = torch.full((2, 1), (size - 1) / 2, device=device)
     goal = (crops.shape[-1] - 1) / 2 + 0.03 * size * draws[3:].T[:, :, None]
-    places = view_places(torch.cat([linear, goal - linear @ middle], 2), size)
-    angles = torch.randn(count, 2, device=device).clamp(-2, 2) * torch.tensor(TURN, device=device)
-    angles = angles * (turns & (torch.rand(count, device=device) < 0.5))[:, None]
-    return degrade(sample_places(crops, turned(places, angles, crops.shape[-1], size)), 0.7)
-
-
-def turned(places: Tensor, angles: Tensor, side: int, size: int) -> Tensor:
-    """Return where pixels (B, S, S, 2) of a turned head lie in the crop of side ``side`` that shows it from the front.
-
-    The head is an ellipsoid; what was hidden from the front repeats the border. Its eyes stay where they are, as crops
-    are aligned by them.
-
-    Args:
-        places: without the turn.
-        angles: (B, 2) yaw and pitch in radians.
-        side: of the crop.
-        size: side of the judge's crop, which is smaller by the margin.
-    """
-    middle = (side - 1) / 2
-    x, y = ((places - middle) / size).unbind(3)
-    yaw, pitch = angles[:, 0, None, None], angles[:, 1, None, None]
-    x = x + HEAD_WIDTH * math.sqrt(1 - (EYES_ABOVE / HEAD_HEIGHT) ** 2) * yaw.sin()
-    y = y + HEAD_WIDTH * pitch.sin()
-    depth = HEAD_WIDTH * (1 - (x / HEAD_WIDTH) ** 2 - (y / HEAD_HEIGHT) ** 2).clamp_min(0).sqrt()
-    x = x * yaw.cos() - depth * yaw.sin()
-    y = y * pitch.cos() - depth * pitch.sin()
-    return torch.stack([x, y], 3) * size + middle
+    return degrade(sample_views(crops, torch.cat([linear, goal - linear @ middle], 2), size), 0.7)
 
 
 class JudgeTask(TrainingTask):
