@@ -147,7 +147,11 @@ def card(
     start: str = "",
 ) -> str:
     """Return the model card as Markdown; ``start`` is the file that the weights came from, empty = random ones."""
-    from_what = f"; started from {Path(start).name}, itself a training on the same people" if start else ""
+    from_what = ""
+    if start:
+        from_what = (
+            f"; started from {Path(start).name}, which may have been trained on people that are held out here"
+        )
     lines = [
         *card_head(
             record,
