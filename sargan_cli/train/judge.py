@@ -19,6 +19,15 @@ def judge(
         int | None,
         typer.Option("--steps", min=1, help="Number of the last step: 20000 by default.", show_default=False),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start",
+            metavar="FILE",
+            help="Weights to start from: a judge's file. The rate is a third then.",
+            show_default=False,
+        ),
+    ] = None,
     out: options.Out = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
@@ -49,12 +58,13 @@ def judge(
         last = steps or 20_000
         run = JudgeRun(
             data=photos(data),
-            training=JudgeTraining(steps=last, seed=seed),
+            training=JudgeTraining(steps=last, rate=1e-3 if start else 3e-3, seed=seed),
             # One sheet, of the finished judge.
             loop=LoopSettings(steps=last, sheet_every=last, checkpoint_every=checkpoint),
             test_fraction=test,
             landmarks=landmarks,
             max_pixels=pixel_limit(max_pixels),
             device=device,
+            start=str(start or ""),
         )
     carry_out(run, place)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from sargan_core.data.crop_table import make_crop_set
 from sargan_core.data.samples import Sample
@@ -25,7 +26,7 @@ from sargan_core.models.judge.data import (
     wide_template,
 )
 from sargan_core.models.judge.figures import JudgeFigures, calibrate, held_out_figures
-from sargan_core.models.judge.network import TEMPLATE, save_judge
+from sargan_core.models.judge.network import KIND, TEMPLATE, build_judge, save_judge
 from sargan_core.models.judge.task import JudgeTask, JudgeTraining
 from sargan_core.outcome import Progress
 from sargan_core.photo.files import write_text
@@ -75,6 +76,7 @@ class JudgeRun(TrainingRun):
 
     def prepare(self, out: Path, fabric: Fabric, cache: Path | None, progress: Progress) -> Prepared:
         """Crop the photos; see ``TrainingRun.prepare``."""
+        start = self._start()
         photos, split = self._photos(out)
         skipped = list(photos.skipped)
 
@@ -91,7 +93,7 @@ class JudgeRun(TrainingRun):
         names = ", ".join(sorted({sample.source for sample in known}))
         described = f"{len(split.train)} people of {names}"
         training = replace(self.training, steps=self.loop.steps)
-        task = JudgeTask(training, train_crops, test_crops, described, fabric.device)
+        task = JudgeTask(training, train_crops, test_crops, described, fabric.device, start)
 
         def finish(folder: Path, progress: Progress) -> None:
             judge = task.mean.cpu()
@@ -101,12 +103,13 @@ class JudgeRun(TrainingRun):
             values = {"temperature": temperature, "figures": [asdict(row) for row in figures]}
             write_text(folder / FIGURES, json.dumps(values, indent=2) + "\n")
             record = open_weights(folder / self.weights)[0]
-            write_text(folder / CARD, card(record, figures, training, training.steps))
+            write_text(folder / CARD, card(record, figures, training, training.steps, self.start))
 
         return Prepared(tuple(skipped), split, task, finish)
 
     def plan(self, out: Path, fabric: Fabric) -> TrainingPlan:
         """Return the plan; see ``TrainingRun.plan``."""
+        self._start()
         photos, split = self._photos(out)
         training = replace(self.training, steps=self.loop.steps)
         few = measured_batch(training.batch, fabric)
@@ -123,6 +126,10 @@ class JudgeRun(TrainingRun):
             step_seconds=seconds_per_step(task, self.loop.steps, training.batch / small.batch),
         )
 
+    def _start(self) -> dict[str, Tensor] | None:
+        opened = self.open_start("a judge", KIND)
+        return None if opened is None else build_judge(*opened).state_dict()
+
     def _photos(self, out: Path) -> tuple[JudgePhotos, Split]:
         photos = judge_photos(self.folders)
         if len({sample.expression for sample in photos.samples}) < 2:
@@ -132,12 +139,23 @@ class JudgeRun(TrainingRun):
         return photos, split_by_person(photos.samples, self.test_fraction)
 
 
-def card(record: WeightsRecord, figures: Sequence[JudgeFigures], training: JudgeTraining, steps: int) -> str:
-    """Return the model card as Markdown."""
+def card(
+    record: WeightsRecord,
+    figures: Sequence[JudgeFigures],
+    training: JudgeTraining,
+    steps: int,
+    start: str = "",
+) -> str:
+    """Return the model card as Markdown; ``start`` is the file that the weights came from, empty = random ones."""
+    from_what = ""
+    if start:
+        from_what = (
+            f"; started from {Path(start).name}, which may have been trained on people that are held out here"
+        )
     lines = [
         *card_head(
             record,
-            f"{steps} steps of {training.batch} crops, a fifth of them mixed, peak rate {training.rate:g}",
+            f"{steps} steps of {training.batch} crops, a fifth of them mixed, peak rate {training.rate:g}{from_what}",
         ),
         "",
         "On people never trained on:",

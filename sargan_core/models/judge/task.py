@@ -30,7 +30,7 @@ class JudgeTraining:
     Attributes:
         steps: steps over which the rate rises and falls to nothing.
         batch: crops per step; a fifth of them show a mix of two people and train the embedding only.
-        rate: peak rate of AdamW.
+        rate: peak rate of AdamW; a third will do for weights to start from.
         seed: of weights, draws and augmentation.
     """
 
@@ -53,6 +53,7 @@ class JudgeLesson(nn.Module):
         batch: crops per step.
         device: where the judge learns.
         mixed: fraction of them that show a mix of two people and train the embedding only.
+        start: weights to start from; None = random ones.
         scale: factor on the cosines between embeddings and people (normalised softmax; Wang et al. 2017, NormFace).
         margin: how much nearer a crop must be to its own person (CosFace; Wang et al. 2018).
         weight: of the identity loss.
@@ -64,12 +65,15 @@ class JudgeLesson(nn.Module):
         batch: int = 128,
         device: torch.device | str = "cpu",
         mixed: float = 0.2,
+        start: dict[str, Tensor] | None = None,
         scale: float = 16.0,
         margin: float = 0.15,
         weight: float = 0.25,
     ) -> None:
         super().__init__()
         self.judge = Judge()
+        if start is not None:
+            self.judge.load_state_dict(start)
         self.batch, self.mixed = batch, round(batch * mixed)
         self.scale, self.margin, self.weight = scale, margin, weight
         # On the device, as all of them fit there and steps are short.
@@ -81,6 +85,8 @@ class JudgeLesson(nn.Module):
         # One direction per person; the embeddings of all her crops are drawn towards it.
         self.people = nn.Parameter(torch.randn(len(names), EMBEDDING) / math.sqrt(EMBEDDING))
         self.to(device)
+        if start is not None:
+            self._meet(crops.inner)
 
     def losses(self) -> tuple[Tensor, Tensor]:
         """Draw a batch with torch's own generators and return the losses of expression and identity."""
@@ -95,6 +101,15 @@ class JudgeLesson(nn.Module):
         cosine = embedding @ functional.normalize(self.people, dim=1).T
         identity = functional.cross_entropy(self.scale * (cosine - self.margin * shares), shares)
         return expression, identity
+
+    def _meet(self, crops: Tensor) -> None:
+        """Start the people's directions at the mean embeddings of their crops (N, 3, S, S) uint8."""
+        self.judge.eval()
+        with torch.no_grad():
+            device = self.people.device
+            parts = [self.judge.embed(part.to(device).float() / 255) for part in crops.split(256)]
+            means = torch.zeros_like(self.people).index_add_(0, self.person, torch.cat(parts))
+            self.people.copy_(functional.normalize(means, dim=1))
 
     def _mix(self, views: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         """Blend a second face into the first ``mixed`` crops: uniformly, or on one side of a soft line.
@@ -144,6 +159,7 @@ class JudgeTask(TrainingTask):
         samples: crops of held-out people, for the sample sheets.
         name_data: description of the data for the weights' record.
         device: where the judge learns.
+        start: weights to start from; None = random ones.
     """
 
     def __init__(
@@ -153,11 +169,12 @@ class JudgeTask(TrainingTask):
         samples: JudgeCrops,
         name_data: str = "",
         device: torch.device | str = "cpu",
+        start: dict[str, Tensor] | None = None,
     ) -> None:
         self.settings, self.samples, self.name_data = settings, samples, name_data
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.lesson = JudgeLesson(crops, settings.batch, device)
+            self.lesson = JudgeLesson(crops, settings.batch, device, start=start)
         self.mean = copy.deepcopy(self.lesson.judge).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(self.lesson.parameters(), settings.rate, weight_decay=0.02)
 

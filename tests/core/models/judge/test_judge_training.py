@@ -6,7 +6,7 @@ import torch
 
 from sargan_core.data.crop_table import CropSet
 from sargan_core.data.rendered import UNITS, read_units, read_with_units, unit_folders
-from sargan_core.errors import DataError
+from sargan_core.errors import DataError, WeightsError
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.models.judge.data import MARGIN, judge_crops, judge_photos, wide_template
 from sargan_core.models.judge.figures import (
@@ -18,11 +18,12 @@ from sargan_core.models.judge.figures import (
     verification,
 )
 from sargan_core.models.judge.labels import TYPICAL, code_labels, named_rows
-from sargan_core.models.judge.network import TEMPLATE, build_judge
+from sargan_core.models.judge.network import TEMPLATE, Judge, build_judge
+from sargan_core.models.judge.run import JudgeRun
 from sargan_core.models.judge.task import JudgeLesson, JudgeTask, JudgeTraining, judge_views
 from sargan_core.training.loop import LoopSettings, train
 from sargan_core.training.run_folder import RunFolder
-from sargan_core.weights import open_weights
+from sargan_core.weights import open_weights, weights_folder
 
 PEOPLE = ("london-1", "london-2", "synth-1", "synth-2", "transfer-3", "units-4")
 NAMES = tuple(
@@ -213,6 +214,29 @@ def test_training_learns_both_and_resumes_exactly(crops, tmp_path, monkeypatch):
     rows = held_out_figures(judge, known)
     assert [row.people for row in rows] == [2, 1, 2, 1]
     assert all(sum(map(sum, row.confusion)) == row.crops for row in rows)
+
+
+def test_a_training_starts_from_the_weights_that_it_is_given(crops):
+    known = judge_crops(crops, {})
+    given = {name: value.clone() for name, value in Judge().state_dict().items()}
+    task = JudgeTask(JudgeTraining(2, batch=16), known, known, start=given)
+    assert all(torch.equal(task.lesson.judge.state_dict()[name], value) for name, value in given.items())
+    # Every person's direction is where her pictures are.
+    task.lesson.judge.eval()
+    with torch.inference_mode():
+        cosine = task.lesson.judge.embed(known.inner.float() / 255) @ task.lesson.people.T
+    assert (cosine.argmax(1) == task.lesson.person).float().mean() > 0.5
+
+
+def test_weights_of_another_network_are_no_start(tmp_path):
+    run = JudgeRun(
+        data=(str(tmp_path),),
+        training=JudgeTraining(2),
+        loop=LoopSettings(2),
+        start=str(weights_folder() / "landmarks.safetensors"),
+    )
+    with pytest.raises(WeightsError, match="not a judge"):
+        run.plan(tmp_path, run.fabric())
 
 
 def test_a_temperature_mends_confidence():
