@@ -134,7 +134,7 @@ class Editor:
         self.settings = settings or EditSettings()
         self.device = choose_device(self.settings.device)
         self._finder = face_finder(self.settings.landmarks, self.device)
-        self._covers = CoverFinder() if self.settings.occlusion else None
+        self._cover_finder = CoverFinder() if self.settings.occlusion else None
         self.model = load_model(
             self.settings.model, self.settings.weights, self.device, self.settings.precision
         )
@@ -233,7 +233,9 @@ class Editor:
             alignments = tuple(self.model.align(photo.pixels, face) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
         crops = face_crops(images, alignments)
-        covers = () if self._covers is None else self._covers.look(photo.pixels, faces, alignments)
+        covers = (
+            () if self._cover_finder is None else self._cover_finder.look(photo.pixels, faces, alignments)
+        )
         looking = time.perf_counter()
         seconds = {"find": cropping - started, "crop": looking - cropping}
         seen = None
@@ -279,7 +281,7 @@ class Editor:
                 cover = prepared.covers[index] if prepared.covers else None
                 answer = in_own_colours(edited.part(index, index + 1), crop, alignment)
                 answer = held_back(answer, crop, cover)
-                unseen = cover is not None and cover.eyes
+                unseen = cover is not None and cover.eyes_covered
                 mouth = fill(prepared.photo.pixels, face, alignment, crop, answer, self._teeth, unseen)
                 pasted = paste(pixels, alignment, crop, answer, kept_clear(mouth, cover))
             pixels = pasted.pixels
@@ -314,7 +316,7 @@ class Editor:
 
 def _warnings(pasted: Pasted, cover: Cover | None) -> list[str]:
     warnings = []
-    if cover is not None and cover.mouth:
+    if cover is not None and cover.mouth_covered:
         warnings.append(
             "something is in front of mouth or chin, so the mouth was left as it is (--no-occlusion edits it)"
         )

@@ -19,7 +19,7 @@ from sargan_core.expressions import Expression, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.face import Face, Pixels
 from sargan_core.faces.find import FaceFinder, select_faces
-from sargan_core.faces.paste import face_mask
+from sargan_core.faces.masks import face_mask
 from sargan_core.models.judge.network import face_oval
 from sargan_core.photo.photo import read_photo
 from sargan_core.photo.planes import shrunk

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sargan_core.faces.align import Alignment
+from sargan_core.faces.blur import smooth_step
 from sargan_core.faces.eyes import eye_regions
 from sargan_core.faces.face import EditedCrops
 from sargan_core.faces.inner_mouth import InnerMouth
@@ -57,14 +58,14 @@ class Cover:
     Attributes:
         distance: (1, 1, S, S) float32, from each pixel to what is held, 0 on it.
         free: (1, 1, S, S) float32 in [0, 1], how much of an edit's change each pixel may have, 0 on what is held.
-        mouth: whether the mouth is covered and held as a whole.
-        eyes: whether the eyes are mostly covered, as by dark glasses.
+        mouth_covered: whether the mouth is covered and held as a whole.
+        eyes_covered: whether the eyes are mostly covered, as by dark glasses.
     """
 
     distance: Tensor
     free: Tensor
-    mouth: bool = False
-    eyes: bool = False
+    mouth_covered: bool = False
+    eyes_covered: bool = False
 
 
 def objects_in(levels: Levels, face: Mask | None = None) -> Mask:
@@ -122,12 +123,12 @@ def cover_of(levels: Levels, seen: Alignment, alignment: Alignment) -> Cover | N
             for part, most in ((lips, MOST_OF_LIPS), (chin, MOST_OF_CHIN))
         )
     distance = _distance(held, size)
-    free = _ramp(distance / (FADE * size))
+    free = _smooth(distance / (FADE * size))
     if mouth:
         # Folds beside a mouth that stays shut would belong to no smile.
         beside = _distance(shut, size)
         distance = np.minimum(distance, beside)
-        free = np.minimum(free, _ramp(beside / (MOUTH_FADE * size)))
+        free = np.minimum(free, _smooth(beside / (MOUTH_FADE * size)))
     if not (distance == 0).any():
         return None
     return Cover(_as_tensor(distance), _as_tensor(free), mouth, eyes)
@@ -145,9 +146,8 @@ def _as_tensor(plane: npt.NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(plane)[None, None]
 
 
-def _ramp(share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    share = np.clip(share, 0, 1)
-    return np.asarray(share * share * (3 - 2 * share), dtype=np.float32)
+def _smooth(share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.asarray(smooth_step(np.clip(share, 0, 1)), dtype=np.float32)
 
 
 def held_back(edited: EditedCrops, crop: Tensor, cover: Cover | None) -> EditedCrops:
@@ -157,6 +157,8 @@ def held_back(edited: EditedCrops, crop: Tensor, cover: Cover | None) -> EditedC
         edited: of one face.
         crop: (1, 3, S, S) the face before it.
         cover: None = nothing is in front of it.
+
+    The lips of a covered mouth become NaN, that is, not known: ``faces/fill.py`` then puts nothing between them.
     """
     if cover is None:
         return edited
@@ -173,7 +175,7 @@ def held_back(edited: EditedCrops, crop: Tensor, cover: Cover | None) -> EditedC
     image = torch.where(distance > 0, moved + free * (edited.image - base), crop)
     keep = edited.keep if edited.keep is None else 1 - free * (1 - edited.keep)
     lips = edited.lips
-    if cover.mouth and lips is not None:
+    if cover.mouth_covered and lips is not None:
         lips = torch.full_like(lips, torch.nan)
     return replace(edited, image=image, flow=flow, keep=keep, lips=lips)
 
@@ -182,10 +184,10 @@ def kept_clear(mouth: InnerMouth | None, cover: Cover | None) -> InnerMouth | No
     """Return the inside of a mouth that is not laid over what is in front of the face."""
     if mouth is None or cover is None:
         return mouth
-    height, width = mouth.cover.shape
+    height, width = mouth.alpha.shape
     corner = torch.tensor(mouth.corner, dtype=torch.float32).view(1, 2, 1, 1)
     where = positions(torch.zeros(1, 2, height, width)) / mouth.fine + corner
-    return replace(mouth, cover=mouth.cover * sample(cover.free, where)[0, 0].numpy())
+    return replace(mouth, alpha=mouth.alpha * sample(cover.free, where)[0, 0].numpy())
 
 
 def _hull(points: npt.NDArray[np.float64], size: int, more: float = 0.0) -> Mask:

@@ -50,7 +50,8 @@ def fill(
     choose: Choice,
     hidden_eyes: bool = False,
 ) -> InnerMouth | None:
-    """Return what is seen between the lips of an edited face; None if they are shut or not known.
+    """Return what is seen between the lips of an edited face; None if they are shut,
+    covered or not known.
 
     Args:
         pixels: (H, W, 3) the photo.

@@ -72,14 +72,14 @@ class InnerMouth:
 
     Attributes:
         colour: (h, w, 3) float32 RGB in [0, 1].
-        cover: (h, w) float32 in [0, 1], opacity.
+        alpha: (h, w) float32 in [0, 1], opacity.
         corner: column and row in the crop of the centre of the picture's first pixel.
         fine: pixels of the picture per crop pixel.
         own: whether the teeth are the photo's own, with its sharpness and grain.
     """
 
     colour: Picture
-    cover: Picture
+    alpha: Picture
     corner: tuple[float, float]
     fine: int
     own: bool = False

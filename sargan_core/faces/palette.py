@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
 
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.face import EditedCrops
+from sargan_core.faces.masks import face_mask
 from sargan_core.faces.mouth import lips_region
-from sargan_core.faces.paste import face_mask
 from sargan_core.faces.tone import Tone, luma, mean_by_light
 from sargan_core.faces.warp import positions, sample
 
 # Part of the face's mask from which a pixel counts as skin, and how far colours may stray, in deviations.
 SKIN, STRAYS = 0.5, 1.5
-# Every so many pixels of the skin are measured.
+# One of so many pixels is looked at, across and down.
 FEWER = 2
 
 
@@ -43,17 +44,19 @@ def in_own_colours(edited: EditedCrops, crop: Tensor, alignment: Alignment) -> E
     if not bool(skin[::FEWER, ::FEWER].any()):
         return edited
     usual = _Usual.of(crop[..., ::FEWER, ::FEWER], skin[::FEWER, ::FEWER])
-    light = luma(edited.image)[0, 0]
-    strays = usual.strays(edited.image)
-    before = usual.strays(sample(crop, positions(edited.flow)))
-    most = torch.maximum(STRAYS * usual.spread.colour(light).clamp_min(0).sqrt(), _length(before))
-    length = _length(strays)
-    excess = (1 - most / length.clamp_min(1e-6)).clamp_min(0) * face
     if edited.lips is not None and bool(edited.lips.isfinite().all()):
         # Lips, teeth and tongue have colours of their own.
         whole = np.concatenate([landmarks[:48], edited.lips[0].cpu().double().numpy()])
-        excess = excess * (1 - lips_region(whole, size)).to(crop)
-    return replace(edited, image=edited.image - excess[None] * strays)
+        face = face * (1 - lips_region(whole, size)).to(crop)
+    # At a quarter of the pixels: the colours of skin are coarse.
+    small = avg_pool2d(edited.image, FEWER)
+    light = luma(small)[0, 0]
+    strays = usual.strays(small)
+    before = usual.strays(sample(crop, avg_pool2d(positions(edited.flow), FEWER)))
+    most = torch.maximum(STRAYS * usual.spread.colour(light).clamp_min(0).sqrt(), _length(before))
+    excess = (1 - most / _length(strays).clamp_min(1e-6)).clamp_min(0)
+    too_much = interpolate((excess * strays)[None], (size, size), mode="bilinear", align_corners=False)
+    return replace(edited, image=edited.image - face[None] * too_much)
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,12 @@ from sargan_core.faces.face import EditedCrops, Pixels
 from sargan_core.faces.grain import Grain, blur_of, grain_of, put_in, softened
 from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.lattice import Band, Lattice
+from sargan_core.faces.masks import crop_mask
 from sargan_core.faces.tone import Tone, tone_of
 from sargan_core.faces.warp import positions, sample
 
 # The photo is pasted in bands of about this many pixels, so that the data of one band fit the CPU's cache.
 BAND_PIXELS = 48_000
-# Width over which the mask fades to 0, as a fraction of half the crop's side.
-FEATHER = 0.14
 # Mean change (0..1) up to which all of the photo's fine detail is kept, and from which none is.
 DETAIL_FADES = (0.06, 0.24)
 # Mask value below which a pixel is not touched.
@@ -64,17 +63,6 @@ class Pasted:
     seam: float
     change: float
     region: tuple[int, int, int, int]
-
-
-def crop_mask(size: int) -> Tensor:
-    """Return the soft mask of a crop: 1 on the face, 0 at the border, (1, 1, S, S) float32.
-
-    A rounded square, because every face has the same place in the template; with room for an open jaw.
-    """
-    ticks = (torch.arange(size, dtype=torch.float32) + 0.5) / size * 2 - 1
-    reach = (ticks.abs()[:, None] ** 5 + ticks.abs()[None, :] ** 5) ** 0.2
-    ramp = ((1 - reach) / FEATHER).clamp(0, 1)
-    return smooth_step(ramp)[None, None]
 
 
 def kept_detail(crop: Tensor, edited: Tensor) -> Tensor:
@@ -300,12 +288,12 @@ class _Over:
     @classmethod
     def of(cls, mouth: InnerMouth, alignment: Alignment, blur: float) -> _Over:
         """Return a mouth as coarse and soft as the photo; ``blur`` is the face's, in crop pixels."""
-        picture = np.concatenate([mouth.colour, mouth.cover[..., None]], axis=2)
+        picture = np.concatenate([mouth.colour, mouth.alpha[..., None]], axis=2)
         sigma = mouth.fine * math.hypot(COARSER / alignment.scale, 0.0 if mouth.own else blur)
         if sigma > 0.4:
             picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
         layers = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
-        height, width = mouth.cover.shape
+        height, width = mouth.alpha.shape
         ticks = [torch.linspace(0, side - 1, 16) / mouth.fine for side in (width, height)]
         grid = torch.stack(
             [
@@ -361,24 +349,3 @@ def _figures(change: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> 
         count = cv2.countNonZero(where)
         sums += [cv2.mean(size, where)[0] * count / 3, count]
     return np.asarray(sums, dtype=np.float64)
-
-
-# Height of the forehead above the brows, and width of the fade-out at the face's outline, as fractions of the crop's
-# side.
-FOREHEAD = 0.14
-FACE_FEATHER = 0.05
-
-
-def face_mask(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
-    """Return the mask of the face: 1 inside, fading to 0 at its outline, (1, S, S) float64.
-
-    The hull of the landmarks and the forehead above the brows. Hair, neck and background stay outside, because their
-    differences between training photos are chance.
-    """
-    forehead = landmarks[17:27] - [0.0, FOREHEAD * size]
-    hull = cv2.convexHull(np.concatenate([landmarks, forehead]).astype(np.float32))
-    canvas = np.zeros((size, size), np.float32)
-    cv2.fillConvexPoly(canvas, np.round(hull * 16).astype(np.int32), 1.0, shift=4)
-    distance = cv2.distanceTransform(canvas.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    ramp = np.clip(distance / (FACE_FEATHER * size), 0, 1).astype(np.float64)
-    return torch.from_numpy(smooth_step(ramp))[None] * crop_mask(size)[0].double()

@@ -12,9 +12,9 @@ from sargan_core.data.crop_table import CropSet
 from sargan_core.data.samples import SYNTH
 from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.eyes import eyes_region
+from sargan_core.faces.masks import face_mask
 from sargan_core.faces.motion import Seen, carry
 from sargan_core.faces.mouth import lips_region
-from sargan_core.faces.paste import face_mask
 from sargan_core.models.aipgan.parts import (
     LIMITS,
     LidsNetwork,

@@ -26,8 +26,8 @@ from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.eyes import eye_regions, eye_white, eyes_region
 from sargan_core.faces.face import Template
 from sargan_core.faces.landmarks import MIRRORED
+from sargan_core.faces.masks import face_mask
 from sargan_core.faces.mouth import closed, inside_mouth, lips_region
-from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import positions, sample, spline_field
 from sargan_core.models.pixel.model import PixelModel, PixelSettings, coarse
 from sargan_core.models.pixel.ridge import CurveSums, RidgeSums

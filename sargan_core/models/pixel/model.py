@@ -24,6 +24,7 @@ from sargan_core.faces.eyes import eye_regions, eye_white, with_shut_eyes
 from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.folds import with_folds
 from sargan_core.faces.irises import with_round_irises
+from sargan_core.faces.masks import face_mask
 from sargan_core.faces.mouth import (
     ALL_POINTS,
     WITHOUT_LOWER_LIP,
@@ -36,7 +37,6 @@ from sargan_core.faces.mouth import (
     lip_gap,
     together,
 )
-from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
 

@@ -23,7 +23,8 @@ from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError, UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
 from sargan_core.faces.align import align, extract, face_crops
-from sargan_core.faces.paste import crop_mask, paste
+from sargan_core.faces.masks import crop_mask
+from sargan_core.faces.paste import paste
 from sargan_core.models.pixel.file import save_pixel
 from sargan_core.models.pixel.fit import PixelOptions, fit_pixel
 from sargan_core.models.pixel.model import PixelModel

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sargan_core.expressions import LABELS
 from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
-from sargan_core.faces.paste import crop_mask, face_mask
+from sargan_core.faces.masks import crop_mask, face_mask
 from sargan_core.models.base import ExpressionModel, Target
 from sargan_core.models.layers import WINOGRAD_CHANNELS, WinogradConvolution, lay_out, memory_format
 from sargan_core.models.pixel.model import PixelModel

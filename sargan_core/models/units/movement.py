@@ -14,9 +14,9 @@ from sargan_core.faces.eyes import EYES, between_lids, eye_openings
 from sargan_core.faces.face import EditedCrops
 from sargan_core.faces.folds import with_folds
 from sargan_core.faces.irises import with_round_irises
+from sargan_core.faces.masks import face_mask
 from sargan_core.faces.motion import Seen, carry, motion_field, settled, sound, with_seen_lids
 from sargan_core.faces.mouth import inside_mouth, lips_region
-from sargan_core.faces.paste import face_mask
 from sargan_core.faces.warp import positions, sample
 from sargan_core.models.aipgan.parts import Shading
 from sargan_core.models.units.displacement import moved_surface, placed_vertices

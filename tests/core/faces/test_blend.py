@@ -7,7 +7,8 @@ from sargan_core.faces.align import Alignment, extract
 from sargan_core.faces.face import EditedCrops, Template
 from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.lattice import Lattice, enlarged
-from sargan_core.faces.paste import crop_mask, paste
+from sargan_core.faces.masks import crop_mask
+from sargan_core.faces.paste import paste
 
 TEMPLATE = Template(64, "affine", (0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
 

@@ -77,7 +77,7 @@ def test_a_face_with_nothing_before_it_keeps_its_edit_itself():
 def test_an_object_stays_and_what_is_beside_it_neither_folds_nor_shows_it():
     cover = seen(plane(slice(10, 14), slice(0, SIZE)))
     assert cover is not None
-    assert not cover.mouth
+    assert not cover.mouth_covered
     random = torch.Generator().manual_seed(1)
     crop = torch.rand(1, 3, SIZE, SIZE, generator=random)
     flow = torch.zeros(1, 2, SIZE, SIZE)
@@ -103,7 +103,7 @@ def test_an_object_stays_and_what_is_beside_it_neither_folds_nor_shows_it():
 def test_a_covered_mouth_is_held_with_the_chin_and_not_opened(rows, covered):
     cover = seen(plane(rows, slice(25, 40)))
     assert cover is not None
-    assert cover.mouth is covered
+    assert cover.mouth_covered is covered
     edited = EditedCrops(
         torch.rand(1, 3, SIZE, SIZE), torch.ones(1, 2, SIZE, SIZE), lips=torch.full((1, 20, 2), 40.0)
     )
@@ -117,7 +117,7 @@ def test_a_covered_mouth_is_held_with_the_chin_and_not_opened(rows, covered):
 @pytest.mark.parametrize(("width", "covered"), [(6, False), (26, True)])
 def test_what_hangs_over_a_corner_of_the_chin_leaves_the_mouth_free(width, covered):
     cover = seen(plane(slice(52, 64), slice(32 - width // 2, 32 + width // 2)))
-    assert (cover is not None and cover.mouth) is covered
+    assert (cover is not None and cover.mouth_covered) is covered
 
 
 def test_teeth_are_not_laid_over_what_is_in_front_of_them():
@@ -126,14 +126,14 @@ def test_teeth_are_not_laid_over_what_is_in_front_of_them():
     mouth = InnerMouth(np.ones((20, 60, 3), np.float32), np.ones((20, 60), np.float32), (20.0, 40.0), 2)
     clear = kept_clear(mouth, cover)
     assert clear is not None
-    assert not clear.cover[:, :8].any()
-    assert (clear.cover[:, 30:] == 1).all()
+    assert not clear.alpha[:, :8].any()
+    assert (clear.alpha[:, 30:] == 1).all()
     assert kept_clear(mouth, None) is mouth
 
 
 def test_dark_glasses_hide_the_eyes_and_a_bar_below_them_does_not():
     covers = [seen(plane(rows, slice(0, 64))) for rows in (slice(16, 25), slice(26, 30))]
-    assert [cover is not None and cover.eyes for cover in covers] == [True, False]
+    assert [cover is not None and cover.eyes_covered for cover in covers] == [True, False]
 
 
 def test_edits_without_a_field_are_held_too():

@@ -81,11 +81,11 @@ def test_own_teeth_come_back_as_they_are():
 
 def test_nothing_is_seen_beyond_the_opening():
     mouth = inner_mouth(opened(11), teeth(), PLACE, WHITE)
-    assert mouth.cover[0].max() < 1e-3
-    assert mouth.cover[-1].max() < 1e-3
-    assert mouth.cover[:, 0].max() < 1e-3
-    assert mouth.cover[:, -1].max() < 1e-3
-    assert mouth.cover.max() == pytest.approx(1, abs=1e-3)
+    assert mouth.alpha[0].max() < 1e-3
+    assert mouth.alpha[-1].max() < 1e-3
+    assert mouth.alpha[:, 0].max() < 1e-3
+    assert mouth.alpha[:, -1].max() < 1e-3
+    assert mouth.alpha.max() == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.4])
