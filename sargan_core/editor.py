@@ -29,7 +29,7 @@ from sargan_core.models.mouths.bank import MouthBank, load_bank
 from sargan_core.models.occlusion.finder import CoverFinder
 from sargan_core.models.registry import load_model
 from sargan_core.photo.photo import Photo
-from sargan_core.units import UnitMix
+from sargan_core.units import OF_EYES, OF_MOUTH, UnitMix, without_units
 
 # Mean change of the face (0..1) below which an edit cannot be seen.
 INVISIBLE_CHANGE = 0.002
@@ -180,7 +180,17 @@ class Editor:
         shown = () if prepared.seen is None else tuple(prepared.seen.probabilities[0].tolist())
         with torch.inference_mode(), one_thread():
             code = self.model.read_code(prepared.crops, photo.name)
-        return Reference(prepared.crops, Path(photo.name).name, shown=shown, code=code)
+        name, notes = Path(photo.name).name, []
+        cover = prepared.covers[0] if prepared.covers else None
+        if code and cover is not None:
+            for covered, part, units in (
+                (cover.mouth_covered, "mouth", OF_MOUTH),
+                (cover.eyes_covered, "eyes", OF_EYES),
+            ):
+                if covered:
+                    code = without_units(code, units)
+                    notes.append(f"something covers the {part} of {name}, so only the rest was taken from it")
+        return Reference(prepared.crops, name, shown=shown, code=code, notes=tuple(notes))
 
     def edit(self, photo: Photo, target: Target, faces: Sequence[Face] | None = None) -> EditResult:
         """Return the photo with the expression of its faces changed.
@@ -285,7 +295,8 @@ class Editor:
                 mouth = fill(prepared.photo.pixels, face, alignment, crop, answer, self._teeth, unseen)
                 pasted = paste(pixels, alignment, crop, answer, kept_clear(mouth, cover))
             pixels = pasted.pixels
-            warnings = (*face.warnings, *_warnings(pasted, cover))
+            told = target.notes if isinstance(target, Reference) else ()
+            warnings = (*face.warnings, *told, *_warnings(pasted, cover))
             edits.append(FaceEdit(face, pasted.seam, pasted.change, warnings))
         checking = time.perf_counter()
         spent = {**prepared.seconds, **(seconds or {}), "paste": checking - started}

@@ -79,6 +79,10 @@ UNITS = (
     Unit("tongue_out", "tongue out", "AU19", 1.0, sided=False),
     Unit("neck_tight", "neck tight", "AU21", 1.0, sided=False),
 )
+# Units that cannot be read where the mouth, or where the eyes are covered.
+_NAMES = tuple(unit.name for unit in UNITS)
+OF_MOUTH = _NAMES[_NAMES.index("cheek_puff") :]
+OF_EYES = ("lid_close", "lid_wide", "squint")
 # Names of the entries of a code, in order.
 CODE_NAMES = tuple(part for unit in UNITS for part in unit.parts)
 LOWEST = tuple(unit.lowest for unit in UNITS for _ in unit.parts)
@@ -155,9 +159,17 @@ class UnitMix:
 
 
 def code_json(code: Sequence[float]) -> dict[str, float]:
-    """Return the entries of a code that are not 0, by name, for reports."""
+    """Return the entries of a code that are known and not 0, by name, for reports."""
     rounded = {name: round(weight, 3) for name, weight in zip(CODE_NAMES, code, strict=True)}
-    return {name: weight for name, weight in rounded.items() if weight}
+    return {name: weight for name, weight in rounded.items() if weight and not math.isnan(weight)}
+
+
+def without_units(code: Sequence[float], names: Sequence[str]) -> tuple[float, ...]:
+    """Return a code in which some units, by their names without sides, are not known: NaN."""
+    return tuple(
+        math.nan if _BY_NAME[name].name in names else weight
+        for name, weight in zip(CODE_NAMES, code, strict=True)
+    )
 
 
 def parse_units(text: str, mix: ExpressionMix | None = None) -> UnitMix:

@@ -27,7 +27,9 @@ class Reference:
         strength: 0 = no change, 1 = the expression of the reference, up to 2 = exaggerated.
         shown: probabilities of the seven expressions (``expressions.LABELS``) that the judge sees in it; empty = it
             was not asked, and edits with this reference are not checked.
-        code: the expression as a code of face units (``sargan_core.units.CODE_NAMES``); empty = the model reads none.
+        code: the expression as a code of face units (``sargan_core.units.CODE_NAMES``); empty = the model reads
+            none; NaN = that unit cannot be seen, and stays as the other face has it.
+        notes: what a user should know about the reference.
     """
 
     crops: FaceCrops
@@ -35,6 +37,7 @@ class Reference:
     strength: float = 1.0
     shown: tuple[float, ...] = ()
     code: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"like {self.name}"

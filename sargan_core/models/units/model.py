@@ -146,7 +146,8 @@ class UnitsModel(ExpressionModel):
         shown = self.shown(code)
         if isinstance(target, Reference):
             wanted = np.array(target.code or self.read_code(target.crops, target.name))
-            return target.strength * (wanted - shown)
+            # What could not be seen in the reference stays as it is.
+            return target.strength * np.nan_to_num(wanted - shown)
         if isinstance(target, UnitMix):
             return np.array(target.code) + self._named(shown, target.mix.scaled(target.strength))
         return self._named(shown, target)

@@ -13,7 +13,15 @@ from sargan_core.expressions import parse_mix
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.models.units.file import build_units, save_units
 from sargan_core.photo.photo import Photo, read_photo
-from sargan_core.units import CODE_NAMES, MIRRORED_CODE, MIRRORED_SIGN, parse_units
+from sargan_core.units import (
+    CODE_NAMES,
+    MIRRORED_CODE,
+    MIRRORED_SIGN,
+    OF_MOUTH,
+    UNITS,
+    code_json,
+    parse_units,
+)
 from sargan_core.weights import find_record, open_weights, weights_folder
 
 PORTRAIT = Path(__file__).parents[4] / "examples" / "portrait.jpg"
@@ -106,6 +114,25 @@ def test_expressions_by_name_and_units_go_together(editor, portrait):
     assert (both[..., bottom, :] - named[..., bottom, :]).abs().mean() < 0.3 * named[
         ..., bottom, :
     ].abs().mean()
+
+
+def test_of_a_covered_mouth_nothing_is_read_and_the_other_face_keeps_its_own(editor, smiling, portrait):
+    covered = smiling.pixels.copy()
+    points = editor.find(smiling)[0].landmarks
+    more = int(np.linalg.norm(points[54] - points[48]) / 5)
+    (x0, y0), (x1, y1) = points[48:68].min(0).astype(int) - more, points[48:68].max(0).astype(int) + more
+    covered[y0:y1, x0:x1] = [20, 120, 60]
+    reference = editor.reference(Photo(covered, name="covered.png"))
+    code = dict(zip(CODE_NAMES, reference.code, strict=True))
+    assert {name for name, weight in code.items() if np.isnan(weight)} == {
+        name for unit in UNITS if unit.name in OF_MOUTH for name in unit.parts
+    }
+    assert "corner_pull_L" not in code_json(reference.code)
+    (face,) = editor.edit(portrait, reference).faces
+    assert any("covers the mouth of covered.png" in warning for warning in face.warnings)
+    (mine,) = editor.find(portrait)
+    after = editor.find(editor.edit(portrait, reference).photo)[0]
+    assert np.abs(after.landmarks[48:68] - mine.landmarks[48:68]).max() < 0.05 * mine.eye_distance
 
 
 def test_a_reference_without_landmarks_is_refused_and_such_a_face_stays(editor, smiling, portrait):
