@@ -28,6 +28,7 @@ class FakeSettings:
     faces: str = "all"
     precision: str = "auto"
     check: bool = True
+    occlusion: bool = True
 
 
 @dataclass(frozen=True)

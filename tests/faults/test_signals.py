@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from sargan_core.models.sargan.data import CropPairs, face_weight, sargan_template
+from sargan_core.training.plan import random_crops
 from sargan_core.training.run_folder import RunFolder
 from sargan_core.weights import open_weights
 
@@ -82,14 +84,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    generator = torch.Generator().manual_seed(5)
-    crops = torch.randint(0, 256, (14, 3, 64, 64), generator=generator, dtype=torch.uint8)
-    pairs = torch.tensor([(7 * person + 4, 7 * person + label) for person in range(2) for label in range(7)])
-    even = torch.ones(len(pairs))
-    people, labels = tuple(f"p{index // 7}" for index in range(14)), torch.arange(7).repeat(2)
-    mask, template = face_weight(64), sargan_template(64)
+    pairs = np.array([(7 * person + 4, 7 * person + label) for person in range(2) for label in range(7)])
+    even = np.ones(len(pairs), np.float32)
     file = tmp_path_factory.mktemp("data") / "pack.safetensors"
-    CropPairs(crops, people, labels, pairs, even, even, mask, template, held_out=("p0",)).save(file)
+    CropPairs(
+        template=sargan_template(64),
+        images=random_crops(64, 14),
+        persons=np.array([f"p{index // 7}" for index in range(14)]),
+        labels=np.tile(np.arange(7), 2),
+        pairs=pairs,
+        odds=even,
+        trust=even,
+        mask=face_weight(64),
+        held_out=np.array(["p0"]),
+    ).save(file)
     return file
 
 
