@@ -332,7 +332,9 @@ def _warnings(pasted: Pasted, cover: Cover | None) -> list[str]:
             "something is in front of mouth or chin, so the mouth was left as it is (--no-occlusion edits it)"
         )
     if pasted.change < INVISIBLE_CHANGE:
-        warnings.append("the edit changed almost nothing; try a higher --strength")
+        warnings.append(
+            "the edit changed almost nothing: the face shows it already, or try a higher --strength"
+        )
     if pasted.seam > VISIBLE_SEAM:
         warnings.append(f"a seam may be visible (step of {pasted.seam:.1f} of 255 at the mask's border)")
     return warnings

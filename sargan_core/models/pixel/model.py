@@ -39,6 +39,7 @@ from sargan_core.faces.mouth import (
 )
 from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
+from sargan_core.models.pixel.shown import still_wanted
 
 FORMS = ("plain", "kernel", "displaced")
 CHANNELS = ("shared", "separate")
@@ -168,12 +169,31 @@ class PixelModel(ExpressionModel):
     def edit(self, crops: FaceCrops, targets: Sequence[Target]) -> EditedCrops:
         """Return each crop with its target expression; see ``ExpressionModel.edit``.
 
-        A mix adds the parts' displacements and changes, to first order.
+        A mix adds the parts' displacements and changes, to first order. Of an expression that a face shows already,
+        less is done, see ``still_wanted``.
 
         Raises:
             UsageError: a target that the weights were not fitted for, or a reference.
         """
-        edited = [self._edit_one(crops, index, mix) for index, mix in enumerate(self.mixes(targets))]
+        return self.edit_all(crops, self.still_wanted(crops, self.mixes(targets)))
+
+    def still_wanted(self, crops: FaceCrops, mixes: Sequence[ExpressionMix]) -> list[ExpressionMix]:
+        """Return each mix with less of what its face shows already, see ``still_wanted`` in ``shown.py``."""
+        if self.settings.form != "displaced" or crops.neutral is None:
+            return list(mixes)
+        assert self.template.shape is not None
+        shape = np.asarray(self.template.shape, dtype=np.float64) * self.template.size - 0.5
+        moved = (crops.landmarks - crops.neutral).cpu().double().numpy()
+        return [
+            still_wanted(own, lambda expression: self.goal(expression) - shape, mix)
+            if self._is_moved(crops.landmarks[index], crops.neutral[index])
+            else mix
+            for index, (own, mix) in enumerate(zip(moved, mixes, strict=True))
+        ]
+
+    def edit_all(self, crops: FaceCrops, mixes: Sequence[ExpressionMix]) -> EditedCrops:
+        """Return each crop with the whole of its mix, whatever the face shows already; see ``edit``."""
+        edited = [self._edit_one(crops, index, mix) for index, mix in enumerate(mixes)]
         moved = self.settings.form == "displaced"
         return EditedCrops(
             image=torch.cat([one.image for one in edited]),

@@ -123,10 +123,11 @@ class RefinedModel(ExpressionModel):
         The added change goes with the strength up to 1, as wrinkles end where they are fully there; of a mix each
         part adds its share.
         """
-        edited = self.base.edit(crops, targets)
+        mixes = self.base.still_wanted(crops, self.mixes(targets))
+        edited = self.base.edit_all(crops, mixes)
         rows = [
             (index, expression.label, weight / max(1.0, sum(share for _, share in target.parts)))
-            for index, target in enumerate(self.mixes(targets))
+            for index, target in enumerate(mixes)
             for expression, weight in target.parts
             if weight != 0
         ]

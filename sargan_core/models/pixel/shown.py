@@ -1,0 +1,45 @@
+"""How much of an expression a face shows already: a broad smile is not exchanged for a posed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from sargan_core.expressions import Expression, ExpressionMix
+from sargan_core.faces.blur import ramp
+
+Points = npt.NDArray[np.float64]
+# Landmarks that tell what a face shows: all but the outline.
+MOVING = slice(17, 68)
+# Cosine between the face's motion and that of an expression from which they begin to be alike, and surely are.
+ALIKE = (0.65, 0.85)
+# The same for how far the face has moved, as a fraction of the wanted way. Neutral landmarks are estimated a little too
+# close to the face's own, so most of the way counts as all of it.
+SHOWN = (0.45, 0.85)
+
+
+def still_wanted(own: Points, motion_of: Callable[[Expression], Points], mix: ExpressionMix) -> ExpressionMix:
+    """Return a mix with less of each expression that the face shows already, and none of what it shows in full.
+
+    A face shows an expression if its landmarks have moved from the neutral ones in the same direction, and as far as
+    its motion goes along there.
+
+    Args:
+        own: (68, 2) crop pixels, the face's landmarks minus those of its neutral face; not all 0.
+        motion_of: returns the same for an expression of strength 1.
+        mix: what is asked for.
+    """
+    own = own[MOVING]
+    length = float(np.linalg.norm(own))
+    parts = []
+    for expression, weight in mix.parts:
+        left = 1.0
+        if weight > 0 and expression is not Expression.NEUTRAL:
+            motion = motion_of(expression)[MOVING]
+            reach = float(np.linalg.norm(motion))
+            along = float((own * motion).sum()) / reach
+            left -= ramp(along / length, ALIKE) * ramp(along / (reach * weight), SHOWN)
+        parts.append((expression, weight * left))
+    return ExpressionMix(tuple(parts))

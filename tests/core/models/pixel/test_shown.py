@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import skimage.data
+
+from sargan_core.editor import Editor, EditSettings
+from sargan_core.expressions import Expression, parse_mix
+from sargan_core.models.pixel.shown import still_wanted
+from sargan_core.photo.photo import Photo
+
+RANDOM = np.random.default_rng(3)
+MOTIONS = {expression: RANDOM.normal(size=(68, 2)) for expression in Expression}
+
+
+def left(own, text):
+    return dict(still_wanted(own, MOTIONS.__getitem__, parse_mix(text)).parts)
+
+
+@pytest.mark.parametrize(
+    ("share", "text", "weight"),
+    [(1.0, "happy", 0.0), (1.3, "happy", 0.0), (0.3, "happy", 1.0), (-1.0, "happy", 1.0), (1.0, "sad", 1.0)],
+)
+def test_only_what_is_not_shown_yet_is_wanted(share, text, weight):
+    own = share * MOTIONS[Expression.HAPPY]
+    assert left(own, text)[Expression(text)] == pytest.approx(weight)
+
+
+def test_a_face_that_shows_half_of_it_is_led_on_without_a_step():
+    weights = [
+        left(share * MOTIONS[Expression.HAPPY], "happy")[Expression.HAPPY]
+        for share in np.arange(0.4, 1, 0.02)
+    ]
+    assert weights[0] == 1
+    assert weights[-1] == 0
+    assert np.all(np.diff(weights) <= 0)
+    assert np.abs(np.diff(weights)).max() < 0.1
+
+
+def test_more_than_the_whole_is_still_wanted_of_a_face_that_shows_the_whole():
+    assert left(MOTIONS[Expression.HAPPY], "happy:2")[Expression.HAPPY] > 1.5
+
+
+def test_neutral_is_always_wanted():
+    assert left(MOTIONS[Expression.NEUTRAL], "neutral")[Expression.NEUTRAL] == 1
+
+
+@pytest.mark.parametrize("model", ["pixel", "sargan"])
+def test_a_smiling_face_keeps_its_own_smile(model):
+    editor = Editor(EditSettings(model=model, device="cpu", check=False))
+    photo = Photo(skimage.data.astronaut(), name="astronaut.png")
+    (happy,), (surprised,) = (editor.edit(photo, parse_mix(name)).faces for name in ("happy", "surprised"))
+    assert happy.change < surprised.change / 4
