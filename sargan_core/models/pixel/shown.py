@@ -38,7 +38,8 @@ def still_wanted(own: Points, motion_of: Callable[[Expression], Points], mix: Ex
         left = 1.0
         if weight > 0 and expression is not Expression.NEUTRAL:
             motion = motion_of(expression)[MOVING]
-            reach = float(np.linalg.norm(motion))
+            # Weights of somebody's own may know an expression that moves nothing.
+            reach = max(float(np.linalg.norm(motion)), 1e-6)
             along = float((own * motion).sum()) / reach
             left -= ramp(along / length, ALIKE) * ramp(along / (reach * weight), SHOWN)
         parts.append((expression, weight * left))

@@ -39,6 +39,11 @@ def test_more_than_the_whole_is_still_wanted_of_a_face_that_shows_the_whole():
     assert left(MOTIONS[Expression.HAPPY], "happy:2")[Expression.HAPPY] > 1.5
 
 
+def test_an_expression_that_moves_nothing_is_wanted_in_full():
+    found = still_wanted(np.ones((68, 2)), lambda _: np.zeros((68, 2)), parse_mix("sad:0.5"))
+    assert dict(found.parts)[Expression.SAD] == 0.5
+
+
 def test_neutral_is_always_wanted():
     assert left(MOTIONS[Expression.NEUTRAL], "neutral")[Expression.NEUTRAL] == 1
 
