@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sargan_core.errors import NoFaceError
 from sargan_core.expressions import LABELS, ExpressionMix
+from sargan_core.faces.blur import ramp
 from sargan_core.faces.face import EditedCrops, FaceCrops, Template
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.faces.motion import settled
@@ -28,6 +29,8 @@ TEMPLATE = Template(288, "similarity", (0.37, 0.344), (0.63, 0.344), (0.5, 0.613
 # Values of a code below the first are ignored as part of the neutral face, from the second on they count in full; both
 # as multiples of the encoder's error.
 RESTING = (0.4, 1.2)
+# Cosine between the code of a face and that of an expression from which they begin to be alike, and surely are.
+ALIKE = (0.5, 0.75)
 # How far landmarks may move a code away from the encoder's answer, as a multiple of the encoder's error; and how well
 # landmarks show each unit: brows and mouth well, lids (whose points miss closed and narrow eyes) less, cheeks and nose
 # not at all.
@@ -153,12 +156,19 @@ class UnitsModel(ExpressionModel):
         return self._named(shown, target)
 
     def _named(self, shown: Array, mix: ExpressionMix) -> Array:
-        """Return the change (U,) for expressions by name; the face's own expression fades out as they fade in."""
-        change = -min(1.0, sum(weight for _, weight in mix.parts)) * shown
+        """Return the change (U,) for expressions by name; the face's own expression fades out as they fade in.
+
+        Of a face that shows them already, no unit is taken back that has moved further: a smile is not made smaller.
+        """
+        wanted = np.zeros_like(shown)
         for expression, weight in mix.parts:
             posed = self.knowledge.posed[LABELS.index(expression)]
-            change = change + weight * prototype_code(expression, posed)
-        return np.asarray(change)
+            wanted = wanted + weight * prototype_code(expression, posed)
+        result = (1 - min(1.0, sum(weight for _, weight in mix.parts))) * shown + wanted
+        lengths = float(np.linalg.norm(shown) * np.linalg.norm(wanted))
+        alike = ramp(float(shown @ wanted) / max(lengths, 1e-6), ALIKE)
+        further = (shown * wanted > 0) & (np.abs(shown) > np.abs(result))
+        return np.asarray(np.where(further, result + alike * (shown - result), result) - shown)
 
 
 def encoder_view(image: Tensor, landmarks: Array) -> tuple[Tensor, Array]:

@@ -116,6 +116,21 @@ def test_expressions_by_name_and_units_go_together(editor, portrait):
     ].abs().mean()
 
 
+def test_by_name_a_smile_is_not_made_smaller(editor, smiling):
+    model = editor.model
+    code = np.array(editor.reference(smiling).code)
+    happy = model._named(code, parse_mix("happy"))
+    smile = [
+        CODE_NAMES.index(name)
+        for name in ("corner_pull_L", "corner_pull_R", "smile_teeth_L", "smile_teeth_R")
+    ]
+    assert (happy[smile] >= -1e-9).all()
+    assert (2 * code + model._named(2 * code, parse_mix("happy")) >= code)[smile].all()
+    assert (model._named(code, parse_mix("surprised"))[smile] < 0).any()
+    resting = np.zeros_like(code)
+    assert np.allclose(code + model._named(code, parse_mix("neutral")), resting, atol=0.2)
+
+
 def test_of_a_covered_mouth_nothing_is_read_and_the_other_face_keeps_its_own(editor, smiling, portrait):
     covered = smiling.pixels.copy()
     points = editor.find(smiling)[0].landmarks
