@@ -1,13 +1,20 @@
-"""Photos for the benchmarks of batches: portraits, each a little different. Makes nothing when called by itself."""
+"""Photos for the benchmarks: those of a folder, or portraits, each a little different. Does nothing by itself."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import skimage.data
 from PIL import Image
+
+from sargan_core.data.sources import IMAGE_SUFFIXES
+from sargan_core.errors import PhotoError
+from sargan_core.faces.face import Pixels
+from sargan_core.photo.photo import read_photo
 
 # Six portraits of 1350 x 1350 where they are at hand.
 FRAMES = Path("shared/data/frames")
@@ -22,6 +29,14 @@ def portraits(data: Path | None) -> list[Image.Image]:
     if not files:
         return [Image.fromarray(skimage.data.astronaut()[:320, 60:380])]
     return [Image.open(file).convert("RGB") for file in files]
+
+
+def photos_below(folder: Path) -> Iterator[tuple[Path, Pixels]]:
+    """Yield every photo of a folder and of those below it that can be read, with its pixels, by name."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            with suppress(PhotoError):
+                yield path, read_photo(path).pixels
 
 
 def make_photos(folder: Path, count: int, side: int, data: Path | None = None, distinct: int = 64) -> None:

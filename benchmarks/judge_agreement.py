@@ -16,14 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from batch_photos import photos_below
 
-from sargan_core.data.sources import IMAGE_SUFFIXES
-from sargan_core.errors import PhotoError, UsageError
+from sargan_core.errors import UsageError
 from sargan_core.evaluation.judges import FaceJudge, ShippedJudge, read_judge
 from sargan_core.expressions import LABELS, Expression, parse_expression
 from sargan_core.faces.align import align, extract
 from sargan_core.models.landmarks.finder import face_finder
-from sargan_core.photo.photo import read_photo
 
 SURE = 0.6
 
@@ -55,13 +54,7 @@ def look(folder: Path, judges: list[FaceJudge], smallest: float) -> list[Seen]:
     """Return every face of the folder with ``smallest`` pixels and more between the eyes."""
     finder = face_finder("auto", "cpu")
     seen = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        try:
-            pixels = read_photo(path).pixels
-        except PhotoError:
-            continue
+    for path, pixels in photos_below(folder):
         for face in finder.find(pixels):
             if face.eye_distance < smallest:
                 continue

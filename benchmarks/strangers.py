@@ -19,9 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from batch_photos import photos_below
 
-from sargan_core.data.sources import IMAGE_SUFFIXES
-from sargan_core.errors import PhotoError
 from sargan_core.evaluation.judges import FaceJudge, read_judge
 from sargan_core.expressions import LABELS, Expression
 from sargan_core.faces.align import align, extract
@@ -94,13 +93,7 @@ def main() -> None:
     finder = face_finder("auto", "cpu")
     before: list[Answers] = []
     after: dict[tuple[Path, Expression], list[tuple[Answers, Answers]]] = {}
-    for path in sorted(options.photos.rglob("*")):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        try:
-            pixels = read_photo(path).pixels
-        except PhotoError:
-            continue
+    for path, pixels in photos_below(options.photos):
         faces = [face for face in finder.find(pixels) if face.eye_distance >= options.smallest]
         was = [ask(judges, pixels, face) for face in faces]
         before += was
