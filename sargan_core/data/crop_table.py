@@ -1,4 +1,4 @@
-"""The table of crops that every training learns from: typed columns, chosen rows, one file format."""
+"""The table of crops that trainings learn from: typed columns, chosen rows, one file format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures with known objects before their faces: faces of the shared sets, objects made (``objects``)."""
+"""Training pictures: faces of the training sets with drawn objects (``objects``) in front of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEPS = {"rendered, seven": 3, "rendered, single": 2, "transferred": 3}
 
 @dataclass(frozen=True)
 class Base:
-    """A face with nothing before it.
+    """A face with nothing in front of it.
 
     Attributes:
         picture: (SIDE, SIDE, 3) uint8.
@@ -46,7 +46,7 @@ class Base:
 
 
 def bases(folders: Sequence[Path]) -> tuple[list[Base], list[Base], Split]:
-    """Return faces of training people, of people left out, and who is who; nobody wears glasses."""
+    """Return the faces of training people, those of test people, and the split; people with glasses are left out."""
     faces, split, _ = known_faces(folders, 0.2)
     covered = _covered(folders)
     bare = [face for face in faces if face.path not in covered]
@@ -67,7 +67,7 @@ def bases(folders: Sequence[Path]) -> tuple[list[Base], list[Base], Split]:
 
 
 def _covered(folders: Sequence[Path]) -> set[Path]:
-    """Return the pictures of rendered people with glasses or a tongue out: nobody drew where these are."""
+    """Return the pictures of rendered people with glasses or their tongue out, for which there is no mask."""
     paths: set[Path] = set()
     for folder in unit_folders(folders):
         with open_arrays(folder / ARRAYS) as arrays:
@@ -87,7 +87,7 @@ def _base(face: KnownFace) -> Base:
 
 
 def _matrix(points: npt.NDArray[np.float64], size: int, room: float) -> npt.NDArray[np.float64]:
-    """Return (2, 3) from pixels of a picture to those of a view of it."""
+    """Return the (2, 3) matrix from pixels of a photo to those of the crop."""
     targets = np.array([TEMPLATE.left_eye, TEMPLATE.right_eye, TEMPLATE.mouth])
     targets = ((targets - 0.5) / room + 0.5) * size - 0.5
     own = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[[48, 54]].mean(0)])
@@ -95,7 +95,7 @@ def _matrix(points: npt.NDArray[np.float64], size: int, room: float) -> npt.NDAr
 
 
 def view(random: np.random.Generator, base: Base) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return a view of a face, (S, S, 3) uint8, and where something is before it, (S, S) uint8 0..255."""
+    """Return one training picture, (S, S, 3) uint8, and its mask of objects, (S, S) uint8 in 0..255."""
     size = TEMPLATE.size
     points = base.points.copy()
     picture = base.picture

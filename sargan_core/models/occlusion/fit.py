@@ -1,4 +1,4 @@
-"""How the network that sees objects before faces is trained, and what it misses on people left out."""
+"""Training of the occlusion network, and its errors on people it was not trained on."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sargan_core.training.loop import Schedule, fit
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and of how much.
+    """Settings of one training.
 
     Attributes:
-        views: pictures that are made beforehand; each is seen several times, mirrored or not, in other light.
-        steps: of training.
-        batch: pictures a step.
-        rate: the highest rate.
-        seed: of views, weights and draws.
+        views: number of training pictures; each is used several times, mirrored or not, in other light.
+        steps: number of optimiser steps.
+        batch: pictures per step.
+        rate: peak learning rate.
+        seed: of the pictures, the first weights and all random draws.
     """
 
     views: int = 10_000
@@ -40,7 +40,7 @@ class Recipe:
 def make_views(
     faces: Sequence[Base], count: int, seed: int, progress: Progress = lambda done, total: None
 ) -> tuple[Tensor, Tensor]:
-    """Return pictures (N, 3, S, S) and where something is before the face (N, 1, S, S), both uint8."""
+    """Return training pictures (N, 3, S, S) and their masks of objects (N, 1, S, S), both uint8."""
     random = np.random.default_rng(seed)
     pictures, labels = [], []
     for number in range(count):
@@ -80,7 +80,7 @@ def train(
 
 
 def loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Return the cross-entropy of each pixel, and one less the overlap of the whole."""
+    """Return the mean cross-entropy of the pixels plus half the Dice loss of the masks."""
     pixels = functional.binary_cross_entropy_with_logits(logits, wanted)
     share = torch.sigmoid(logits)
     both, either = (share * wanted).sum((1, 2, 3)), (share + wanted).sum((1, 2, 3))
@@ -90,7 +90,7 @@ def loss(logits: Tensor, wanted: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Figures:
-    """How well a network sees on people left out.
+    """Errors of a network on people it was not trained on.
 
     Attributes:
         covered: views with an object.
@@ -108,7 +108,7 @@ class Figures:
 
 
 def measured(network: OcclusionNetwork, pictures: Tensor, labels: Tensor) -> Figures:
-    """Return how well a network sees in views, with the limits that are in use."""
+    """Return the errors of a network on pictures, with the limits of ``faces/cover.py``."""
     overlaps, alarms = [], []
     for picture, label in zip(pictures, labels, strict=True):
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""A face on a canvas, and what is laid before it."""
+"""A face, and layers that are drawn in front of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Scene:
-    """A face on a canvas.
+    """The picture that objects are drawn on.
 
     Attributes:
         picture: (S, S, 3) float32 in [0, 1].
@@ -58,13 +58,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Layer:
-    """Something before the face.
+    """An object in front of the face.
 
     Attributes:
-        colour: (S, S, 3).
-        alpha: (S, S) how much of it is seen.
-        label: (S, S) how much of each pixel counts as an object before the face.
-        shadow: how dark its shadow is.
+        colour: (S, S, 3) float32 in [0, 1].
+        alpha: (S, S) opacity in [0, 1].
+        label: (S, S) the mask to be learned, in [0, 1].
+        shadow: darkness of its shadow in [0, 1].
     """
 
     colour: Colours
@@ -77,7 +77,7 @@ Maker = Callable[[Random, Scene], list[Layer]]
 
 
 def solid(random: Random, distance: Plane, colour: Colours, shadow: float = 0.5) -> Layer:
-    """Return something that nothing is seen through, with a more or less soft edge, most often with a shadow."""
+    """Return an opaque object with a soft edge and, more often than not, a shadow."""
     alpha = cover(distance, random.uniform(0.8, 2.2))
     return Layer(colour, alpha, cover(distance), random.uniform(0, shadow) if random.random() < 0.6 else 0.0)
 
@@ -107,7 +107,7 @@ def skin_like(random: Random, scene: Scene) -> Colours:
 
 
 def lit(random: Random, aside: Plane) -> Plane:
-    """Return the light on something round, by how far across each pixel lies."""
+    """Return the shading of a cylinder, (S, S); ``aside`` is -1..1 from edge to edge."""
     towards = random.uniform(-0.5, 0.5)
     round_ = np.sqrt(np.clip(1 - (np.clip(aside - towards * 0.4, -1, 1)) ** 2, 0, 1))
     depth = random.uniform(0.15, 0.75)
