@@ -149,8 +149,7 @@ class PixelModel(ExpressionModel):
             # A neutral face must not be changed by the regression's own error.
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
             # A face with parted lips is not neutral, even if nothing else moved.
-            parted = (lip_gap(landmarks) / size - OPEN_FROM) / OPEN_FROM
-            share = np.clip(max((excess - 2.0) / 3.0, parted), 0.0, 1.0)
+            share = np.clip(max((excess - 2.0) / 3.0, _parted(landmarks, size)), 0.0, 1.0)
             return landmarks + share * move
 
         return estimate
@@ -183,12 +182,17 @@ class PixelModel(ExpressionModel):
             return list(mixes)
         assert self.template.shape is not None
         shape = np.asarray(self.template.shape, dtype=np.float64) * self.template.size - 0.5
-        moved = (crops.landmarks - crops.neutral).cpu().double().numpy()
+        found, neutral = (points.cpu().double().numpy() for points in (crops.landmarks, crops.neutral))
         return [
-            still_wanted(own, lambda expression: self.goal(expression) - shape, mix)
+            still_wanted(
+                found[index] - neutral[index],
+                lambda expression: self.goal(expression) - shape,
+                mix,
+                _parted(found[index], self.template.size),
+            )
             if self._is_moved(crops.landmarks[index], crops.neutral[index])
             else mix
-            for index, (own, mix) in enumerate(zip(moved, mixes, strict=True))
+            for index, mix in enumerate(mixes)
         ]
 
     def edit_all(self, crops: FaceCrops, mixes: Sequence[ExpressionMix]) -> EditedCrops:
@@ -351,9 +355,7 @@ class PixelModel(ExpressionModel):
         """
         own = closed(landmarks.detach().cpu().double().numpy())
         inside = between_lips(image, own)
-        # A gap not wider than the error of the landmarks counts as a closed mouth.
-        gap = lip_gap(own) / self.template.size
-        certain = np.clip((gap - OPEN_FROM) / OPEN_FROM, 0, 1)
+        certain = _parted(own, self.template.size)
         hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
         return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
 
@@ -372,6 +374,11 @@ class PixelModel(ExpressionModel):
 
     def _tensor(self, name: str) -> Tensor:
         return self.get_buffer(name)
+
+
+def _parted(landmarks: npt.NDArray[np.float64], size: int) -> float:
+    """Return how surely the lips are parted, from 0 to 1: a gap within the error of the landmarks is none."""
+    return float(np.clip((lip_gap(landmarks) / size - OPEN_FROM) / OPEN_FROM, 0, 1))
 
 
 def _pull(full: Tensor, strength: float) -> Tensor:

@@ -18,9 +18,13 @@ ALIKE = (0.65, 0.85)
 # The same for how far the face has moved, as a fraction of the wanted way. Neutral landmarks are estimated a little too
 # close to the face's own, so most of the way counts as all of it.
 SHOWN = (0.45, 0.85)
+# Both for smiles with parted lips: people smile in many ways, and the teeth that are seen are their own.
+ALIKE_OPEN, SHOWN_OPEN = (0.55, 0.75), (0.3, 0.6)
 
 
-def still_wanted(own: Points, motion_of: Callable[[Expression], Points], mix: ExpressionMix) -> ExpressionMix:
+def still_wanted(
+    own: Points, motion_of: Callable[[Expression], Points], mix: ExpressionMix, parted: float = 0.0
+) -> ExpressionMix:
     """Return a mix with less of each expression that the face shows already, and none of what it shows in full.
 
     A face shows an expression if its landmarks have moved from the neutral ones in the same direction, and as far as
@@ -30,6 +34,7 @@ def still_wanted(own: Points, motion_of: Callable[[Expression], Points], mix: Ex
         own: (68, 2) crop pixels, the face's landmarks minus those of its neutral face; not all 0.
         motion_of: returns the same for an expression of strength 1.
         mix: what is asked for.
+        parted: how surely the lips of the face are parted, from 0 to 1.
     """
     own = own[MOVING]
     length = float(np.linalg.norm(own))
@@ -41,6 +46,14 @@ def still_wanted(own: Points, motion_of: Callable[[Expression], Points], mix: Ex
             # Weights of somebody's own may know an expression that moves nothing.
             reach = max(float(np.linalg.norm(motion)), 1e-6)
             along = float((own * motion).sum()) / reach
-            left -= ramp(along / length, ALIKE) * ramp(along / (reach * weight), SHOWN)
+            open_smile = parted if expression is Expression.HAPPY else 0.0
+            alike, shown = _mixed(ALIKE, ALIKE_OPEN, open_smile), _mixed(SHOWN, SHOWN_OPEN, open_smile)
+            left -= ramp(along / length, alike) * ramp(along / (reach * weight), shown)
         parts.append((expression, weight * left))
     return ExpressionMix(tuple(parts))
+
+
+def _mixed(one: tuple[float, float], other: tuple[float, float], share: float) -> tuple[float, float]:
+    """Return the limits ``one`` for share 0, ``other`` for 1."""
+    low, high = (before + share * (after - before) for before, after in zip(one, other, strict=True))
+    return low, high

@@ -35,6 +35,20 @@ def test_a_face_that_shows_half_of_it_is_led_on_without_a_step():
     assert np.abs(np.diff(weights)).max() < 0.1
 
 
+@pytest.mark.parametrize(("text", "kept"), [("happy", 0.0), ("surprised", 1.0)])
+def test_a_smile_with_parted_lips_is_kept_however_people_smile(text, kept):
+    wanted = MOTIONS[Expression(text)]
+    another_way = RANDOM.normal(size=(68, 2))
+    own = 0.65 * (wanted + 0.8 * another_way * np.linalg.norm(wanted) / np.linalg.norm(another_way))
+
+    def weight(parted):
+        mix = still_wanted(own, MOTIONS.__getitem__, parse_mix(text), parted)
+        return dict(mix.parts)[Expression(text)]
+
+    assert weight(1.0) == pytest.approx(kept * weight(0.0), abs=0.05)
+    assert weight(0.0) > 0.3
+
+
 def test_more_than_the_whole_is_still_wanted_of_a_face_that_shows_the_whole():
     assert left(MOTIONS[Expression.HAPPY], "happy:2")[Expression.HAPPY] > 1.5
 
