@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sargan_core.errors import UsageError
 from sargan_core.expressions import LABELS, Expression, ExpressionMix
-from sargan_core.faces.eyes import eye_regions, eye_white, with_shut_eyes
+from sargan_core.faces.eyes import eye_regions, eye_white, with_narrow_eyes, with_shut_eyes
 from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.folds import with_folds
 from sargan_core.faces.irises import with_round_irises
@@ -150,7 +150,7 @@ class PixelModel(ExpressionModel):
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
             # A face with parted lips is not neutral, even if nothing else moved.
             share = np.clip(max((excess - 2.0) / 3.0, _parted(landmarks, size)), 0.0, 1.0)
-            return landmarks + share * move
+            return with_narrow_eyes(landmarks + share * move, landmarks)
 
         return estimate
 

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
-from sargan_core.faces.eyes import EYES, with_shut_eyes
+from sargan_core.faces.eyes import EYES, LEAST_AT_REST, WIDER, eye_openings, with_narrow_eyes, with_shut_eyes
 
 SIZE = 128
 
@@ -40,3 +41,17 @@ def test_between_shut_and_open_the_field_comes_gradually():
     after = with_shut_eyes(face(1.95), widening())
     assert not torch.equal(before, after)
     assert float((before - after).abs().max()) < 0.6
+
+
+@pytest.mark.parametrize("gap", [0.0, 2.0, 6.0])
+def test_eyes_at_rest_are_hardly_wider_than_they_are_found(gap):
+    own, rest = face(gap), face(12.0) + np.array([2, 1])
+    kept = with_narrow_eyes(rest, own)
+    assert eye_openings(kept) == pytest.approx([max(WIDER * gap, LEAST_AT_REST * 24)] * 2)
+    corners = [36, 39, 42, 45]
+    assert np.array_equal(kept[corners], rest[corners])
+
+
+def test_eyes_that_are_little_wider_at_rest_are_left_alone():
+    own, rest = face(8.0), face(9.0)
+    assert np.array_equal(with_narrow_eyes(rest, own), rest)
