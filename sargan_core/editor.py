@@ -189,7 +189,9 @@ class Editor:
             ):
                 if covered:
                     code = without_units(code, units)
-                    notes.append(f"something covers the {part} of {name}, so only the rest was taken from it")
+                    notes.append(
+                        f"something covers the {part} of {name}: what it does is guessed from the rest"
+                    )
         return Reference(prepared.crops, name, shown=shown, code=code, notes=tuple(notes))
 
     def edit(self, photo: Photo, target: Target, faces: Sequence[Face] | None = None) -> EditResult:

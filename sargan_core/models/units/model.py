@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from sargan_core.errors import NoFaceError
 from sargan_core.expressions import LABELS, ExpressionMix
-from sargan_core.faces.blur import ramp
 from sargan_core.faces.face import EditedCrops, FaceCrops, Template
 from sargan_core.faces.landmarks import MIRRORED
 from sargan_core.faces.motion import settled
@@ -21,7 +20,7 @@ from sargan_core.models.units.face_model import Array
 from sargan_core.models.units.fit import Expected, Fit, fit_face
 from sargan_core.models.units.movement import Head, move
 from sargan_core.models.units.network import CROP_POINTS, SIZE, UnitEncoder, code_bounds
-from sargan_core.models.units.prototypes import prototype_code
+from sargan_core.models.units.prototypes import alike, completed, prototype_code
 from sargan_core.units import CODE_NAMES, MIRRORED_CODE, MIRRORED_SIGN, UnitMix
 
 # Alignment of the crop: it contains the encoder's view, and room for a dropped jaw.
@@ -29,8 +28,6 @@ TEMPLATE = Template(288, "similarity", (0.37, 0.344), (0.63, 0.344), (0.5, 0.613
 # Values of a code below the first are ignored as part of the neutral face, from the second on they count in full; both
 # as multiples of the encoder's error.
 RESTING = (0.4, 1.2)
-# Cosine between the code of a face and that of an expression from which they begin to be alike, and surely are.
-ALIKE = (0.5, 0.75)
 # How far landmarks may move a code away from the encoder's answer, as a multiple of the encoder's error; and how well
 # landmarks show each unit: brows and mouth well, lids (whose points miss closed and narrow eyes) less, cheeks and nose
 # not at all.
@@ -149,8 +146,7 @@ class UnitsModel(ExpressionModel):
         shown = self.shown(code)
         if isinstance(target, Reference):
             wanted = np.array(target.code or self.read_code(target.crops, target.name))
-            # What could not be seen in the reference stays as it is.
-            return target.strength * np.nan_to_num(wanted - shown)
+            return target.strength * (completed(wanted, self.knowledge.posed) - shown)
         if isinstance(target, UnitMix):
             return np.array(target.code) + self._named(shown, target.mix.scaled(target.strength))
         return self._named(shown, target)
@@ -165,10 +161,8 @@ class UnitsModel(ExpressionModel):
             posed = self.knowledge.posed[LABELS.index(expression)]
             wanted = wanted + weight * prototype_code(expression, posed)
         result = (1 - min(1.0, sum(weight for _, weight in mix.parts))) * shown + wanted
-        lengths = float(np.linalg.norm(shown) * np.linalg.norm(wanted))
-        alike = ramp(float(shown @ wanted) / max(lengths, 1e-6), ALIKE)
         further = (shown * wanted > 0) & (np.abs(shown) > np.abs(result))
-        return np.asarray(np.where(further, result + alike * (shown - result), result) - shown)
+        return np.asarray(np.where(further, result + alike(shown, wanted) * (shown - result), result) - shown)
 
 
 def encoder_view(image: Tensor, landmarks: Array) -> tuple[Tensor, Array]:

@@ -6,10 +6,15 @@ EMFACS (Friesen & Ekman 1983) lists for it, within the range that was rendered.
 
 from __future__ import annotations
 
-from sargan_core.expressions import Expression
+import numpy as np
+
+from sargan_core.expressions import LABELS, Expression
+from sargan_core.faces.blur import ramp
 from sargan_core.models.units.face_model import Array
 from sargan_core.units import CODE_NAMES, UNITS
 
+# Cosine between the code of a face and that of an expression from which they begin to be alike, and surely are.
+ALIKE = (0.5, 0.75)
 # The units that an expression is known by, both sides alike; what is not named stays as it was posed.
 PROTOTYPES: dict[Expression, dict[str, float]] = {
     # AU 1+4+5+20+25+26: brows up inside and drawn together, wide eyes, lips stretched.
@@ -64,3 +69,31 @@ def prototype_code(expression: Expression, posed: Array) -> Array:
             for part in unit.parts:
                 code[CODE_NAMES.index(part)] = PROTOTYPES[expression][unit.name]
     return code
+
+
+def alike(code: Array, other: Array) -> float:
+    """Return how alike two codes (U,) are, from 0 to 1, however far they go."""
+    lengths = float(np.linalg.norm(code) * np.linalg.norm(other))
+    return ramp(float(code @ other) / max(lengths, 1e-6), ALIKE)
+
+
+def completed(code: Array, posed: Array) -> Array:
+    """Return a code (U,) with what could not be seen of it, NaN, as in the expression by name that it is most like.
+
+    Wide eyes under raised brows go with an open mouth: without it they would be taken for sorrow. What is seen decides
+    how far the rest goes; a code that is like no expression is completed with 0.
+
+    Args:
+        code: (U,), NaN where something covers the face.
+        posed: (7, U), mean code of each expression, in the order of ``expressions.LABELS``.
+    """
+    seen = np.isfinite(code)
+    best, likeness = np.zeros_like(code), 0.0
+    for label, expected in zip(LABELS, posed, strict=True):
+        whole = prototype_code(label, expected)
+        found = alike(code[seen], whole[seen])
+        cosine = float(code[seen] @ whole[seen]) / max(float(np.linalg.norm(whole[seen])), 1e-6)
+        if found * cosine > likeness:
+            likeness = found * cosine
+            best = found * cosine / float(np.linalg.norm(whole[seen])) * whole
+    return np.where(seen, code, best)
