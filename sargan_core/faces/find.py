@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sargan_core.errors import UsageError
 from sargan_core.faces.face import Face, Pixels
 from sargan_core.faces.landmarks import LandmarkFinder
+from sargan_core.faces.teeth_line import with_seen_teeth
 from sargan_core.photo.planes import bounded
 
 # Longest sides of the reduced copies that are searched. A small copy, of a side between the first two, finds faces that
@@ -77,7 +78,8 @@ class FaceFinder:
 
     def _finish(self, face: Face, pixels: Pixels) -> Face:
         if self._landmarks is not None:
-            face = replace(face, landmarks=self._landmarks.landmarks(pixels, face))
+            found = self._landmarks.landmarks(pixels, face)
+            face = replace(face, landmarks=with_seen_teeth(pixels, found))
         return replace(face, warnings=face_warnings(face))
 
 
