@@ -17,33 +17,40 @@ from sargan_core.units import CODE_NAMES, UNITS
 ALIKE = (0.5, 0.75)
 # The units that an expression is known by, both sides alike; what is not named stays as it was posed.
 PROTOTYPES: dict[Expression, dict[str, float]] = {
-    # AU 1+4+5+20+25+26: brows up inside and drawn together, wide eyes, lips stretched.
+    # AU 1+2+4+5+20+25+26: brows raised and drawn together, wide eyes, lips stretched.
     Expression.FEARFUL: {
-        "brow_inner_up": 1.8,
-        "brow_up": 0.0,
-        "brow_whole_down": 0.3,
-        "brow_down": 0.35,
-        "lid_wide": 1.4,
-        "squint": 0.15,
-        "lip_stretch": 0.8,
-        "lower_lip_down": 0.4,
-        "corner_down": 0.65,
-        "lips_part": 0.5,
-        "jaw_open": 0.18,
+        "brow_inner_up": 1.65,
+        "brow_up": 0.5,
+        "brow_whole_down": 0.25,
+        "brow_down": 0.4,
+        "lid_wide": 1.5,
+        "squint": 0.1,
+        "lip_stretch": 1.0,
+        "lower_lip_down": 0.45,
+        "corner_down": 0.5,
+        "lips_part": 0.4,
+        "jaw_open": 0.22,
         "neck_tight": 0.8,
     },
     # AU 4+5+7+10+16+25: a frown over narrowed eyes that stare, teeth bared.
     Expression.ANGRY: {
-        "brow_down": 1.5,
+        "brow_down": 1.3,
         "brow_whole_down": 0.4,
         "lid_wide": 0.4,
         "squint": 0.5,
-        "nose_wrinkle": 0.4,
+        "nose_wrinkle": 0.3,
         "upper_lip_up": 0.25,
         "lower_lip_down": 0.2,
         "lips_part_side": 0.25,
         "lip_stretch": 0.2,
         "corner_down": 0.55,
+    },
+    # AU 1+2+5+26: as it was posed, only less far, which costs less of the person and is no less clear.
+    Expression.SURPRISED: {
+        "brow_inner_up": 1.4,
+        "brow_up": 1.1,
+        "lid_wide": 0.85,
+        "jaw_open": 0.48,
     },
     # AU 9+10+17+25: nose wrinkled, upper lip raised, chin pushed up.
     Expression.DISGUSTED: {

@@ -22,7 +22,8 @@ def test_prototypes_name_units_within_the_range_that_was_rendered():
 def test_a_prototype_sets_both_sides_and_leaves_what_it_does_not_name():
     posed = np.linspace(0, 0.3, len(CODE_NAMES))
     code = prototype_code(Expression.FEARFUL, posed)
-    assert code[CODE_NAMES.index("lid_wide_L")] == code[CODE_NAMES.index("lid_wide_R")] == 1.4
+    wide = PROTOTYPES[Expression.FEARFUL]["lid_wide"]
+    assert code[CODE_NAMES.index("lid_wide_L")] == code[CODE_NAMES.index("lid_wide_R")] == wide
     named = {part for unit in UNITS if unit.name in PROTOTYPES[Expression.FEARFUL] for part in unit.parts}
     for index, name in enumerate(CODE_NAMES):
         if name not in named:
