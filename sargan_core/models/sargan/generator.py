@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from sargan_core.errors import UsageError
+from sargan_core.models.filtered import FilteredConvolution, FilteredTransposed
 from sargan_core.models.layers import FewOutputsConvolution, InstanceNorm
 
 STEM_KERNEL = 7
@@ -66,7 +67,11 @@ def preset(arch: str, **changes: Any) -> GeneratorSettings:
 
 def _reflecting(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Return 3x3 convolution with reflection padding, instance norm."""
-    convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode="reflect")
+    convolution = (
+        FilteredConvolution(inputs, outputs, mode="reflect")
+        if stride == 1
+        else nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode="reflect")
+    )
     return nn.Sequential(convolution, InstanceNorm(outputs))
 
 
@@ -109,10 +114,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         mode: Literal["reflect", "zeros"] = "reflect" if attention else "zeros"
         self.feature = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False, padding_mode=mode),
+            FilteredConvolution(channels, channels, mode=mode),
             InstanceNorm(channels),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False, padding_mode=mode),
+            FilteredConvolution(channels, channels, mode=mode),
             InstanceNorm(channels),
         )
         self.attention = AttentionUnit(channels) if attention else None
@@ -141,9 +146,7 @@ class Generator(nn.Module):
         self.stem_norm = InstanceNorm(width)
         downs: list[nn.Module] = []
         for _ in range(settings.downs):
-            downs.append(
-                nn.Sequential(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), InstanceNorm(2 * width))
-            )
+            downs.append(nn.Sequential(FilteredConvolution(width, 2 * width, 2), InstanceNorm(2 * width)))
             width *= 2
         self.downs = nn.ModuleList(downs)
         self.blocks = nn.ModuleList(
@@ -151,7 +154,7 @@ class Generator(nn.Module):
         )
         ups: list[nn.Module] = []
         for _ in range(settings.downs):
-            layer = nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False)
+            layer = FilteredTransposed(width, width // 2)
             ups.append(nn.Sequential(layer, InstanceNorm(width // 2)))
             width //= 2
         self.ups = nn.ModuleList(ups)
@@ -171,26 +174,50 @@ class Generator(nn.Module):
         Returns:
             (B, 3, S, S); with ``skip`` unclamped, so within [-2, 2].
         """
-        x = relu(self.stem_norm(self.stem_output(images, labels, owner)))
+        if torch.is_grad_enabled() or images.device.type != "cpu":
+            x = self._changed(self.stem_output(images, labels, owner))
+        else:
+            x = self._one_at_a_time(images, labels, range(len(images)) if owner is None else owner.tolist())
+        if self.settings.skip:
+            x = x + (images if owner is None else images[owner])
+        return x
+
+    def _one_at_a_time(self, images: Tensor, labels: Tensor, owner: Sequence[int]) -> Tensor:
+        """Return the change of each row by itself: it stays in the cache, and no other row changes a bit of it."""
+        made = images.new_empty(len(labels), *images.shape[1:])
+        for index in sorted(set(owner)):
+            stem = self._unlabelled(images[index : index + 1])
+            rows = [row for row, image in enumerate(owner) if image == index]
+            for row in rows:
+                part = stem if row == rows[-1] else stem.clone()
+                made[row] = self._changed(self._labelled(part, labels[row : row + 1]))[0]
+        return made
+
+    def _changed(self, x: Tensor) -> Tensor:
+        """Return what the layers after the stem make of its output."""
+        x = relu(self.stem_norm(x))
         for layer in self.downs:
             x = relu(layer(x))
         for block in self.blocks:
             x = block(x)
         for layer in self.ups:
             x = relu(layer(x))
-        x = torch.tanh(self.head(x))
-        if self.settings.skip:
-            x = x + (images if owner is None else images[owner])
-        return x
+        return torch.tanh(self.head(x))
 
     def stem_output(self, images: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
         """Return the first convolution of images and label planes, but for a constant per channel: (B, C, S, S).
 
         The norm that follows cancels the constant. For the arguments see ``forward``.
         """
-        x = functional.conv2d(images, self.stem.weight[:, :3], padding=STEM_KERNEL // 2)
-        if owner is not None:
-            x = x[owner]
+        x = self._unlabelled(images)
+        return self._labelled(x if owner is None else x[owner], labels)
+
+    def _unlabelled(self, images: Tensor) -> Tensor:
+        """Return the first convolution of the images alone."""
+        return functional.conv2d(images, self.stem.weight[:, :3], padding=STEM_KERNEL // 2)
+
+    def _labelled(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Add to ``_unlabelled``, in place, what the labels add."""
         bordered: Tensor = _LabelBorders.apply(x, self._label_table(labels))  # type: ignore[no-untyped-call]
         return bordered
 

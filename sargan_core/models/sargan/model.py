@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sargan_core.expressions import LABELS
 from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.masks import crop_mask, face_mask
 from sargan_core.models.base import ExpressionModel, Target
-from sargan_core.models.layers import WINOGRAD_CHANNELS, WinogradConvolution, lay_out, memory_format
+from sargan_core.models.filtered import prepare
+from sargan_core.models.layers import lay_out, memory_format
 from sargan_core.models.pixel.model import PixelModel
-from sargan_core.models.sargan.generator import Generator, ResidualBlock, one_hot
+from sargan_core.models.sargan.generator import Generator, one_hot
 
 
 class SarganModel(ExpressionModel):
@@ -32,7 +33,7 @@ class SarganModel(ExpressionModel):
         super().__init__()
         self.generator = generator.requires_grad_(False)
         lay_out(self.generator, "cpu")
-        _accelerate(self.generator)
+        prepare(self.generator)
         self.template = template
         self.precision = precision
 
@@ -77,16 +78,6 @@ class SarganModel(ExpressionModel):
         if reduced and not bool(torch.isfinite(made).all()):
             made = self.generator(x, labels, owner)
         return (made - (x if owner is None else x[owner])) / 2
-
-
-def _accelerate(generator: Generator) -> None:
-    """Use the faster form of the layers that take most of the time on a CPU."""
-    for block in generator.blocks:
-        assert isinstance(block, ResidualBlock)
-        for place in (0, 3):
-            layer = block.feature[place]
-            if isinstance(layer, nn.Conv2d) and layer.in_channels >= WINOGRAD_CHANNELS:
-                block.feature[place] = WinogradConvolution(layer)
 
 
 # Distance of the window's centre below the template's mouth, as a fraction of the crop's side.

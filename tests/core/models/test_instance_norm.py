@@ -35,3 +35,22 @@ def test_training_norm_has_the_values_and_gradients_of_the_library_s(memory, dty
     torch.testing.assert_close(made.float(), expected, atol=tolerance, rtol=tolerance)
     for ours, theirs in zip(gradients(norm, made, x), gradients(norm, expected, exact), strict=True):
         assert (ours - theirs).norm() <= 2 * tolerance * theirs.norm()
+
+
+def test_in_use_it_has_the_library_s_values_and_the_same_bytes_for_any_number_of_threads():
+    norm = made_norm().requires_grad_(False)
+    x = (3 * torch.randn(2, 6, 70, 90) + 5 * torch.randn(1, 6, 1, 1)).contiguous(
+        memory_format=torch.channels_last
+    )
+    expected = functional.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=EPSILON)
+    count, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            with torch.no_grad():
+                results.append(norm(x.clone()))
+    finally:
+        torch.set_num_threads(count)
+    torch.testing.assert_close(results[0], expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])

@@ -1,0 +1,292 @@
+"""Convolution by minimal filtering: the tiles of one image, their transforms and the transforms of gradients.
+
+Winograd's minimal filtering F(m x m, r x r), as Lavin & Gray (2016) apply it to networks: m x m outputs of an r x r
+kernel are (m + r - 1)^2 products, for all channels matrix products, of transformed tiles and a transformed kernel; the
+definition takes (m r)^2. A 4x4 kernel of stride 2 is a 2x2 kernel of stride 1 over blocks of 2x2 pixels, and the
+transposed one makes such blocks, so one form serves all three. The layers are in ``filtered.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+from threading import local
+
+import torch
+from torch import Tensor
+
+# Where the polynomials are evaluated, besides infinity: small integers, so that sums lose few bits.
+POINTS = (0, 1, -1, 2, -2)
+# Tiles at a time in use: enough for fast matrix products, few enough for the cache.
+BAND = 128
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a layer is a convolution of stride 1 over blocks of pixels, and the minimal filtering of that convolution.
+
+    Attributes:
+        tile: m, side of a tile of the output in blocks.
+        taps: r, side of the kernel in blocks.
+        taken: side in pixels of a block of the input: the stride of a convolution.
+        made: side in pixels of a block of the output: the stride of a transposed convolution.
+    """
+
+    tile: int
+    taps: int
+    taken: int = 1
+    made: int = 1
+
+    @property
+    def span(self) -> int:
+        """n = m + r - 1, side of a tile of the input in blocks and of its products."""
+        return self.tile + self.taps - 1
+
+    @property
+    def points(self) -> tuple[int, ...]:
+        """The n - 1 finite points."""
+        return POINTS[: self.span - 1]
+
+    @cached_property
+    def data(self) -> Sums:
+        """(n, n): the products' factors from a line of n blocks, by the construction of Cook and Toom."""
+        others = ([other for other in self.points if other != point] for point in self.points)
+        return Sums.of([*([*_coefficients(rest), 0] for rest in others), _coefficients(self.points)])
+
+    @cached_property
+    def result(self) -> Sums:
+        """(m, n): a line of m blocks from the products, in which ``opposite`` ones became sum and difference."""
+        rows = []
+        for power in range(self.tile):
+            row = [*(point**power for point in self.points), int(power == self.tile - 1)]
+            for first in self.opposite:
+                # Even powers see the sum alone, odd ones the difference.
+                row[first + power % 2], row[first + 1 - power % 2] = row[first], 0
+            rows.append(row)
+        return Sums.of(rows)
+
+    @cached_property
+    def opposite(self) -> tuple[int, ...]:
+        """Where a point is followed by its negative."""
+        return tuple(k for k, (one, other) in enumerate(pairwise(self.points)) if one > 0 and one == -other)
+
+    def cross(self, parts: Sequence[Tensor]) -> None:
+        """Replace the products of opposite points by sum and difference, in place; this is its own transpose."""
+        for first in self.opposite:
+            one, other = parts[first], parts[first + 1]
+            one.add_(other)
+            torch.sub(one, other, alpha=2, out=other)
+
+    @cached_property
+    def data_back(self) -> Sums:
+        """The transpose of ``data``."""
+        return self.data.transposed()
+
+    @cached_property
+    def result_back(self) -> Sums:
+        """The transpose of ``result``."""
+        return self.result.transposed()
+
+    @cached_property
+    def kernel(self) -> Tensor:
+        """(n^2, r^2) float32: the products' other factors from the taps."""
+        rows = []
+        for point in self.points:
+            scale = prod(point - other for other in self.points if other != point)
+            rows.append([point**power / scale for power in range(self.taps)])
+        rows.append([0.0] * (self.taps - 1) + [1.0])
+        # A tensor made in inference mode could not be used in training afterwards.
+        with torch.inference_mode(False):
+            matrix = torch.tensor(rows, dtype=torch.float64)
+            return torch.kron(matrix, matrix).float()
+
+    def transform(self, taps: Tensor) -> Tensor:
+        """Return the transformed kernel (n^2, i i inputs, o o outputs) of (r, r, i, i, inputs, o, o, outputs) taps."""
+        inputs, outputs = taps.shape[2:5].numel(), taps.shape[5:].numel()
+        return (self.kernel.to(taps) @ taps.reshape(self.taps**2, -1)).view(self.span**2, inputs, outputs)
+
+
+def _coefficients(roots: Sequence[int]) -> list[int]:
+    """Return the coefficients of the product of (x - root), the constant first."""
+    made = [1]
+    for root in roots:
+        made = [high - root * low for high, low in zip([0, *made], [*made, 0], strict=True)]
+    return made
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A sparse integer matrix that acts on tensors.
+
+    Attributes:
+        terms: of each row the columns and weights that are not 0, if possible with a weight of 1 first.
+        columns: their number.
+    """
+
+    terms: tuple[tuple[tuple[int, int], ...], ...]
+    columns: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Sums:
+        """Return the matrix with these rows."""
+        terms = (((k, weight) for k, weight in enumerate(row) if weight) for row in rows)
+        ordered = (tuple(sorted(row, key=lambda term: term[1] != 1)) for row in terms)
+        return cls(tuple(ordered), len(rows[0]))
+
+    def transposed(self) -> Sums:
+        """Return the matrix for gradients."""
+        rows = [[0] * len(self.terms) for _ in range(self.columns)]
+        for row, terms in enumerate(self.terms):
+            for column, weight in terms:
+                rows[column][row] = weight
+        return Sums.of(rows)
+
+    def write(self, parts: Sequence[Tensor], made: Sequence[Tensor], own: int | None = None) -> None:
+        """Write each row's sum over ``parts`` into one of ``made``; they may lie anywhere in memory.
+
+        From ``made[own]`` on it is added: there tiles overlap with the first parts of their neighbours.
+        """
+        for terms, out in zip(self.terms[:own], made, strict=False):
+            (column, weight), *rest = terms
+            if weight != 1:
+                torch.mul(parts[column], weight, out=out)
+            elif rest:
+                (second, weight), *rest = rest
+                torch.add(parts[column], parts[second], alpha=weight, out=out)
+            else:
+                out.copy_(parts[column])
+            for column, weight in rest:
+                out.add_(parts[column], alpha=weight)
+        if own is not None:
+            for terms, out in zip(self.terms[own:], made[own:], strict=True):
+                for column, weight in terms:
+                    out.add_(parts[column], alpha=weight)
+
+
+class Memory(local):
+    """Memory for what is computed on the way, kept from call to call: fresh pages cost a tenth of the time."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Return a float32 tensor with whatever is in it, valid until ``name`` is taken again in this thread."""
+        size = prod(shape)
+        if name not in self.kept or self.kept[name].numel() < size:
+            # A tensor made in inference mode could not be written to outside it.
+            with torch.inference_mode(False):
+                self.kept[name] = torch.empty(size)
+        return self.kept[name][:size].view(shape)
+
+
+memory = Memory()
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """``rows`` x ``columns`` tiles of one image."""
+
+    form: Form
+    rows: int
+    columns: int
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return self.rows * self.columns
+
+    @property
+    def taken(self) -> tuple[int, int]:
+        """Height and width in pixels of what they are computed from."""
+        f = self.form
+        height, width = ((side * f.tile + f.taps - 1) * f.taken for side in (self.rows, self.columns))
+        return height, width
+
+    @property
+    def made(self) -> tuple[int, int]:
+        """Height and width in pixels of what they make."""
+        side = self.form.tile * self.form.made
+        return self.rows * side, self.columns * side
+
+    def bands(self, pixels: Tensor) -> Iterator[tuple[Tiles, Tensor, int]]:
+        """Yield tiles of some rows, the part of (H, W, C) ``pixels`` they take, and the row at which theirs begin."""
+        f = self.form
+        step = -(-BAND // self.columns)
+        for row in range(0, self.rows, step):
+            band = Tiles(f, min(step, self.rows - row), self.columns)
+            yield band, pixels[row * f.tile * f.taken :], row * f.tile * f.made
+
+    def factors(self, pixels: Tensor) -> Tensor:
+        """Return the transformed tiles of (H, W, C) pixels: (n^2, tiles, i i C)."""
+        f = self.form
+        width, channels = pixels.shape[1:]
+        lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
+        f.data.write(self._lines(pixels), lines.unbind(0))
+        made = memory.take("factors", f.span, f.span, self.rows, self.columns, f.taken, f.taken * channels)
+        f.data.write(self._blocks(lines), made.unbind(1))
+        return made.view(f.span**2, self.count, -1)
+
+    def factors_back(self, gradient: Tensor, pixels: Tensor) -> None:
+        """Write the gradient of the (H, W, C) pixels, from that of the factors."""
+        f = self.form
+        width, channels = pixels.shape[1:]
+        gradient = gradient.view(f.span, f.span, self.rows, self.columns, f.taken, -1)
+        lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
+        lines[:, :, :, self.columns * f.tile * f.taken :] = 0
+        f.data_back.write(gradient.unbind(1), self._blocks(lines), f.tile)
+        pixels[self.rows * f.tile * f.taken :] = 0
+        f.data_back.write(lines.unbind(0), self._lines(pixels), f.tile)
+
+    def result(self, products: Tensor, made: Tensor) -> None:
+        """Write the pixels (H, W, C) that (n^2, tiles, o o C) products make; these are changed."""
+        f = self.form
+        products = products.view(f.span, f.span, self.rows, self.columns, f.made, -1)
+        lines = memory.take("lines", f.tile, *products.shape[1:])
+        parts = products.unbind(0)
+        f.cross(parts)
+        f.result.write(parts, lines.unbind(0))
+        parts = lines.unbind(1)
+        f.cross(parts)
+        f.result.write(parts, self._columns(made))
+
+    def result_back(self, gradient: Tensor) -> Tensor:
+        """Return the gradient of the products, (n^2, tiles, o o C), from that of the (H, W, C) pixels."""
+        f = self.form
+        rest = self.rows, self.columns, f.made, f.made * gradient.shape[2]
+        lines = memory.take("lines", f.tile, f.span, *rest)
+        parts = lines.unbind(1)
+        f.result_back.write(self._columns(gradient), parts)
+        f.cross(parts)
+        made = memory.take("products", f.span, f.span, *rest)
+        parts = made.unbind(0)
+        f.result_back.write(lines.unbind(0), parts)
+        f.cross(parts)
+        return made.view(f.span**2, self.count, -1)
+
+    def _lines(self, pixels: Tensor) -> list[Tensor]:
+        """Return n views (rows, i, W, C) of (H, W, C): the k-th line of blocks of every row of tiles."""
+        f = self.form
+        line, step, _ = pixels.stride()
+        shape = self.rows, f.taken, *pixels.shape[1:]
+        strides = f.tile * f.taken * line, line, step, 1
+        start = pixels.storage_offset()
+        return [pixels.as_strided(shape, strides, start + k * f.taken * line) for k in range(f.span)]
+
+    def _blocks(self, lines: Tensor) -> list[Tensor]:
+        """Return n views (n, rows, columns, i, i C) of (n, rows, i, W, C): the k-th block of every tile."""
+        f = self.form
+        run = f.taken * lines.shape[4]
+        product, row, line = lines.stride()[:3]
+        shape = f.span, self.rows, self.columns, f.taken, run
+        strides = product, row, f.tile * run, line, 1
+        start = lines.storage_offset()
+        return [lines.as_strided(shape, strides, start + k * run) for k in range(f.span)]
+
+    def _columns(self, pixels: Tensor) -> list[Tensor]:
+        """Return m views (m, rows, columns, o, o C) of (H, W, C): the k-th column of blocks of every tile."""
+        f = self.form
+        parts = pixels.view(self.rows, f.tile, f.made, self.columns, f.tile, f.made * pixels.shape[2])
+        return [part.permute(1, 0, 3, 2, 4) for part in parts.unbind(4)]
