@@ -45,13 +45,6 @@ PROTOTYPES: dict[Expression, dict[str, float]] = {
         "lip_stretch": 0.2,
         "corner_down": 0.55,
     },
-    # AU 1+2+5+26: as it was posed, only less far, which costs less of the person and is no less clear.
-    Expression.SURPRISED: {
-        "brow_inner_up": 1.4,
-        "brow_up": 1.1,
-        "lid_wide": 0.85,
-        "jaw_open": 0.48,
-    },
     # AU 9+10+17+25: nose wrinkled, upper lip raised, chin pushed up.
     Expression.DISGUSTED: {
         "brow_down": 0.9,
