@@ -33,6 +33,9 @@ LIPS_MARGIN = 0.025
 BESIDE = (0.02, 0.005)
 AS_BRIGHT = 0.45
 BRIGHTER, LESS_RED = 1.3, 0.025
+# The same for teeth below the opening near its corners: distance from the middle as a fraction of its width, distance
+# across and down, and brightness as a fraction of the lips'.
+FROM_MIDDLE, BELOW, IN_SHADOW = 0.25, (0.03, 0.016), 0.9
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 # Blur that spreads the lips' colour into the hidden mouth, in pixels of a 256 px crop, and brightness of the lip line.
 FILL_SCALE = 5.0
@@ -143,16 +146,25 @@ def between_lips(image: Tensor, landmarks: Points) -> Tensor:
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
     cv2.fillConvexPoly(lips, np.round(outline * 16).astype(np.int32), 1, shift=4)
     lip = (lips > 0) & (inside[0, 0].cpu().numpy() < 0.05)
-    # Only just beside the opening, because lips shine too.
-    wide, high = (2 * round(reach * size) + 1 for reach in BESIDE)
     within = cover[0, 0].cpu().numpy() > 0.3
-    near = cv2.dilate(within.astype(np.uint8), np.ones((high, wide), np.uint8))
     if lip.sum() < 20 or not within.any():
         return widened(inside)
-    least = max(BRIGHTER * float(np.median(light[lip])), AS_BRIGHT * float(np.quantile(light[within], 0.9)))
-    teeth = (light > least) & (redness < np.median(redness[lip]) - LESS_RED)
-    found = (teeth & (near > 0) & (lips > 0)).astype(np.float32)
-    return widened(torch.maximum(inside, torch.from_numpy(found).to(image)[None, None]))
+    paler, lip_light = redness < np.median(redness[lip]) - LESS_RED, float(np.median(light[lip]))
+    # Only just beside the opening, because lips shine too.
+    least = max(BRIGHTER * lip_light, AS_BRIGHT * float(np.quantile(light[within], 0.9)))
+    found = paler & (light > least) & _near(within, BESIDE, size)
+    # Farther below it towards the corners, where few landmarks tell the lip's edge and teeth are in shadow.
+    sides = np.abs(np.arange(size) - mouth.centre) > FROM_MIDDLE * mouth.width
+    not_above = ~np.maximum.accumulate(within[::-1])[::-1]
+    found |= paler & (light > IN_SHADOW * lip_light) & _near(within & sides, BELOW, size) & sides & not_above
+    teeth = (found & (lips > 0)).astype(np.float32)
+    return widened(torch.maximum(inside, torch.from_numpy(teeth).to(image)[None, None]))
+
+
+def _near(within: npt.NDArray[np.bool_], reach: tuple[float, float], size: int) -> npt.NDArray[np.bool_]:
+    """Return the pixels at most ``reach``, across and down, from those ``within``."""
+    wide, high = (2 * round(part * size) + 1 for part in reach)
+    return np.asarray(cv2.dilate(within.astype(np.uint8), np.ones((high, wide), np.uint8)) > 0)
 
 
 def hide_inside(image: Tensor, inside: Tensor) -> Tensor:

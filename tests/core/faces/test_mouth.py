@@ -54,6 +54,18 @@ def test_teeth_beside_the_found_opening_belong_to_it():
     assert float(inside[0, 0, middle[1], middle[0]]) == 1
 
 
+@pytest.mark.parametrize("side", [64, 60])
+def test_shaded_teeth_below_the_found_opening_near_its_corner_belong_to_it(side):
+    points = landmarks(8.0)
+    canvas = picture(points)
+    nearer = points[65 if side == 64 else 67]
+    x, y = np.round(0.5 * points[side] + 0.5 * nearer).astype(int)
+    shaded = tuple(int(0.6 * value) for value in ENAMEL)
+    canvas[y : y + 6, x - 2 : x + 3] = shaded
+    assert float(between_lips(as_tensor(canvas), points)[0, 0, y + 5, x]) > 0.9
+    assert float(between_lips(as_tensor(picture(points)), points)[0, 0, y + 4, x]) < 0.7
+
+
 def test_lips_and_skin_do_not():
     points = landmarks(8.0)
     inside = between_lips(as_tensor(picture(points)), points)
