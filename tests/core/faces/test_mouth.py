@@ -62,7 +62,7 @@ def test_shaded_teeth_below_the_found_opening_near_its_corner_belong_to_it(side)
     x, y = np.round(0.5 * points[side] + 0.5 * nearer).astype(int)
     shaded = tuple(int(0.6 * value) for value in ENAMEL)
     canvas[y : y + 6, x - 2 : x + 3] = shaded
-    assert float(between_lips(as_tensor(canvas), points)[0, 0, y + 5, x]) > 0.9
+    assert float(between_lips(as_tensor(canvas), points)[0, 0, y + 4, x]) > 0.9
     assert float(between_lips(as_tensor(picture(points)), points)[0, 0, y + 4, x]) < 0.7
 
 
