@@ -17,20 +17,19 @@ from sargan_core.units import CODE_NAMES, UNITS
 ALIKE = (0.5, 0.75)
 # The units that an expression is known by, both sides alike; what is not named stays as it was posed.
 PROTOTYPES: dict[Expression, dict[str, float]] = {
-    # AU 1+2+4+5+20+25+26: brows raised and drawn together, wide eyes, lips stretched.
+    # AU 1+2+4+5+20+25+26: as it was posed, with the brows drawn together, wider eyes and lips stretched further.
     Expression.FEARFUL: {
-        "brow_inner_up": 1.65,
-        "brow_up": 0.5,
-        "brow_whole_down": 0.25,
-        "brow_down": 0.4,
-        "lid_wide": 1.5,
+        "brow_inner_up": 1.6,
+        "brow_up": 0.45,
+        "brow_down": 0.2,
+        "lid_wide": 1.45,
         "squint": 0.1,
-        "lip_stretch": 1.0,
-        "lower_lip_down": 0.45,
-        "corner_down": 0.5,
-        "lips_part": 0.4,
-        "jaw_open": 0.22,
-        "neck_tight": 0.8,
+        "lip_stretch": 0.6,
+        "lower_lip_down": 0.25,
+        "corner_down": 0.47,
+        "lips_part": 0.46,
+        "jaw_open": 0.2,
+        "neck_tight": 0.6,
     },
     # AU 4+5+7+10+16+25: a frown over narrowed eyes that stare, teeth bared.
     Expression.ANGRY: {
