@@ -1,9 +1,9 @@
-"""Sample a crop at every pixel of a photo, quickly: on lattices, with linear interpolation between their nodes.
+"""Sample a crop at every pixel of a photo, quickly: on a lattice, with linear interpolation between its nodes.
 
-A crop is coarser than its photo, so nothing in it changes much from one photo pixel to the next. There are three
-lattices, each twice as coarse as the one before where the photo is fine enough: nodes at which colours are sampled,
-nodes for what is soft (masks and movement), and nodes at which crop positions are computed.
-Rows and columns of the lattices count from the corner of the pasted part, so that bands fit together.
+A crop is coarser than its photo, so nothing in it changes much from one photo pixel to the next. Crop positions are
+computed at every second node, mask and movement are sampled at all nodes, colours at those where something is painted,
+and all are interpolated linearly between them. Rows and columns of the lattice count from the corner of the pasted
+part, so that bands fit together.
 Conventions of coordinates: see ``faces/align.py``.
 """
 
@@ -30,14 +30,11 @@ Box = tuple[int, int, int, int]
 
 # Crops are enlarged by up to this factor, then sampled linearly: bicubic sampling at every node would take four times
 # as long and differ by less than a level.
-FINER = 4
-# The same for what is soft.
-SOFT_FINER = 2
-# Largest distance of the nodes in crop pixels: for colours (where photo pixels are wider, every pixel is a node), for
-# what is soft, and for positions.
+FINER = 2
+# Largest distance of nodes, in crop pixels, at which positions are computed at every second node only.
+COARSE = 0.75
+# Largest distance of the nodes in crop pixels; where photo pixels are wider, every pixel is a node.
 SPACING = 0.36
-SOFT = 0.8
-COARSE = 0.8
 # Movement in crop pixels below which a pixel counts as unmoved.
 STILL = 1e-3
 # Added colour in levels of the photo, and loss of its detail, from which a pixel counts as painted.
@@ -88,7 +85,7 @@ class Band:
         displacement: x and y from each pixel to where its content comes from, (H, W) float32 photo pixels each; None =
             nothing moves.
         painted: where more is done; None = nowhere.
-        nodes: (h, w, 2) float32 crop positions (x, y) of nodes, with one extra node on every side.
+        nodes: (h, w, 2) float32 crop positions (x, y) of the nodes, with one extra node on every side.
         step: photo pixels from node to node.
     """
 
@@ -109,63 +106,64 @@ class Lattice:
     """A crop's layers over a part of a photo.
 
     Attributes:
-        made: (N, N, 3) float32, ``Layers.made`` enlarged.
-        soft: (M, M, 2 or 4) float32, keep, mask and flow enlarged.
-        matrix: (2, 2) float32, from crop pixels to photo pixels, without shift and spline.
-        size: side of the crop.
-        coarse: (h, w, 2) float32, crop positions of the coarse nodes, with one extra node on every side.
+        paint: made and keep, where something is painted.
+        soft: the mask and, if something moves, x and y of the flow in photo pixels, without the alignment's spline.
+        coarse: (h, w, 2) float32, crop positions of every ``every``-th node, with one extra node on every side.
         unmoved: (h, w) float32 each, x and y that the alignment's spline adds there to the displacement, in photo
             pixels; None = nothing moves.
         touched: (h, w) bool, where the mask is not 0.
         painted: (h, w) bool, where more is done than moving.
         region: x0, y0, x1, y1 photo pixels.
-        steps: photo pixels from node to node: for colours, for what is soft, for positions.
+        step: photo pixels from node to node.
+        every: 1 or 2, of so many nodes one is coarse.
+        still: movement in photo pixels below which a pixel stays as it is.
     """
 
-    made: Plane
-    soft: Plane
-    matrix: Plane
-    size: int
+    paint: _Enlarged
+    soft: _Enlarged
     coarse: Plane
     unmoved: tuple[Plane, Plane] | None
     touched: Mask
     painted: Mask
     region: Box
-    steps: tuple[int, int, int]
+    step: int
+    every: int
+    still: float
 
     @classmethod
     def of(cls, layers: Layers, alignment: Alignment, region: Box) -> Lattice:
         """Return the lattice of a crop's layers over a region of the photo."""
         scale, size = alignment.scale, layers.mask.shape[-1]
-        steps = _steps(scale)
-        columns, rows = _ticks(region, steps[2])
+        step = max(1, int(SPACING * scale))
+        every = 2 if 2 * step <= COARSE * scale else 1
+        columns, rows = _ticks(region, every * step)
         coarse = _coarse(alignment, columns, rows, size)
-        painted = _painted(layers, 2 + math.ceil(steps[2] / scale))
-        touched = _read(torch.stack([layers.mask[0, 0], painted]), coarse, size) > 0
-        factor = max(1, round(scale))
-        soft, flow = [layers.keep, layers.mask], layers.flow
-        if flow is not None:
-            soft.append(flow)
+        painted = _around(_is_painted(layers), 2 + math.ceil(every * step / scale))
+        flow = layers.flow
+        soft = layers.mask if flow is None else torch.cat([layers.mask, _in_photo(flow, alignment)], 1)
+        paint = torch.cat([layers.made, layers.keep], 1)
+        factor = min(FINER, max(1, round(scale)))
         return cls(
-            enlarged(layers.made[0].numpy(), min(FINER, factor)),
-            enlarged(torch.cat(soft, 1)[0].numpy(), min(SOFT_FINER, factor)),
-            alignment.matrix[:, :2].astype(np.float32),
-            size,
+            _Enlarged.of(paint[0].numpy(), factor, painted),
+            _Enlarged.of(soft[0].numpy(), factor),
             coarse,
             None if flow is None else _unmoved(coarse, flow[0], alignment, columns, rows),
-            *touched,
+            _any_at(_around(layers.mask[0, 0].numpy() > 0, 1), coarse),
+            _any_at(painted, coarse),
             region,
-            steps,
+            step,
+            every,
+            STILL * scale,
         )
 
     @property
     def rows(self) -> int:
         """Photo rows per row of coarse nodes; bands begin at multiples of it."""
-        return self.steps[2]
+        return self.every * self.step
 
     def band(self, top: int, bottom: int) -> Band | None:
         """Return the photo rows from ``top`` to ``bottom`` (exclusive); None if the mask is 0 in all of them."""
-        (x0, y0, x1, _), (_, step, cell) = self.region, self.steps
+        (x0, y0, x1, _), cell, step = self.region, self.rows, self.step
         rows = slice((top - y0) // cell, -(-(bottom - y0) // cell) + 2)
         seen = np.flatnonzero(self.touched[rows].any(0))
         if not len(seen):
@@ -174,51 +172,67 @@ class Lattice:
         first, last = max(1, int(seen[0]) - 1), min(self.coarse.shape[1] - 2, int(seen[-1]) + 1)
         part = (rows, slice(first - 1, last + 2))
         box = (x0 + cell * (first - 1), top, min(x1, x0 + cell * last), bottom)
-        nodes = _nodes(self.coarse[part], cell // step)
-        keep, mask, *flow = cv2.split(self._at(nodes, self.soft))
-        whole = (0, 0, box[2] - box[0], bottom - top)
+        size = (box[2] - box[0], bottom - top)
+        nodes = _nodes(self.coarse[part], self.every)
+        mask, *moves = cv2.split(self.soft.at(nodes))
         displacement = None
         if self.unmoved is not None:
-            moves = (np.abs(flow[0]) >= STILL) | (np.abs(flow[1]) >= STILL)
-            both = []
-            for (along, down), start in zip(self.matrix, self.unmoved, strict=True):
-                plane = _nodes(start[part], cell // step) + along * flow[0]
-                plane += down * flow[1]
-                plane *= moves
-                both.append(_pixels(plane, step, whole))
-            displacement = (both[0], both[1])
-        painted = self._painted_in(part, keep, whole)
-        return Band(box, _pixels(mask, step, whole), displacement, painted, nodes, step)
+            moving = np.maximum(np.abs(moves[0]), np.abs(moves[1])) >= self.still
+            for plane, start in zip(moves, self.unmoved, strict=True):
+                plane += _nodes(start[part], self.every)
+                plane *= moving
+            x, y = (_pixels(plane, step, (0, 0, *size)) for plane in moves)
+            displacement = (x, y)
+        painted = self._painted_in(part, size)
+        return Band(box, _pixels(mask, step, (0, 0, *size)), displacement, painted, nodes, step)
 
-    def _painted_in(self, part: tuple[slice, slice], keep: Plane, whole: Box) -> Painted | None:
-        """Return what is painted at some of the coarse nodes, whose pixels are ``whole``; ``keep`` is at soft nodes."""
-        painted, (fine, step, cell) = self.painted[part][1:-1, 1:-1], self.steps
+    def _painted_in(self, part: tuple[slice, slice], size: tuple[int, int]) -> Painted | None:
+        """Return what is painted at a part of the coarse nodes, ``size`` pixels wide and high; None = nothing."""
+        painted, cell = self.painted[part][1:-1, 1:-1], self.rows
         down, across = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
         if not len(down):
             return None
-        x0, y0, x1, y1 = int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1
-        box = (x0 * cell, y0 * cell, min(x1 * cell, whole[2]), min(y1 * cell, whole[3]))
-        nodes = _nodes(self.coarse[part][y0 : y1 + 2, x0 : x1 + 2], cell // fine)
-        made = _pixels(self._at(nodes, self.made), fine, (0, 0, box[2] - box[0], box[3] - box[1]))
-        return Painted(
-            slice(box[1], box[3]), slice(box[0], box[2]), cv2.split(made), _pixels(keep, step, box)
-        )
+        top, left, bottom, right = int(down[0]), int(across[0]), int(down[-1]) + 1, int(across[-1]) + 1
+        rows = slice(top * cell, min(bottom * cell, size[1]))
+        columns = slice(left * cell, min(right * cell, size[0]))
+        nodes = _nodes(self.coarse[part][top : bottom + 2, left : right + 2], self.every)
+        box = (0, 0, columns.stop - columns.start, rows.stop - rows.start)
+        *made, keep = cv2.split(_pixels(self.paint.at(nodes), self.step, box))
+        return Painted(rows, columns, made, keep)
 
-    def _at(self, places: Plane, layers: Plane) -> Plane:
-        """Return enlarged layers at crop positions (h, w, 2), as (h, w, C)."""
+
+@dataclass(frozen=True)
+class _Enlarged:
+    """A part of some layers of a crop, enlarged to be sampled linearly.
+
+    Attributes:
+        layers: (h, w, C) float32.
+        factor: of the enlargement.
+        corner: column and row of the part's first pixel in the crop.
+    """
+
+    layers: Plane
+    factor: int
+    corner: tuple[int, int]
+
+    @classmethod
+    def of(cls, layers: Plane, factor: int, wanted: Mask | None = None) -> _Enlarged:
+        """Return (C, S, S) layers enlarged; only the rectangle around what is ``wanted``, (S, S)."""
+        if wanted is None or not wanted.any():
+            return cls(enlarged(layers, factor), factor, (0, 0))
+        down, across = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
+        part = layers[:, down[0] : down[-1] + 1, across[0] : across[-1] + 1]
+        return cls(enlarged(part, factor), factor, (int(across[0]), int(down[0])))
+
+    def at(self, places: Plane) -> Plane:
+        """Return the layers at crop positions (h, w, 2), as (h, w, C)."""
         # OpenCV samples interleaved layers at once, in half the time of torch; it rounds positions to a 32nd of a
         # pixel.
-        factor = len(layers) // self.size
-        where = places * np.float32(factor) + np.float32((factor - 1) / 2)
-        read: Plane = cv2.remap(layers, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        x, y = ((self.factor - 1) / 2 - self.factor * start for start in self.corner)
+        into = np.array([[self.factor, 0, x], [0, self.factor, y]])
+        where = cv2.transform(places, into)
+        read: Plane = cv2.remap(self.layers, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return read
-
-
-def _steps(scale: float) -> tuple[int, int, int]:
-    """Return ``Lattice.steps`` for so many photo pixels per crop pixel."""
-    fine = max(1, int(SPACING * scale))
-    soft = 2 * fine if 2 * fine <= SOFT * scale else fine
-    return fine, soft, 2 * soft if 2 * soft <= COARSE * scale else soft
 
 
 def _ticks(region: Box, cell: int) -> tuple[Array, Array]:
@@ -232,11 +246,15 @@ def _ticks(region: Box, cell: int) -> tuple[Array, Array]:
 
 def _coarse(alignment: Alignment, columns: Array, rows: Array, size: int) -> Plane:
     """Return the crop positions (h, w, 2) of nodes at these photo columns (w,) and rows (h,)."""
-    places = np.empty((len(rows), len(columns), 2), np.float32)
-    for axis, (along, down, shift) in enumerate(np.linalg.inv(to_square(alignment.matrix))[:2]):
-        places[..., axis] = (along * columns + shift)[None] + (down * rows)[:, None]
+    x, y = (
+        (along * columns + shift).astype(np.float32) + (down * rows).astype(np.float32)[:, None]
+        for along, down, shift in np.linalg.inv(to_square(alignment.matrix))[:2]
+    )
     if alignment.inverse is not None:
-        places += _read(alignment.inverse[0], places, size).transpose(1, 2, 0)
+        across, down = _read(alignment.inverse[0], cv2.merge([x, y]), size)
+        x += across
+        y += down
+    places: Plane = cv2.merge([x, y])
     return places
 
 
@@ -247,27 +265,46 @@ def _unmoved(
     x, y = cv2.split(places)
     if alignment.residual is not None:
         size = alignment.template.size
-        source = places + _read(flow, places, size).transpose(1, 2, 0)
-        residual = _read(torch.from_numpy(alignment.residual), source, size)
-        x, y = x + residual[0], y + residual[1]
-    across, down = (
-        np.float32(one) * x + (np.float32(other) * y + (shift - at).astype(np.float32))
-        for (one, other, shift), at in zip(alignment.matrix, (columns[None], rows[:, None]), strict=True)
-    )
-    return across, down
+        across, down = _read(flow, places, size)
+        source = cv2.merge([x + across, y + down])
+        across, down = _read(torch.from_numpy(alignment.residual), source, size)
+        x, y = x + across, y + down
+    both = []
+    for (one, other, shift), at in zip(alignment.matrix, (columns[None], rows[:, None]), strict=True):
+        plane = x * np.float32(one) + y * np.float32(other)
+        plane += (shift - at).astype(np.float32)
+        both.append(plane)
+    return both[0], both[1]
 
 
-def _painted(layers: Layers, reach: int) -> Tensor:
-    """Return 1 up to ``reach`` pixels around what is painted and 0 elsewhere, (S, S)."""
-    painted = (layers.made[0].abs().amax(0) > FAINT) | (layers.keep[0, 0] < 1 - LOST)
+def _in_photo(flow: Tensor, alignment: Alignment) -> Tensor:
+    """Return a field (1, 2, S, S) in photo pixels instead of crop pixels, without the alignment's spline."""
+    x, y = flow[:, 0], flow[:, 1]
+    return torch.stack([one * x + other * y for one, other in alignment.matrix[:, :2].tolist()], 1)
+
+
+def _is_painted(layers: Layers) -> Mask:
+    """Return where more is done than moving, (S, S)."""
+    made = layers.made[0].abs().amax(0) > FAINT
+    return np.asarray((made | (layers.keep[0, 0] < 1 - LOST)).numpy())
+
+
+def _around(mask: Mask, reach: int) -> Mask:
+    """Return a mask (S, S) with what lies up to ``reach`` pixels beside it."""
     side = 2 * reach + 1
-    return torch.from_numpy(cv2.dilate(painted.numpy().astype(np.float32), np.ones((side, side), np.uint8)))
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((side, side), np.uint8)), dtype=np.bool_)
+
+
+def _any_at(mask: Mask, places: Plane) -> Mask:
+    """Return the value of a mask (S, S) at the pixels nearest to crop positions (h, w, 2)."""
+    read = cv2.remap(mask.view(np.uint8), places, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(read, dtype=np.bool_)
 
 
 def enlarged(layers: Plane, factor: int) -> Plane:
-    """Return (C, S, S) enlarged bicubically, (factor * S, factor * S, C); each pixel becomes factor x factor pixels."""
-    side = factor * layers.shape[-1]
-    large: Plane = cv2.resize(cv2.merge(list(layers)), (side, side), interpolation=cv2.INTER_CUBIC)
+    """Return (C, H, W) enlarged bicubically, (factor * H, factor * W, C); each pixel becomes factor x factor pixels."""
+    size = factor * layers.shape[2], factor * layers.shape[1]
+    large: Plane = cv2.resize(cv2.merge(list(layers)), size, interpolation=cv2.INTER_CUBIC)
     return large
 
 

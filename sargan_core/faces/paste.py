@@ -332,7 +332,9 @@ class _Over:
         y0, y1 = (min(max(y - origin[1], 0), height) for y in self.box[1::2])
         if x0 >= x1 or y0 >= y1:
             return
-        where = (band.places(x0, y0, x1, y1) - np.float32(self.corner)) * np.float32(self.fine)
+        column, row = self.corner
+        into = self.fine * np.array([[1, 0, -column], [0, 1, -row]])
+        where = cv2.transform(band.places(x0, y0, x1, y1), into)
         values = cv2.remap(self.layers, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         *colour, cover = cv2.split(values)
         for plane, painted in zip(wanted[:, y0:y1, x0:x1], colour, strict=True):
