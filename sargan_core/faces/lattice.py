@@ -32,7 +32,7 @@ Box = tuple[int, int, int, int]
 # as long and differ by less than a level.
 FINER = 2
 # Largest distance of nodes, in crop pixels, at which positions are computed at every second node only.
-COARSE = 0.75
+COARSE = 0.8
 # Largest distance of the nodes in crop pixels; where photo pixels are wider, every pixel is a node.
 SPACING = 0.36
 # Movement in crop pixels below which a pixel counts as unmoved.

@@ -34,7 +34,7 @@ from sargan_core.faces.tone import Tone, tone_of
 from sargan_core.faces.warp import positions, sample
 
 # The photo is pasted in bands of about this many pixels, so that the data of one band fit the CPU's cache.
-BAND_PIXELS = 48_000
+BAND_PIXELS = 64_000
 # Mean change (0..1) up to which all of the photo's fine detail is kept, and from which none is.
 DETAIL_FADES = (0.06, 0.24)
 # Mask value below which a pixel is not touched.
