@@ -21,7 +21,7 @@ from torch import Tensor
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.face import Face, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.mouth import with_lip_line
-from sargan_core.faces.warp import invert, positions, sample, smallest_area, spline_field
+from sargan_core.faces.warp import displaced, invert, positions, sample, smallest_area, spline_field
 
 # Indices into the 68 iBUG points.
 LEFT_EYE = tuple(range(36, 42))
@@ -84,7 +84,7 @@ class Alignment:
             return self.known_inverse
         residual = torch.from_numpy(self.residual)[None]
         inverse = invert(residual)
-        missed = (inverse + sample(residual, positions(inverse))).abs().amax()
+        missed = (inverse + displaced(residual, inverse)).abs().amax()
         if float(missed) > MISSED:
             # Where the spline more than doubles a length, as on full lips, undamped steps diverge.
             inverse = invert(residual, DAMPED_STEPS, DAMPING)

@@ -31,7 +31,7 @@ from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.lattice import Band, Lattice, Layers, Painted
 from sargan_core.faces.masks import crop_mask
 from sargan_core.faces.tone import Tone, tone_of
-from sargan_core.faces.warp import positions, sample
+from sargan_core.faces.warp import displaced
 
 # The photo is pasted in bands of about this many pixels, so that the data of one band fit the CPU's cache.
 BAND_PIXELS = 64_000
@@ -100,7 +100,7 @@ def paste(
     flow = None if edited.flow is None else edited.flow.cpu()
     keep = kept_detail(crop, image) if edited.keep is None else edited.keep.cpu()
     mask = _mask(crop.shape[-1])
-    base = crop if flow is None else sample(crop, positions(flow))
+    base = crop if flow is None else displaced(crop, flow)
     grain, blur, strange = None, 0.0, put_in(keep) * (mask > 0)
     if mouth is not None or bool((strange > 0).any()):
         face = (mask[0, 0] > WELL_INSIDE) & (strange[0, 0] == 0)
