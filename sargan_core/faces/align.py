@@ -241,7 +241,7 @@ def extract(
         min(start + -(-(end - start) // factor) * factor, side)
         for start, end, side in ((x0, x1, width), (y0, y1, height))
     )
-    window = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+    window = pixels[y0:y1, x0:x1]
     if factor > 1:
         reduced = (max(1, (x1 - x0) // factor), max(1, (y1 - y0) // factor))
         window = cv2.resize(window, reduced, interpolation=cv2.INTER_AREA)

@@ -70,7 +70,8 @@ def _ticks(side: int, axis: int, dtype: torch.dtype, device: torch.device) -> Te
 def _read(image: Tensor, where: Sequence[Tensor], mode: str) -> Tensor:
     """Return (B, C, H, W) at positions x and y, (B, h, w) each, where -1 and +1 are first and last pixel."""
     x, y = where
-    if x.device.type == "cpu" and len(x) == 1 and x.dtype == torch.float32 and not torch.is_grad_enabled():
+    plain = x.device.type == "cpu" and x.dtype == torch.float32 and not (x.requires_grad or y.requires_grad)
+    if plain and len(x) == 1:
         # OpenCV interleaves planes several times as fast as torch.
         grid = torch.from_numpy(cv2.merge([x[0].numpy(), y[0].numpy()]))[None]
     else:
