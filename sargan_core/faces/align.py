@@ -69,6 +69,12 @@ class Alignment:
             where = where + sample(torch.from_numpy(self.residual).to(where)[None], where)
         return _affine(torch.from_numpy(self.matrix).to(where), where)
 
+    def pixels_in_photo(self, device: torch.device | str = "cpu") -> Tensor:
+        """Return the photo position of every crop pixel, (1, 2, S, S) float32, as ``to_photo`` does."""
+        size = self.template.size
+        moved = torch.zeros(2, size, size) if self.residual is None else torch.from_numpy(self.residual)
+        return _affine(torch.from_numpy(self.matrix).to(device).float(), positions(moved[None].to(device)))
+
     def to_crop(self, where: Tensor) -> Tensor:
         """Map photo positions (B, 2, H, W) to crop positions (B, 2, H, W), the inverse of ``to_photo``."""
         inverse = np.linalg.inv(to_square(self.matrix))[:2]
@@ -229,8 +235,7 @@ def extract(
     Returns:
         (1, 3, S, S) float32 RGB in [0, 1].
     """
-    size = alignment.template.size
-    where = alignment.to_photo(positions(torch.zeros(1, 2, size, size, device=device)))
+    where = alignment.pixels_in_photo(device)
     height, width = pixels.shape[:2]
     low, high = where.amin((0, 2, 3)).cpu().numpy(), where.amax((0, 2, 3)).cpu().numpy()
     x0, y0 = np.clip(np.floor(low).astype(int) - 2, 0, [width - 1, height - 1])
