@@ -66,9 +66,12 @@ def with_folds(edited: Tensor, moved: Tensor, flow: Tensor, landmarks: Points, m
         return edited
     part = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     light = moved[part].mean(1)[0].clamp(1e-3, 1)
-    planes = (plane.detach().cpu().numpy() for plane in (light, amount[part][0, 0], angle[part][0, 0]))
+    here, folded, direction = (
+        plane.detach().cpu().numpy() for plane in (light, amount[part][0, 0], angle[part][0, 0])
+    )
     result = edited.clone()
-    result[part] *= 1 + torch.from_numpy(_change(*planes, flow.shape[-1] / 256)).to(edited)
+    change = _change(here, folded, direction, flow.shape[-1] / 256)
+    result[part] *= 1 + torch.from_numpy(change).to(edited)
     return result
 
 
@@ -86,7 +89,7 @@ def _change(light: Plane, amount: Plane, angle: Plane, scale: float) -> Plane:
     unsure = np.float32(UNSURE * np.median(np.abs(responses[:, ::2, ::2])))
     responses -= np.clip(responses, -unsure, unsure)
     level, upright = np.cos(2 * angle), np.sin(2 * angle)
-    across = np.stack(
+    across: Plane = np.stack(
         [
             level * np.float32(math.cos(turn)) + upright * np.float32(math.sin(turn))
             for turn in 2 * math.pi * np.arange(ORIENTATIONS) / ORIENTATIONS

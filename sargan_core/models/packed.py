@@ -5,6 +5,8 @@ For few pixels the laying out costs a good part of the time.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -71,7 +73,9 @@ class PackedConvolution(nn.Conv2d):
         weight = self._packed.get(key)
         if weight is None:
             loose = self.weight.detach().contiguous().to_mkldnn()
-            weight = torch._C._nn.mkldnn_reorder_conv2d_weight(loose, *settings, x.shape)
+            reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
+            weight = reorder(loose, *settings, x.shape)
+            assert isinstance(weight, Tensor)
             self._packed[key] = weight
         after = "relu" if self.relu else "none"
         answer: Tensor = torch.ops.mkldnn._convolution_pointwise(
