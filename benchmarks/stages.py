@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
@@ -32,6 +33,10 @@ def measured(folder: Path) -> dict[str, float]:
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    with suppress(ImportError):  # as `sargan batch` does it, in versions that do
+        from sargan_core.batch.memory import keep_freed_memory
+
+        keep_freed_memory()
     editor, mix, files = Editor(EditSettings(device="cpu")), parse_mix("happy"), sorted(folder.iterdir())
     best: dict[str, float] = {}
     for number in range(4):

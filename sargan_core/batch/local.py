@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sargan_core.batch.manifest import ManifestWriter
+from sargan_core.batch.memory import keep_freed_memory
 from sargan_core.batch.pipeline import Pipeline
 from sargan_core.batch.plan import BatchSettings, Task, Variant
 from sargan_core.batch.steps import Staged, commit, read_reference
@@ -130,6 +131,7 @@ def run_local(
     first = next(remaining, None)
     if first is None:  # nothing to do, so no model to load
         return
+    keep_freed_memory()
     with _single_threaded():
         setup = set_up(settings, settings.workers or available_cores())
         pipeline = Pipeline(itertools.chain([first], remaining), setup)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sargan_core import __version__
 from sargan_core.batch.manifest import ManifestWriter
+from sargan_core.batch.memory import keep_freed_memory
 from sargan_core.batch.plan import BatchSettings, Task
 from sargan_core.errors import SarganError, UsageError
 from sargan_core.photo.files import shown
@@ -161,6 +162,7 @@ class Worker:
                 f"a worker has sargan {__version__}, this machine {version}; install the same everywhere"
             )
         _enter(folder, self._settings.staging)
+        keep_freed_memory()
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
         self._setup = set_up(self._settings, threads)

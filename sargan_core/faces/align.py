@@ -21,7 +21,7 @@ from torch import Tensor
 from sargan_core.errors import NoFaceError
 from sargan_core.faces.face import Face, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.mouth import with_lip_line
-from sargan_core.faces.warp import invert, positions, sample, smallest_area, spline_field
+from sargan_core.faces.warp import displaced, invert, positions, sample, smallest_area, spline_field
 
 # Indices into the 68 iBUG points.
 LEFT_EYE = tuple(range(36, 42))
@@ -69,6 +69,12 @@ class Alignment:
             where = where + sample(torch.from_numpy(self.residual).to(where)[None], where)
         return _affine(torch.from_numpy(self.matrix).to(where), where)
 
+    def pixels_in_photo(self, device: torch.device | str = "cpu") -> Tensor:
+        """Return the photo position of every crop pixel, (1, 2, S, S) float32, as ``to_photo`` does."""
+        size = self.template.size
+        moved = torch.zeros(2, size, size) if self.residual is None else torch.from_numpy(self.residual)
+        return _affine(torch.from_numpy(self.matrix).to(device).float(), positions(moved[None].to(device)))
+
     def to_crop(self, where: Tensor) -> Tensor:
         """Map photo positions (B, 2, H, W) to crop positions (B, 2, H, W), the inverse of ``to_photo``."""
         inverse = np.linalg.inv(to_square(self.matrix))[:2]
@@ -84,7 +90,7 @@ class Alignment:
             return self.known_inverse
         residual = torch.from_numpy(self.residual)[None]
         inverse = invert(residual)
-        missed = (inverse + sample(residual, positions(inverse))).abs().amax()
+        missed = (inverse + displaced(residual, inverse)).abs().amax()
         if float(missed) > MISSED:
             # Where the spline more than doubles a length, as on full lips, undamped steps diverge.
             inverse = invert(residual, DAMPED_STEPS, DAMPING)
@@ -229,14 +235,18 @@ def extract(
     Returns:
         (1, 3, S, S) float32 RGB in [0, 1].
     """
-    size = alignment.template.size
-    where = alignment.to_photo(positions(torch.zeros(1, 2, size, size, device=device)))
+    where = alignment.pixels_in_photo(device)
     height, width = pixels.shape[:2]
     low, high = where.amin((0, 2, 3)).cpu().numpy(), where.amax((0, 2, 3)).cpu().numpy()
     x0, y0 = np.clip(np.floor(low).astype(int) - 2, 0, [width - 1, height - 1])
     x1, y1 = np.clip(np.ceil(high).astype(int) + 3, [x0 + 1, y0 + 1], [width, height])
-    window = np.ascontiguousarray(pixels[y0:y1, x0:x1])
-    factor = int(alignment.scale)
+    factor = max(1, int(alignment.scale))
+    # Whole cells are averaged in a third of the time.
+    x1, y1 = (
+        min(start + -(-(end - start) // factor) * factor, side)
+        for start, end, side in ((x0, x1, width), (y0, y1, height))
+    )
+    window = pixels[y0:y1, x0:x1]
     if factor > 1:
         reduced = (max(1, (x1 - x0) // factor), max(1, (y1 - y0) // factor))
         window = cv2.resize(window, reduced, interpolation=cv2.INTER_AREA)

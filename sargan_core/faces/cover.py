@@ -21,7 +21,7 @@ from sargan_core.faces.blur import smooth_step
 from sargan_core.faces.eyes import eye_regions
 from sargan_core.faces.face import EditedCrops
 from sargan_core.faces.inner_mouth import InnerMouth
-from sargan_core.faces.warp import positions, sample
+from sargan_core.faces.warp import displaced, positions, sample
 
 Levels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -165,13 +165,13 @@ def held_back(edited: EditedCrops, crop: Tensor, cover: Cover | None) -> EditedC
     distance, free = cover.distance.to(crop), cover.free.to(crop)
     moved, flow, base = crop, edited.flow, crop
     if flow is not None:
-        brought = sample(torch.cat([crop, free], 1), positions(flow))
+        brought = displaced(torch.cat([crop, free], 1), flow)
         base = brought[:, :3]
         # What was made of an object that the whole movement would have brought here is no change of the face.
         free = torch.minimum(free, brought[:, 3:])
         length = flow.square().sum(1, keepdim=True).sqrt()
         flow = flow * (SLIDES * distance / length.clamp_min(1e-6)).clamp(max=1)
-        moved = sample(crop, positions(flow))
+        moved = displaced(crop, flow)
     image = torch.where(distance > 0, moved + free * (edited.image - base), crop)
     keep = edited.keep if edited.keep is None else 1 - free * (1 - edited.keep)
     lips = edited.lips

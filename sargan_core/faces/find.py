@@ -139,7 +139,7 @@ def _detect(image: npt.NDArray[np.uint8]) -> list[Face]:
     image = np.pad(image, (*missing, (0, 0)))
     detector = _detector()
     detector.setInputSize((image.shape[1], image.shape[0]))
-    _, rows = detector.detect(np.ascontiguousarray(image[:, :, ::-1]))
+    _, rows = detector.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     faces = []
     for row in rows if rows is not None else ():
         if not np.isfinite(row).all():

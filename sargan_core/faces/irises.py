@@ -9,6 +9,7 @@ Convention of fields: see ``faces/warp.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,11 @@ from torch import Tensor
 
 from sargan_core.faces.blur import ramp, smooth_step
 from sargan_core.faces.eyes import EYES
+from sargan_core.faces.warp import sample
 
 Points = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.float32]
 
 
 def _grid(aside: Plane, above: Plane, radii: Plane) -> Plane:
@@ -32,7 +35,9 @@ def _grid(aside: Plane, above: Plane, radii: Plane) -> Plane:
 COARSE = _grid(np.linspace(-0.28, 0.28, 17), np.linspace(-0.14, 0.14, 9), np.linspace(0.2, 0.325, 7))
 FINE = _grid(np.linspace(-0.03, 0.03, 5), np.linspace(-0.03, 0.03, 5), np.linspace(-0.015, 0.015, 5))
 # Angles at which the rim is searched: at the sides and below, where no lid covers it (y points down).
-ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)]))
+ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)])).astype(np.float32)
+# Weights (N, 2) whose products with values at these angles are the means of each side.
+SIDES = np.repeat(np.eye(2, dtype=np.float32), len(ANGLES) // 2, axis=0) / np.float32(len(ANGLES) // 2)
 # Distance from the rim at which white and iris are compared, as a fraction of the eye's width, and limits of the
 # difference in brightness between them, so that catch lights and lashes do not outweigh the rest.
 BESIDE = 0.03
@@ -61,8 +66,9 @@ LOWEST = 0.75
 WHOLE = (0.6, 0.75)
 # A lid that does not touch the iris is farther from it than its points are, by this multiple of their distance.
 CLEARS = 2.0
-# Fixed-point iterations that find where a field takes a point.
+# Fixed-point iterations that find where a field takes a point, and the step in crop pixels that ends them.
 STEPS_FORWARD = 12
+FOUND = 1e-4
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def find_iris(image: Tensor, landmarks: Points, eye: tuple[int, ...]) -> Iris:
     """
     points = landmarks[list(eye)]
     width = max(1.0, float(points[3, 0] - points[0, 0]))
-    light = image.detach().cpu().double().mean(0).numpy()
+    light: Picture = image.detach().cpu().mean(0).numpy()
     found = np.array([*points.mean(0), 0.0])
     sure = 0.0
     for grid in (COARSE, FINE):
@@ -110,20 +116,22 @@ def find_iris(image: Tensor, landmarks: Points, eye: tuple[int, ...]) -> Iris:
     return Iris(x, y, radius, *_seen(light, x, y, radius), sure)
 
 
-def _scores(light: Plane, circles: Plane, width: float) -> tuple[Plane, Plane]:
+def _scores(light: Picture, circles: Plane, width: float) -> tuple[Plane, Plane]:
     """Return the score of each of N circles (x, y, radius), and the difference in brightness at its weaker side."""
-    x, y, radius = (column[:, None] for column in circles.T)
+    x, y, radius = circles.T.astype(np.float32)[:, :, None]
     within, beyond = (
-        _read(light, x + reach * np.cos(ANGLES), y + reach * np.sin(ANGLES))
+        _at(light, x + reach * np.cos(ANGLES), y + reach * np.sin(ANGLES))
         for reach in (radius - BESIDE * width, radius + BESIDE * width)
     )
     step = np.clip(beyond - within, *STEPS)
-    half = len(ANGLES) // 2
-    weaker = np.minimum(step[:, :half].mean(1), step[:, half:].mean(1))
-    return step.mean(1) + WEAKER_SIDE * weaker - DARKNESS * within.mean(1), weaker
+    # Means along so few angles are sooner had as products.
+    one, other = (step @ SIDES).T.astype(np.float64)
+    weaker = np.minimum(one, other)
+    score = (one + other) / 2 + WEAKER_SIDE * weaker - DARKNESS * (within @ SIDES).mean(1)
+    return score, weaker
 
 
-def _seen(light: Plane, x: float, y: float, radius: float) -> tuple[float, float]:
+def _seen(light: Picture, x: float, y: float, radius: float) -> tuple[float, float]:
     """Return how far the iris is visible above and below its middle: as far as it looks like itself."""
     aside, heights = radius * COLUMNS[None], radius * HEIGHTS[:, None]
     own = float(np.median(_read(light, x + aside, y + heights[: len(heights) // 2])))
@@ -139,7 +147,7 @@ def _seen(light: Plane, x: float, y: float, radius: float) -> tuple[float, float
     return radius * (above + whole), radius * min(1.0, both[1] / LOWEST)
 
 
-def _catch_light(light: Plane, x: float, y: float, radius: float, own: float, white: float) -> float:
+def _catch_light(light: Picture, x: float, y: float, radius: float, own: float, white: float) -> float:
     """Return the height of the upper edge of a catch light, as a fraction of the radius; 0 without one.
 
     A catch light has the dark eye below and above it; bright skin of the lid has not.
@@ -164,37 +172,31 @@ def with_round_irises(image: Tensor, landmarks: Points, flow: Tensor) -> Tensor:
     """
     if not np.isfinite(landmarks).all():
         return flow
-    field = flow.detach().cpu().double()
+    field: Picture = flow[0].detach().cpu().numpy().copy()
     for eye in EYES:
         iris = find_iris(image[0], landmarks, eye)
         if iris.certainty > 0:
-            field = _over(field, iris, landmarks, eye)
-    return field.to(flow)
+            _move_lids(field, iris, landmarks, eye)
+    return torch.from_numpy(field)[None].to(flow)
 
 
-def _over(field: Tensor, iris: Iris, landmarks: Points, eye: tuple[int, ...]) -> Tensor:
-    """Return the field (1, 2, S, S) float64 with the lids of one eye moving over its iris."""
+def _move_lids(field: Picture, iris: Iris, landmarks: Points, eye: tuple[int, ...]) -> None:
+    """Change the field (2, S, S) in place so that the lids of one eye move over its iris."""
     size = field.shape[-1]
     reach = FADE[1] * iris.radius
     left, top = (max(0, int(np.floor(at - reach))) for at in (iris.x, iris.y))
     right, bottom = (min(size, int(np.ceil(at + reach)) + 1) for at in (iris.x, iris.y))
     rows, columns = np.mgrid[top:bottom, left:right].astype(np.float64)
     if not rows.size:
-        return field
+        return
     aside, above = columns - iris.x, iris.y - rows
     distance = np.hypot(aside, above)
     angle = np.arctan2(above, np.abs(aside))
     weight = iris.certainty * smooth_step(
         np.clip((FADE[1] - distance / iris.radius) / (FADE[1] - FADE[0]), 0, 1)
     )
-    for lid, sign in ((eye[1:3], 1), (eye[4:6], -1)):
-        own = _lid_line(landmarks, eye, lid)
-        # The points of the upper lid may lie above its lashes, those of the lower lid inside the eye.
-        height = float(np.interp(iris.x, own[:, 0], own[:, 1]))
-        own[:, 1] += max(0.0, iris.y + (-iris.above if sign > 0 else iris.below) - height)
-        # In a wide eye they lie farther inside, so a lid that does not touch the iris is farther away than they show.
-        own[:, 1] -= sign * CLEARS * max(0.0, sign * (iris.y - height) - iris.radius)
-        now = _moved(field, own)
+    lids = [_edge_of_lid(iris, landmarks, eye, sign) for sign in (1, -1)]
+    for own, now, sign in zip(lids, _moved(field, lids), (1, -1), strict=True):
         # Height of the lid above the middle of the iris, on the side of each pixel, before and after the edit.
         place = iris.x + np.sign(aside) * np.minimum(np.abs(aside), 0.7 * iris.radius)
         before, after = (sign * (iris.y - np.interp(place, line[:, 0], line[:, 1])) for line in (own, now))
@@ -208,12 +210,19 @@ def _over(field: Tensor, iris: Iris, landmarks: Points, eye: tuple[int, ...]) ->
     x = iris.x + np.where(aside < 0, -1, 1) * distance * np.cos(angle)
     y = iris.y - distance * np.sin(angle)
     held = np.stack([x - columns, y - rows])
-    part = field[0, :, top:bottom, left:right]
-    result = field.clone()
-    result[0, :, top:bottom, left:right] = torch.lerp(
-        part, torch.from_numpy(held), torch.from_numpy(weight)[None]
-    )
-    return result
+    part = field[:, top:bottom, left:right]
+    part += weight * (held - part)
+
+
+def _edge_of_lid(iris: Iris, landmarks: Points, eye: tuple[int, ...], sign: int) -> Points:
+    """Return the edge of the upper (1) or the lower lid (-1), (N, 2) from left to right."""
+    own = _lid_line(landmarks, eye, eye[1:3] if sign > 0 else eye[4:6])
+    # The points of the upper lid may lie above its lashes, those of the lower lid inside the eye.
+    height = float(np.interp(iris.x, own[:, 0], own[:, 1]))
+    own[:, 1] += max(0.0, iris.y + (-iris.above if sign > 0 else iris.below) - height)
+    # In a wide eye they lie farther inside, so a lid that does not touch the iris is farther away than they show.
+    own[:, 1] -= sign * CLEARS * max(0.0, sign * (iris.y - height) - iris.radius)
+    return own
 
 
 def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> Points:
@@ -227,17 +236,27 @@ def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> 
     return np.stack([ticks, curve(ticks)], 1)
 
 
-def _moved(field: Tensor, line: Points) -> Points:
-    """Return where a backward field (1, 2, S, S) moves a line of points, (N, 2) from left to right."""
-    planes = field[0].numpy()
-    place = line.T.copy()
+def _moved(field: Picture, lines: Sequence[Points]) -> list[Points]:
+    """Return where a backward field (2, S, S) moves lines of points, (N, 2) each, from left to right."""
+    start = np.concatenate(lines).T
+    place = start.copy()
     for _ in range(STEPS_FORWARD):
-        place = place + 0.7 * (line.T - _read(planes, place[0], place[1]) - place)
-    moved: Points = place.T
-    return moved[np.argsort(moved[:, 0], kind="stable")]
+        step = 0.7 * (start - _read(field, place[0], place[1]) - place)
+        place += step
+        if np.abs(step).max() < FOUND:
+            break
+    ends = np.cumsum([len(line) for line in lines])[:-1]
+    return [line[np.argsort(line[:, 0], kind="stable")] for line in np.split(place.T, ends)]
 
 
-def _read(plane: Plane, x: Plane, y: Plane) -> Plane:
+def _at(light: Picture, x: Picture, y: Picture) -> Picture:
+    """Return a picture (H, W) at many fractional positions (h, w), as ``_read`` does."""
+    where = torch.from_numpy(np.stack([x, y]))[None]
+    values: Picture = sample(torch.from_numpy(light)[None, None], where)[0, 0].numpy()
+    return values
+
+
+def _read(plane: Picture, x: Plane, y: Plane) -> Plane:
     """Return planes (..., H, W) at fractional positions, bilinear; outside them the border is repeated."""
     height, width = plane.shape[-2:]
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)

@@ -44,7 +44,7 @@ def upright_crop(pixels: Pixels, matrix: npt.NDArray[np.float64], size: int) -> 
     height, width = pixels.shape[:2]
     x0, y0 = np.clip(np.floor(corners.min(0)).astype(int), 0, [width - 1, height - 1])
     x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int) + 1, [x0 + 1, y0 + 1], [width, height])
-    window = np.ascontiguousarray(pixels[y0:y1, x0:x1])
+    window = pixels[y0:y1, x0:x1]
     factor = max(1, int(np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
     if factor > 1:
         reduced = (max(1, (x1 - x0) // factor), max(1, (y1 - y0) // factor))

@@ -38,6 +38,13 @@ def face_mask(landmarks: npt.NDArray[np.float64], size: int) -> Tensor:
     The hull of the landmarks and the forehead above the brows. Hair, neck and background stay outside, because their
     differences between training photos are chance.
     """
+    return _face_mask(np.asarray(landmarks, dtype=np.float64).tobytes(), size)
+
+
+# Most faces of a batch are edited towards the same landmarks.
+@lru_cache(maxsize=16)
+def _face_mask(points: bytes, size: int) -> Tensor:
+    landmarks = np.frombuffer(points, dtype=np.float64).reshape(-1, 2)
     forehead = landmarks[17:27] - [0.0, FOREHEAD * size]
     hull = cv2.convexHull(np.concatenate([landmarks, forehead]).astype(np.float32))
     canvas = np.zeros((size, size), np.float32)

@@ -8,6 +8,7 @@ colours stray, is measured on its skin; what an edit paints may stray no further
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import EllipsisType
 
 import numpy as np
 import torch
@@ -48,15 +49,28 @@ def in_own_colours(edited: EditedCrops, crop: Tensor, alignment: Alignment) -> E
         # Lips, teeth and tongue have colours of their own.
         whole = np.concatenate([landmarks[:48], edited.lips[0].cpu().double().numpy()])
         face = face * (1 - lips_region(whole, size)).to(crop)
+    part = _around(face[0] > 0)
     # At a quarter of the pixels: the colours of skin are coarse.
-    small = avg_pool2d(edited.image, FEWER)
+    small = avg_pool2d(edited.image[part], FEWER)
     light = luma(small)[0, 0]
     strays = usual.strays(small)
-    before = usual.strays(sample(crop, avg_pool2d(positions(edited.flow), FEWER)))
+    before = usual.strays(sample(crop, avg_pool2d(positions(edited.flow)[part], FEWER)))
     most = torch.maximum(STRAYS * usual.spread.colour(light).clamp_min(0).sqrt(), _length(before))
     excess = (1 - most / _length(strays).clamp_min(1e-6)).clamp_min(0)
-    too_much = interpolate((excess * strays)[None], (size, size), mode="bilinear", align_corners=False)
-    return replace(edited, image=edited.image - face[None] * too_much)
+    too_much = interpolate((excess * strays)[None], scale_factor=FEWER, mode="bilinear", align_corners=False)
+    image = edited.image.clone()
+    image[part] -= face[None][part] * too_much
+    return replace(edited, image=image)
+
+
+def _around(wanted: Tensor) -> tuple[EllipsisType, slice, slice]:
+    """Return the rectangle around what is wanted, (S, S), with some room, in steps of ``FEWER`` pixels."""
+    sides = []
+    for axis in (1, 0):
+        found = wanted.any(axis).nonzero()[:, 0]
+        first, last = int(found[0]) // FEWER - 1, int(found[-1]) // FEWER + 2
+        sides.append(slice(max(0, first) * FEWER, min(last, wanted.shape[1 - axis] // FEWER) * FEWER))
+    return ..., sides[0], sides[1]
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.blur import gaussian_blur, smooth_step
 from sargan_core.faces.face import EditedCrops, Pixels
 from sargan_core.faces.grain import Grain, blur_of, grain_of, put_in, softened
 from sargan_core.faces.inner_mouth import InnerMouth
-from sargan_core.faces.lattice import Band, Lattice
+from sargan_core.faces.lattice import Band, Lattice, Layers, Painted
 from sargan_core.faces.masks import crop_mask
 from sargan_core.faces.tone import Tone, tone_of
-from sargan_core.faces.warp import positions, sample
+from sargan_core.faces.warp import displaced
 
 # The photo is pasted in bands of about this many pixels, so that the data of one band fit the CPU's cache.
-BAND_PIXELS = 48_000
+BAND_PIXELS = 64_000
 # Mean change (0..1) up to which all of the photo's fine detail is kept, and from which none is.
 DETAIL_FADES = (0.06, 0.24)
 # Mask value below which a pixel is not touched.
@@ -44,8 +43,9 @@ LEAST_MASK = 1e-3
 WELL_INSIDE = 0.9
 # Blur, in photo pixels, of what is laid over the photo, so that it is no finer than the photo.
 COARSER = 0.55
-# Mask values that count as the border in the seam figure.
+# Mask values that count as the border in the seam figure. And one of so many rows counts for the figures.
 SEAM_BAND = (0.0, 0.08)
+FIGURES = 4
 
 
 @dataclass(frozen=True)
@@ -101,23 +101,19 @@ def paste(
     flow = None if edited.flow is None else edited.flow.cpu()
     keep = kept_detail(crop, image) if edited.keep is None else edited.keep.cpu()
     mask = _mask(crop.shape[-1])
-    base = crop if flow is None else sample(crop, positions(flow))
+    base = crop if flow is None else displaced(crop, flow)
     grain, blur, strange = None, 0.0, put_in(keep) * (mask > 0)
     if mouth is not None or bool((strange > 0).any()):
         face = (mask[0, 0] > WELL_INSIDE) & (strange[0, 0] == 0)
         blur = blur_of(crop, face) if bool(face.any()) else 0.0
         image = softened(image, strange, blur)
         grain = grain_of(photo, alignment, crop)
-    parts = [image - keep * base, keep, mask]
-    layers = torch.cat(parts if flow is None else [*parts, flow], dim=1)
+    peak = float(np.iinfo(photo.dtype).max)
+    layers = Layers((image - keep * base) * peak, keep, mask, flow)
     if alignment.scale < 1:
-        # The photo is coarser than the crop: low-pass filter against aliasing.
-        sigma = 0.5 / alignment.scale
-        window = 2 * int(2 * sigma) + 1
-        layers = gaussian_blur(layers, window, sigma)
-    layers[:, :3] *= float(np.iinfo(photo.dtype).max)
+        layers = _coarser(layers, 0.5 / alignment.scale)
     x0, y0, x1, y1 = region = _region(photo, alignment, mask)
-    lattice = Lattice.of(layers[0], flow is not None, alignment, region)
+    lattice = Lattice.of(layers, alignment, region)
     over = None if mouth is None else _Over.of(mouth, alignment, blur)
     tone = tone_of(crop)
     result = photo.copy()
@@ -126,9 +122,18 @@ def paste(
     for top in range(y0, y1, rows):
         bottom = min(top + rows, y1)
         totals += _paste_band(result, photo, lattice, (top, bottom), tone, grain, over)
-    levels = float(np.iinfo(photo.dtype).max)
-    seam = 255 * totals[0] / levels / max(totals[1], 1.0)
-    return Pasted(result, float(seam), float(totals[2] / levels / max(totals[3], 1.0)), region)
+    seam = 255 * totals[0] / peak / max(totals[1], 1.0)
+    return Pasted(result, float(seam), float(totals[2] / peak / max(totals[3], 1.0)), region)
+
+
+def _coarser(layers: Layers, sigma: float) -> Layers:
+    """Return layers blurred against aliasing, for a photo that is coarser than the crop."""
+    window = 2 * int(2 * sigma) + 1
+    flow = None if layers.flow is None else gaussian_blur(layers.flow, window, sigma)
+    made, keep, mask = (
+        gaussian_blur(layer, window, sigma) for layer in (layers.made, layers.keep, layers.mask)
+    )
+    return Layers(made, keep, mask, flow)
 
 
 @lru_cache(maxsize=4)
@@ -176,15 +181,13 @@ def _paste_band(
         return np.zeros(4)
     peak = np.float32(np.iinfo(photo.dtype).max)
     x0, top, x1, bottom = band.box
-    keep, mask = np.clip(band.values[3], 0, 1), np.clip(band.values[4], 0, 1)
+    mask = band.mask
     mask[mask < LEAST_MASK] = 0
-    own = _planes(photo[top:bottom, x0:x1])
-    wanted = own.copy() if band.displacement is None else _moved(photo, own, band.displacement, (x0, top))
+    own, wanted = _own_and_moved(photo, band)
+    added = None if grain is None else np.zeros(mask.shape, np.float32)
     # In place, because new arrays would take most of the time.
-    wanted *= keep
-    for plane, made in zip(wanted, band.values[:3], strict=True):
-        plane += made
-    added = None if grain is None else put_in(torch.from_numpy(keep)).numpy()
+    if band.painted is not None:
+        _paint(wanted, added, band.painted)
     if over is not None:
         over.lay(wanted, added, band, (x0, top), peak)
     if grain is not None and added is not None:
@@ -193,14 +196,25 @@ def _paste_band(
     change = np.subtract(wanted, own, out=wanted)
     if tone is not None:
         held = tone.held(torch.from_numpy(own / peak)[None], torch.from_numpy(change / peak)[None])
-        change = held[0].numpy() * peak
+        change = np.clip(held[0].numpy() * peak, -own, peak - own)
     change *= mask
-    sums = _figures(change, mask)
+    sums = _figures(change[:, ::FIGURES], mask[::FIGURES])
     change += own
     np.rint(change, out=change)
-    np.clip(change, 0, peak, out=change)
     result[top:bottom, x0:x1] = cv2.merge(list(change.astype(photo.dtype)))
     return sums
+
+
+def _paint(wanted: npt.NDArray[np.float32], added: npt.NDArray[np.float32] | None, painted: Painted) -> None:
+    """Add what is painted to (3, H, W) pixels in place, and to ``added`` how much of each is not the photo's own."""
+    part = (painted.rows, painted.columns)
+    keep = np.clip(painted.keep, 0, 1)
+    for plane, made in zip(wanted, painted.made, strict=True):
+        shown = plane[part]
+        shown *= keep
+        shown += made
+    if added is not None:
+        added[part] = put_in(torch.from_numpy(keep)).numpy()
 
 
 def _planes(pixels: Pixels) -> npt.NDArray[np.float32]:
@@ -211,43 +225,34 @@ def _planes(pixels: Pixels) -> npt.NDArray[np.float32]:
     return planes
 
 
-def _moved(
-    photo: Pixels,
-    own: npt.NDArray[np.float32],
-    displacement: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-    origin: tuple[int, int],
-) -> npt.NDArray[np.float32]:
-    """Return the photo's displaced pixels from ``origin`` on, sampled bicubically, (3, H, W).
+def _own_and_moved(photo: Pixels, band: Band) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the photo's pixels in a band, and what moves there, sampled bicubically, (3, H, W) each."""
+    x0, top, x1, bottom = band.box
+    if band.displacement is None:
+        own = _planes(photo[top:bottom, x0:x1])
+        return own, own.copy()
+    across, down = band.displacement
+    left, right = _reach(across, x0, x1, photo.shape[1])
+    upper, lower = _reach(down, top, bottom, photo.shape[0])
+    window = _planes(photo[upper:lower, left:right])
+    across += np.arange(x0 - left, x1 - left, dtype=np.float32)
+    down += np.arange(top - upper, bottom - upper, dtype=np.float32)[:, None]
+    moved = np.empty((3, bottom - top, x1 - x0), np.float32)
+    for plane, read in zip(window, moved, strict=True):
+        # OpenCV samples single planes in a third of torch's time. It rounds positions to a 32nd of a pixel, so what
+        # hardly moves stays bit for bit.
+        cv2.remap(plane, across, down, cv2.INTER_CUBIC, dst=read, borderMode=cv2.BORDER_REPLICATE)
+    return window[:, top - upper : bottom - upper, x0 - left : x1 - left], moved
 
-    ``own`` are the pixels without displacement, (3, H, W), taken where nothing moves. OpenCV would round positions to a
-    32nd of a pixel and be no faster.
+
+def _reach(displacement: npt.NDArray[np.float32], start: int, end: int, side: int) -> tuple[int, int]:
+    """Return the first and the last pixel (exclusive) that are read for those from ``start`` to ``end`` along an axis.
+
+    The axis has ``side`` pixels.
     """
-    height, width = displacement[0].shape
-    grid = np.empty((1, height, width, 2), np.float32)
-    parts = []
-    for axis, (move, start, side) in enumerate(
-        zip(displacement, origin, (photo.shape[1], photo.shape[0]), strict=True)
-    ):
-        count = move.shape[1 - axis]
-        first, last = _reach(move, start, count, side)
-        ticks = np.arange(start - first, start - first + count, dtype=np.float32)
-        place = move + (ticks if axis == 0 else ticks[:, None])
-        place *= np.float32(2 / max(1, last - first - 1))
-        np.subtract(place, np.float32(1), out=grid[0, ..., axis])
-        parts.append(slice(first, last))
-    window = torch.from_numpy(_planes(photo[parts[1], parts[0]]))[None]
-    read = grid_sample(
-        window, torch.from_numpy(grid), mode="bicubic", padding_mode="border", align_corners=True
-    )
-    moved: npt.NDArray[np.float32] = read[0].numpy()
-    np.copyto(moved, own, where=(displacement[0] == 0) & (displacement[1] == 0))
-    return moved
-
-
-def _reach(displacement: npt.NDArray[np.float32], start: int, count: int, side: int) -> tuple[int, int]:
-    """Return the first and the last pixel (exclusive) that are read along an axis of ``side`` pixels."""
-    first = min(max(int(np.floor(displacement.min())) + start - 2, 0), side - 1)
-    return first, min(max(int(np.ceil(displacement.max())) + start + count + 3, first + 1), side)
+    first = start + min(0, math.floor(displacement.min())) - 2
+    last = end + max(0, math.ceil(displacement.max())) + 3
+    return max(first, 0), min(last, side)
 
 
 def _add_grain(
@@ -272,14 +277,14 @@ class _Over:
     """The inside of a mouth, ready to be laid over bands of the photo.
 
     Attributes:
-        layers: (1, 4, h, w): colour and cover, no finer than the photo.
+        layers: (h, w, 4) float32: colour and cover, no finer than the photo.
         corner: position of its first pixel in the crop.
         fine: its pixels per crop pixel.
         box: x0, y0, x1, y1 photo pixels around it.
         own: whether it comes from the photo itself, with its grain.
     """
 
-    layers: Tensor
+    layers: npt.NDArray[np.float32]
     corner: tuple[float, float]
     fine: int
     box: tuple[int, int, int, int]
@@ -292,7 +297,6 @@ class _Over:
         sigma = mouth.fine * math.hypot(COARSER / alignment.scale, 0.0 if mouth.own else blur)
         if sigma > 0.4:
             picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        layers = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
         height, width = mouth.alpha.shape
         ticks = [torch.linspace(0, side - 1, 16) / mouth.fine for side in (width, height)]
         grid = torch.stack(
@@ -304,7 +308,7 @@ class _Over:
         where = alignment.to_photo(grid)
         low = torch.floor(where.amin((0, 2, 3)) - 2).long().tolist()
         high = torch.ceil(where.amax((0, 2, 3)) + 3).long().tolist()
-        return cls(layers, mouth.corner, mouth.fine, (low[0], low[1], high[0], high[1]), mouth.own)
+        return cls(picture, mouth.corner, mouth.fine, (low[0], low[1], high[0], high[1]), mouth.own)
 
     def lay(
         self,
@@ -328,12 +332,16 @@ class _Over:
         y0, y1 = (min(max(y - origin[1], 0), height) for y in self.box[1::2])
         if x0 >= x1 or y0 >= y1:
             return
-        inside = band.places(x0, y0, x1, y1)
-        corner = inside.new_tensor(self.corner).view(1, 2, 1, 1)
-        values = sample(self.layers, (inside - corner) * self.fine)[0].numpy()
-        colour, cover = values[:3] * peak, values[3]
-        part = wanted[:, y0:y1, x0:x1]
-        part += cover * (colour - part)
+        column, row = self.corner
+        into = self.fine * np.array([[1, 0, -column], [0, 1, -row]])
+        where = cv2.transform(band.places(x0, y0, x1, y1), into)
+        values = cv2.remap(self.layers, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        *colour, cover = cv2.split(values)
+        for plane, painted in zip(wanted[:, y0:y1, x0:x1], colour, strict=True):
+            painted *= peak
+            painted -= plane
+            painted *= cover
+            plane += painted
         if added is not None:
             mark = added[y0:y1, x0:x1]
             mark += cover * (np.float32(0.0 if self.own else 1.0) - mark)

@@ -80,15 +80,22 @@ def tone_of(crop: Tensor) -> Tone | None:
     Args:
         crop: the face, (1, 3, S, S) RGB in [0, 1].
     """
-    line = mean_by_light(*_seen(crop))
-    light, colour = _seen(avg_pool2d(crop, max(1, crop.shape[-1] // CELLS)))
-    strays = colour - Tone(line, 1.0).colour(light)
-    scatter = float(strays.square().mean().sqrt())
     low, high = SCATTER
+    cells = _seen(avg_pool2d(crop, max(1, crop.shape[-1] // CELLS)))
+    # Colours that stray so far from the line of the cells themselves are on no line: most photos end here.
+    if _scatter(*cells, mean_by_light(*cells)) > 2 * high:
+        return None
+    line = mean_by_light(*_seen(crop))
+    scatter = _scatter(*cells, line)
     share = min(1.0, max(0.0, (high - scatter) / (high - low)))
     if share == 0:
         return None
     return Tone(torch.zeros_like(line) if float(line.abs().max()) < GREY else line, share)
+
+
+def _scatter(light: Tensor, colour: Tensor, line: Tensor) -> float:
+    """Return how far colours (3, N) stray from a line (root mean square), at their lightness (N,)."""
+    return float((colour - Tone(line, 1.0).colour(light)).square().mean().sqrt())
 
 
 def _seen(crop: Tensor) -> tuple[Tensor, Tensor]:

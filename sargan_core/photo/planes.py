@@ -17,7 +17,8 @@ from PIL import Image, ImageCms
 
 from sargan_core.photo.kinds import Array, Defect, Encoding, Kind
 
-_BAND = 2**22  # pixels converted at a time
+# Pixels converted at a time: few enough that their memory is not taken from the system anew.
+_BAND = 2**18
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

@@ -37,7 +37,7 @@ from sargan_core.faces.mouth import (
     lip_gap,
     together,
 )
-from sargan_core.faces.warp import LATTICE_STEP, positions, sample, spline_field
+from sargan_core.faces.warp import LATTICE_STEP, displaced, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
 from sargan_core.models.pixel.shown import still_wanted
 
@@ -256,14 +256,14 @@ class PixelModel(ExpressionModel):
         if neutral is not None and self._is_moved(landmarks, neutral):
             # The face's own expression fades out as the new one fades in.
             strength = min(1.0, sum(weight for _, weight in parts))
-            flow = flow + sample(self._own_expression(landmarks, neutral, strength), positions(flow))
+            flow = flow + displaced(self._own_expression(landmarks, neutral, strength), flow)
             image, seen = self._close_mouth(image, landmarks, strength)
-            kept = kept * sample(seen, positions(flow))
+            kept = kept * displaced(seen, flow)
         found = landmarks.detach().cpu().double().numpy()
         if np.isfinite(found).all():
             flow = with_shut_eyes(found, flow)
         flow = with_round_irises(image, found, flow)
-        moved = sample(image, positions(flow))
+        moved = displaced(image, flow)
         edited = gain * moved + offset
         goal = np.asarray(self._goal_of(parts))
         mask = face_mask(goal, self.template.size).to(image)[None] * kept
@@ -391,7 +391,7 @@ def _pull(full: Tensor, strength: float) -> Tensor:
     if strength == 1.0:
         return pull
     for _ in range(PULL_STEPS):
-        pull = torch.lerp(pull, -(1 - strength) * sample(full, positions(pull)), 0.6)
+        pull = torch.lerp(pull, -(1 - strength) * displaced(full, pull), 0.6)
     return pull
 
 

@@ -5,7 +5,7 @@ import skimage.transform
 import torch
 
 from sargan_core.errors import NoFaceError
-from sargan_core.faces.align import align, anchors, apply_matrix, extract, similarity
+from sargan_core.faces.align import Alignment, align, anchors, apply_matrix, extract, similarity
 from sargan_core.faces.face import Face, Template
 from sargan_core.faces.warp import invert, positions, smallest_area
 from sargan_core.weights import find_record
@@ -137,3 +137,14 @@ def test_a_spline_that_more_than_doubles_a_length_is_inverted_too():
     where = positions(torch.zeros(1, 2, 256, 256))
     there = alignment.to_crop(alignment.to_photo(where))
     assert float((there - where)[..., 8:-8, 8:-8].abs().max()) < 0.5
+
+
+@pytest.mark.parametrize("with_spline", [True, False])
+def test_pixels_of_a_crop_lie_where_their_positions_do(with_spline):
+    size = 64
+    residual = np.random.default_rng(0).normal(0, 2, (2, size, size)).astype(np.float32)
+    template = Template(size, "affine", (0.35, 0.33), (0.65, 0.33), (0.5, 0.66))
+    matrix = np.array([[2.5, -0.2, 30.0], [0.3, 2.4, 12.0]])
+    alignment = Alignment(template, matrix, residual if with_spline else None)
+    wanted = alignment.to_photo(positions(torch.zeros(1, 2, size, size)))
+    assert torch.allclose(alignment.pixels_in_photo(), wanted, atol=1e-3)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -6,7 +7,7 @@ import torch
 from sargan_core.faces.align import Alignment, extract
 from sargan_core.faces.face import EditedCrops, Template
 from sargan_core.faces.inner_mouth import InnerMouth
-from sargan_core.faces.lattice import Lattice, enlarged
+from sargan_core.faces.lattice import Lattice, Layers, enlarged
 from sargan_core.faces.masks import crop_mask
 from sargan_core.faces.paste import paste
 
@@ -113,13 +114,13 @@ def test_bands_hold_what_the_crop_has_at_each_pixel(scale):
     size = TEMPLATE.size
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     # Layers and a field that are straight lines, so that nothing is lost between nodes.
-    layers = torch.stack(
-        [columns, rows, columns, rows, torch.ones(size, size), 0.1 * columns, 0.05 * rows]
-    ).float()
+    made = torch.stack([columns, rows, columns]).float()[None]
+    flow = torch.stack([0.1 * columns, 0.05 * rows])[None]
+    keep, mask = 0.01 * rows.float()[None, None], torch.ones(1, 1, size, size)
     corner = alignment.matrix @ [20, 20, 1]
     x0, y0 = np.floor(corner).astype(int)
     region = (int(x0), int(y0), int(x0 + 12 * scale), int(y0 + 10 * scale))
-    lattice = Lattice.of(layers, True, alignment, region)
+    lattice = Lattice.of(Layers(made, keep, mask, flow), alignment, region)
     for top in range(y0, region[3], lattice.rows):
         band = lattice.band(top, min(top + lattice.rows, region[3]))
         left, first, right, last = band.box
@@ -127,24 +128,47 @@ def test_bands_hold_what_the_crop_has_at_each_pixel(scale):
         here = np.stack(np.meshgrid(np.arange(left, right), np.arange(first, last)))
         inverse = np.linalg.inv(np.vstack([alignment.matrix, [0, 0, 1]]))[:2]
         place = np.einsum("ij,jhw->ihw", inverse[:, :2], here) + inverse[:, 2, None, None]
-        assert np.abs(np.stack(band.values[:2]) - place).max() < 0.06
-        inside = band.places(1, 0, right - left, last - first)[0].numpy()
+        painted = band.painted
+        assert (painted.rows, painted.columns) == (slice(0, last - first), slice(0, right - left))
+        assert np.abs(np.stack(painted.made[:2]) - place).max() < 0.06
+        assert np.abs(painted.keep - 0.01 * place[1]).max() < 1e-3
+        inside = band.places(1, 0, right - left, last - first).transpose(2, 0, 1)
         assert np.abs(inside - place[..., 1:]).max() < 1e-3
-        flow = np.stack([0.1 * place[0], 0.05 * place[1]])
-        moved = np.einsum("ij,jhw->ihw", alignment.matrix[:, :2], flow)
+        moved = np.stack([0.1 * place[0], 0.05 * place[1]])
+        moved = np.einsum("ij,jhw->ihw", alignment.matrix[:, :2], moved)
         assert np.abs(np.stack(band.displacement) - moved).max() < 0.01 * scale
 
 
 def test_nothing_is_worked_out_where_the_mask_is_nothing():
     alignment = placed(3.0)
-    layers = torch.zeros(7, 64, 64)
-    layers[4, 20:30, 40:50] = 1
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:30, 40:50] = 1
     x0, y0, x1, y1 = 100, 60, 400, 300
-    lattice = Lattice.of(layers, True, alignment, (x0, y0, x1, y1))
+    still = Layers(torch.zeros(1, 3, 64, 64), torch.ones_like(mask), mask)
+    lattice = Lattice.of(still, alignment, (x0, y0, x1, y1))
     assert lattice.band(y0, y0 + lattice.rows) is None
     band = lattice.band(y0 + 20 * lattice.rows, y0 + 60 * lattice.rows)
-    assert band.values[4].max() > 0.99
+    assert band.mask.max() > 0.99
+    assert band.painted is None
     assert band.box[2] - band.box[0] < 0.25 * (x1 - x0)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.3, 2.7, 7.1])
+def test_everything_painted_is_worked_out_and_little_more(scale):
+    alignment = placed(scale)
+    made, mask = torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64)
+    made[..., 30:36, 40:50] = 100.0
+    lattice = Lattice.of(Layers(made, torch.ones_like(mask), mask), alignment, (0, 0, 512, 512))
+    seen = np.zeros((512, 512), bool)
+    for top in range(0, 512, 16 * lattice.rows):
+        band = lattice.band(top, min(top + 16 * lattice.rows, 512))
+        if band.painted is not None:
+            seen[top:, band.box[0] :][band.painted.rows, band.painted.columns] = True
+    wanted = np.zeros(seen.shape, np.uint8)
+    corners = np.array([[x, y, 1] for x, y in ((40, 30), (49, 30), (49, 35), (40, 35))]) @ alignment.matrix.T
+    cv2.fillConvexPoly(wanted, np.round(corners).astype(np.int32), 1)
+    assert seen[wanted > 0].all()
+    assert seen.sum() < 0.2 * (64 * scale) ** 2 + 100
 
 
 def test_mask_is_whole_in_the_middle_and_nothing_at_the_border():
