@@ -12,7 +12,6 @@ from sargan_core.errors import WeightsError
 from sargan_core.expressions import LABELS
 from sargan_core.faces.face import Template
 from sargan_core.models.layers import convolution, for_inference
-from sargan_core.models.packed import pack
 from sargan_core.models.state import halved
 from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_weights
 
@@ -160,5 +159,4 @@ def load_judge(device: str = "cpu") -> Judge:
     record = find_record(NAME)
     judge = build_judge(record, load_tensors(record))
     for_inference(judge, device)
-    pack(judge)
     return judge.to(device)

@@ -24,7 +24,6 @@ from sargan_core.models.landmarks.network import (
     mouth_frame,
 )
 from sargan_core.models.layers import for_inference
-from sargan_core.models.packed import pack
 
 if TYPE_CHECKING:
     from sargan_core.faces.face import Face, Pixels
@@ -170,5 +169,4 @@ def _load() -> LandmarkNetworks:
         raise WeightsError(f"{record.file}: the weights do not fit the landmark networks; reinstall sargan")
     networks.eval()
     for_inference(networks)
-    pack(networks)
     return networks

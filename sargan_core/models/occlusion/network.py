@@ -11,7 +11,6 @@ from torch.nn import functional
 from sargan_core.errors import WeightsError
 from sargan_core.faces.face import Template
 from sargan_core.models.layers import convolution, for_inference, standardised
-from sargan_core.models.packed import pack
 from sargan_core.models.state import halved, without
 from sargan_core.weights import WeightsRecord, find_record, load_tensors, save_weights
 
@@ -89,5 +88,4 @@ def load_occlusion(device: str = "cpu") -> OcclusionNetwork:
         raise WeightsError(f"{record.file}: the weights do not fit the network; reinstall sargan")
     network.eval()
     for_inference(network, device)
-    pack(network)
     return network.to(device)
