@@ -47,7 +47,7 @@ from sargan_core.models.sargan.generator import Generator, one_hot
 from sargan_core.photo.photo import encode_photo, read_photo
 
 SIDE = 1350
-TARGET = parse_mix("happy")
+TARGET = parse_mix("surprised")
 
 
 def engine_run(photos: Path, out: Path, settings: EditSettings) -> tuple[float, dict[str, float]]:

@@ -55,7 +55,7 @@ def main() -> None:
                 "edit",
                 str(source),
                 "--expr",
-                "happy",
+                "surprised",
                 "-o",
                 str(target),
                 "--overwrite",

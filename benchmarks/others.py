@@ -76,7 +76,7 @@ def main() -> None:
         editor.find(read_photo(source))
 
         def shipped() -> object:
-            edited = editor.edit(read_photo(source), parse_mix("happy")).photo
+            edited = editor.edit(read_photo(source), parse_mix("surprised")).photo
             return target.write_bytes(encode_photo(edited))
 
         runs: dict[str, Callable[[], object]] = {

@@ -81,7 +81,7 @@ def _status(name: str) -> int:
 
 
 def _edit(editor: Editor, data: bytes) -> None:
-    encode_photo(editor.edit(read_photo(data), parse_mix("happy")).photo)
+    encode_photo(editor.edit(read_photo(data), parse_mix("surprised")).photo)
 
 
 def peak(work: Callable[[], None], data: bytes) -> int:
