@@ -233,6 +233,7 @@ class Editor:
             UsageError: the settings ask for a face that is not there.
         """
         started = time.perf_counter()
+        found = list(faces or ())
         if faces is None:
             found = self.find(photo)
             if not found:
@@ -245,9 +246,9 @@ class Editor:
             alignments = tuple(self.model.align(photo.pixels, face) for face in faces)
         images = torch.cat([extract(photo.pixels, alignment, self.device) for alignment in alignments])
         crops = face_crops(images, alignments)
-        covers = (
-            () if self._cover_finder is None else self._cover_finder.look(photo.pixels, faces, alignments)
-        )
+        covers: tuple[Cover | None, ...] = ()
+        if self._cover_finder is not None:
+            covers = self._cover_finder.look(photo.pixels, faces, alignments, found)
         looking = time.perf_counter()
         seconds = {"find": cropping - started, "crop": looking - cropping}
         seen = None

@@ -8,6 +8,7 @@ A mouth that is covered is not opened at all: what lies behind is not known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -19,7 +20,7 @@ from torch import Tensor
 from sargan_core.faces.align import Alignment
 from sargan_core.faces.blur import smooth_step
 from sargan_core.faces.eyes import eye_regions
-from sargan_core.faces.face import EditedCrops
+from sargan_core.faces.face import EditedCrops, Face
 from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.warp import displaced, positions, sample
 
@@ -45,6 +46,8 @@ AROUND = 0.03
 MOST_OF_LIPS, MOST_OF_CHIN = 0.03, 0.15
 # Share of what lies between the lids from which nothing can be told of the whites of the eyes.
 MOST_OF_EYES = 0.5
+# A head with its hair, from the box of its face: half-axes as shares of the box, and how far its middle lies higher.
+HEAD, HIGHER = (0.62, 0.72), 0.1
 # iBUG-68: the lips, the chin below them, and what a mouth takes along when it opens.
 LIPS = slice(48, 60)
 CHIN = (*range(6, 11), *range(48, 60))
@@ -82,6 +85,33 @@ def objects_in(levels: Levels, face: Mask | None = None) -> Mask:
         kept &= inside >= np.maximum(LEAST_INSIDE * levels.size, LEAST_SHARE * figures[:, cv2.CC_STAT_AREA])
     kept[0] = False
     return np.asarray(kept[parts])
+
+
+def with_heads(levels: Levels, face: Face, others: Sequence[Face], seen: Alignment) -> Levels:
+    """Return the levels with the heads of other people that are in front of a face's mouth.
+
+    A head is in front if the mouth lies within it and its face lies below. Hair before a mouth is not what the network
+    was trained on.
+
+    Args:
+        levels: (V, V) how surely each pixel of the crop that was looked at shows an object.
+        face: the face.
+        others: further faces of the photo.
+        seen: photo to that crop.
+    """
+    mouth = face.points[3:5].mean(0) if face.landmarks is None else face.landmarks[48:68].mean(0)
+    result = levels
+    for other in others:
+        x, y, width, height = other.box
+        middle = np.array([x + width / 2, y + (0.5 - HIGHER) * height])
+        axes = np.array(HEAD) * [width, height]
+        if np.hypot(*((mouth - middle) / axes)) > 1 or y + height / 2 < mouth[1]:
+            continue
+        turns = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+        outline = torch.from_numpy(middle[:, None] + axes[:, None] * np.stack([np.cos(turns), np.sin(turns)]))
+        placed = seen.to_crop(outline.float()[None, :, :, None])[0, :, :, 0].T.double().numpy()
+        result = np.where(_hull(placed, len(levels)), np.uint8(255), result)
+    return result
 
 
 def face_in(landmarks: npt.NDArray[np.float64], size: int) -> Mask:

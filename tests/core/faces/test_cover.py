@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from sargan_core.faces.align import Alignment
-from sargan_core.faces.cover import Cover, cover_of, held_back, kept_clear, objects_in
-from sargan_core.faces.face import EditedCrops, Template
+from sargan_core.faces.cover import Cover, cover_of, held_back, kept_clear, objects_in, with_heads
+from sargan_core.faces.face import EditedCrops, Face, Template
 from sargan_core.faces.inner_mouth import InnerMouth
 from sargan_core.faces.warp import smallest_area
 
@@ -36,6 +36,33 @@ def plane(rows, columns, level=255):
     levels = np.zeros((SIZE, SIZE), np.uint8)
     levels[rows, columns] = level
     return levels
+
+
+def somebody(box):
+    return Face(box, 1.0, np.zeros((5, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("box", "covered"),
+    [
+        ((17, 45, 30, 40), True),
+        ((8, 45, 30, 40), True),
+        ((60, 45, 30, 40), False),
+        ((17, 80, 30, 40), False),
+        ((17, -30, 30, 40), False),
+        ((10, 5, 45, 50), False),
+    ],
+)
+def test_the_head_of_somebody_in_front_covers_a_mouth(box, covered):
+    points = face()
+    mine = Face((4.0, 5.0, 56.0, 56.0), 1.0, points[:5], points)
+    alignment = Alignment(TEMPLATE, STRAIGHT, landmarks=points)
+    nothing = np.zeros((SIZE, SIZE), np.uint8)
+    levels = with_heads(nothing, mine, [somebody(box)], alignment)
+    cover = cover_of(levels, alignment, alignment)
+    assert (cover is not None and cover.mouth_covered) == covered
+    assert (levels is nothing) != covered
+    assert with_heads(nothing, mine, [], alignment) is nothing
 
 
 def test_what_is_only_likely_counts_beside_what_is_sure():
