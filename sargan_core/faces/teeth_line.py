@@ -18,6 +18,8 @@ Picture = npt.NDArray[np.float32]
 
 # Outer points of the upper and of the lower lip on the lines through the pairs of ``FACING``.
 RIMS = ((50, 58), (51, 57), (52, 56))
+# Smallest mouth, in photo pixels.
+SMALLEST = 4
 # Width of the mouth, between its corners, in the picture that is looked at, and its blur, in pixels.
 MOUTH = 48.0
 BLUR = 0.7
@@ -51,7 +53,7 @@ def with_seen_teeth(pixels: Pixels, landmarks: npt.NDArray[np.float32]) -> npt.N
     """
     points = landmarks.astype(np.float64)
     width = float(np.linalg.norm(points[54] - points[48]))
-    window = _window(points, width, pixels.shape)
+    window = _window(points, width, pixels.shape) if width >= SMALLEST else None
     if window is None:
         return landmarks
     rows, columns = window
@@ -78,11 +80,11 @@ def with_seen_teeth(pixels: Pixels, landmarks: npt.NDArray[np.float32]) -> npt.N
 
 
 def _window(points: Points, width: float, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Return rows and columns of the photo around the mouth, None if it is not in the photo or has no size."""
+    """Return rows and columns of the photo around the mouth, None if it is not in the photo."""
     low = np.floor(points[48:68].min(0) - 0.1 * width).astype(int)
     high = np.ceil(points[48:68].max(0) + 0.1 * width).astype(int) + 1
     (left, top), (right, bottom) = np.maximum(low, 0), np.minimum(high, [shape[1], shape[0]])
-    if width < 4 or right - left < 4 or bottom - top < 4:
+    if min(right - left, bottom - top) < SMALLEST:
         return None
     return slice(int(top), int(bottom)), slice(int(left), int(right))
 
