@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sargan_core.faces.blur import smooth_step
 from sargan_core.faces.mouth import LEAST_HEIGHT, Opening
-from sargan_core.faces.teeth import MIDDLE, SIZE, WIDTH, Picture, Teeth
+from sargan_core.faces.teeth import MIDDLE, RED, SIZE, WIDTH, Picture, Teeth
 
 # Largest and smallest number of pixels of the picture per crop pixel.
 FINEST, COARSEST = 6, 2
@@ -166,8 +166,12 @@ def _teeth(
     spare = np.clip(float(np.median(room[near])) / (2.5 * unit), 0, 1) if near.any() else 0.0
     end = edge + (1 - spare) * (theirs - edge + (30 if place.own else 4))
     soft = 3.0 + 4 * (1 - spare)
-    seen = np.clip((end - where) / soft + 0.5, 0, 1)
-    return np.clip(picture, 0, 2), smooth_step(seen).astype(np.float32)
+    seen = smooth_step(np.clip((end - where) / soft + 0.5, 0, 1))
+    if not place.own:
+        # Below lent teeth somebody else's lips are seen, where corners of this mouth go down.
+        redness = (picture[..., 0] - picture[..., 1]) / (picture.mean(2) + 0.05)
+        seen = seen * (1 - np.clip((where - edge) / soft, 0, 1) * np.clip(redness / RED - 0.5, 0, 1))
+    return np.clip(picture, 0, 2), seen.astype(np.float32)
 
 
 def _cavity(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_mouths import ENAMEL, LIP, WHITE, picture, smile, teeth
@@ -64,6 +66,23 @@ def test_below_the_teeth_of_a_wide_mouth_it_is_dark():
     mouth = inner_mouth(opened(26, 50), teeth(), PLACE, WHITE)
     assert at(mouth, 122, 160).mean() > 0.5
     assert at(mouth, 122, 169).mean() < 0.2
+
+
+def test_somebody_elses_lips_are_not_seen_below_lent_teeth():
+    lent = teeth()
+    rows = np.arange(SIZE[0])[:, None]
+    red = np.where((rows > lent.edge + 1)[..., None], np.float32([0.9, 0.35, 0.35]), lent.picture)
+    lent, own = replace(lent, picture=red.astype(np.float32)), replace(PLACE, own=True)
+    x = opened(9).x
+    square = Opening(x, np.full(65, 155.0), np.full(65, 164.0))
+    low, theirs = (inner_mouth(square, lent, place, WHITE) for place in (PLACE, own))
+
+    def redness(mouth):
+        shown = mouth.alpha > 0.9
+        return float(np.quantile((mouth.colour[..., 0] - mouth.colour[..., 1])[shown], 0.99))
+
+    assert redness(theirs) > 0.15
+    assert redness(low) < 0.75 * redness(theirs)
 
 
 def test_teeth_follow_the_light():
