@@ -190,7 +190,7 @@ class Editor:
                 if covered:
                     code = without_units(code, units)
                     notes.append(
-                        f"something covers the {part} of {name}: what it does is guessed from the rest"
+                        f"something covers the {part} of {name}; that part of the expression is guessed from the rest"
                     )
         return Reference(prepared.crops, name, shown=shown, code=code, notes=tuple(notes))
 
