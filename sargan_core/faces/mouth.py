@@ -23,6 +23,8 @@ ALL_POINTS = (*range(60), *range(61, 64), *range(65, 68))
 WITHOUT_UPPER_LIP = tuple(point for point in ALL_POINTS if point not in UPPER_LIP)
 WITHOUT_LOWER_LIP = tuple(point for point in ALL_POINTS if point not in LOWER_LIP)
 FACING = ((61, 67), (62, 66), (63, 65))
+# Gap between the lips, as a fraction of the crop's side, from which a mouth counts as open.
+OPEN_FROM = 0.012
 # Outer corner, inner corner, next point of the upper lip; place of the inner corner between the other two, 0 to 1.
 CORNERS = ((48, 60, 61), (54, 64, 63))
 CORNER_SHARE = 0.55
@@ -87,6 +89,16 @@ def lip_gap(landmarks: Points) -> float:
     """Return the mean gap between the inner lips in pixels of the landmarks; 0 for lips that touch or cross."""
     gaps = [landmarks[lower, 1] - landmarks[upper, 1] for upper, lower in FACING]
     return max(0.0, float(np.mean(gaps)))
+
+
+def parted_lips(landmarks: Points, size: int) -> float:
+    """Return how surely the lips are parted, from 0 to 1: a gap within the error of the landmarks is none.
+
+    Args:
+        landmarks: (68, 2) crop pixels.
+        size: side of the crop.
+    """
+    return float(np.clip((lip_gap(landmarks) / size - OPEN_FROM) / OPEN_FROM, 0, 1))
 
 
 def inside_mouth(landmarks: Points, size: int) -> Tensor:

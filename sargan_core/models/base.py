@@ -28,7 +28,7 @@ class Reference:
         shown: probabilities of the seven expressions (``expressions.LABELS``) that the judge sees in it; empty = it
             was not asked, and edits with this reference are not checked.
         code: the expression as a code of face units (``sargan_core.units.CODE_NAMES``); empty = the model reads
-            none; NaN = that unit cannot be seen, and stays as the other face has it.
+            none; NaN = that unit cannot be seen, and the model guesses it.
         notes: what a user should know about the reference.
     """
 

@@ -27,6 +27,7 @@ from sargan_core.faces.irises import with_round_irises
 from sargan_core.faces.masks import face_mask
 from sargan_core.faces.mouth import (
     ALL_POINTS,
+    OPEN_FROM,
     WITHOUT_LOWER_LIP,
     WITHOUT_UPPER_LIP,
     below_lip_line,
@@ -35,6 +36,7 @@ from sargan_core.faces.mouth import (
     hide_inside,
     inside_mouth,
     lip_gap,
+    parted_lips,
     together,
 )
 from sargan_core.faces.warp import LATTICE_STEP, displaced, positions, sample, spline_field
@@ -51,8 +53,6 @@ FADE_IN = 0.25
 LIGHT_RANGE = (0.35, 1.25)
 # Distance between own and neutral landmarks, as a fraction of the crop's side, from which a face is not neutral.
 MOVED = 0.004
-# Gap between the lips, as a fraction of the crop's side, from which a mouth counts as open.
-OPEN_FROM = 0.012
 # Fixed-point iterations of ``_pull``.
 PULL_STEPS = 24
 # Expressions and strengths that are kept worked out, of 2.4 MB each.
@@ -149,7 +149,7 @@ class PixelModel(ExpressionModel):
             # A neutral face must not be changed by the regression's own error.
             excess = float(np.sqrt((move**2).mean())) / max(noise * size, 1e-6)
             # A face with parted lips is not neutral, even if nothing else moved.
-            share = np.clip(max((excess - 2.0) / 3.0, _parted(landmarks, size)), 0.0, 1.0)
+            share = np.clip(max((excess - 2.0) / 3.0, parted_lips(landmarks, size)), 0.0, 1.0)
             return with_narrow_eyes(landmarks + share * move, landmarks)
 
         return estimate
@@ -188,7 +188,7 @@ class PixelModel(ExpressionModel):
                 found[index] - neutral[index],
                 lambda expression: self.goal(expression) - shape,
                 mix,
-                _parted(found[index], self.template.size),
+                parted_lips(found[index], self.template.size),
             )
             if self._is_moved(crops.landmarks[index], crops.neutral[index])
             else mix
@@ -355,7 +355,7 @@ class PixelModel(ExpressionModel):
         """
         own = closed(landmarks.detach().cpu().double().numpy())
         inside = between_lips(image, own)
-        certain = _parted(own, self.template.size)
+        certain = parted_lips(own, self.template.size)
         hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
         return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
 
@@ -374,11 +374,6 @@ class PixelModel(ExpressionModel):
 
     def _tensor(self, name: str) -> Tensor:
         return self.get_buffer(name)
-
-
-def _parted(landmarks: npt.NDArray[np.float64], size: int) -> float:
-    """Return how surely the lips are parted, from 0 to 1: a gap within the error of the landmarks is none."""
-    return float(np.clip((lip_gap(landmarks) / size - OPEN_FROM) / OPEN_FROM, 0, 1))
 
 
 def _pull(full: Tensor, strength: float) -> Tensor:

@@ -146,7 +146,7 @@ class UnitsModel(ExpressionModel):
         shown = self.shown(code)
         if isinstance(target, Reference):
             wanted = np.array(target.code or self.read_code(target.crops, target.name))
-            return target.strength * (completed(wanted, self.knowledge.posed) - shown)
+            return target.strength * (completed(wanted, shown, self.knowledge.posed) - shown)
         if isinstance(target, UnitMix):
             return np.array(target.code) + self._named(shown, target.mix.scaled(target.strength))
         return self._named(shown, target)

@@ -72,27 +72,27 @@ def prototype_code(expression: Expression, posed: Array) -> Array:
 
 def alike(code: Array, other: Array) -> float:
     """Return how alike two codes (U,) are, from 0 to 1, however far they go."""
+    return ramp(_cosine(code, other), ALIKE)
+
+
+def _cosine(code: Array, other: Array) -> float:
     lengths = float(np.linalg.norm(code) * np.linalg.norm(other))
-    return ramp(float(code @ other) / max(lengths, 1e-6), ALIKE)
+    return float(code @ other) / max(lengths, 1e-6)
 
 
-def completed(code: Array, posed: Array) -> Array:
+def completed(code: Array, own: Array, posed: Array) -> Array:
     """Return a code (U,) with what could not be seen of it, NaN, as in the expression by name that it is most like.
 
-    Wide eyes under raised brows go with an open mouth: without it they would be taken for sorrow. What is seen decides
-    how far the rest goes; a code that is like no expression is completed with 0.
+    Wide eyes under raised brows go with an open mouth: without it they would be taken for sorrow. How far the rest goes
+    is decided by what is seen. The less it is like any expression, the more stays as the other face has it.
 
     Args:
         code: (U,), NaN where something covers the face.
+        own: (U,), what the face shows that is to get the code.
         posed: (7, U), mean code of each expression, in the order of ``expressions.LABELS``.
     """
     seen = np.isfinite(code)
-    best, likeness = np.zeros_like(code), 0.0
-    for label, expected in zip(LABELS, posed, strict=True):
-        whole = prototype_code(label, expected)
-        found = alike(code[seen], whole[seen])
-        cosine = float(code[seen] @ whole[seen]) / max(float(np.linalg.norm(whole[seen])), 1e-6)
-        if found * cosine > likeness:
-            likeness = found * cosine
-            best = found * cosine / float(np.linalg.norm(whole[seen])) * whole
-    return np.where(seen, code, best)
+    every = [prototype_code(label, expected) for label, expected in zip(LABELS, posed, strict=True)]
+    best = max(every, key=lambda whole: _cosine(code[seen], whole[seen]))
+    share = float(code[seen] @ best[seen]) / max(float(best[seen] @ best[seen]), 1e-6)
+    return np.where(seen, code, own + alike(code[seen], best[seen]) * (share * best - own))

@@ -156,17 +156,19 @@ def test_what_a_reference_hides_is_that_of_the_expression_it_shows(editor, expre
     hidden = np.array(
         [any(name in unit.parts for unit in UNITS if unit.name in OF_MOUTH) for name in CODE_NAMES]
     )
-    found = completed(np.where(hidden, np.nan, whole), posed)
+    own = np.zeros_like(whole)
+    found = completed(np.where(hidden, np.nan, whole), own, posed)
     assert found == pytest.approx(whole, abs=1e-6)
-    assert np.array_equal(completed(whole, posed), whole)
+    assert np.array_equal(completed(whole, own, posed), whole)
 
 
-def test_what_a_face_like_no_expression_hides_is_at_rest(editor):
+def test_what_a_face_like_no_expression_hides_stays_as_the_other_face_has_it(editor):
     odd = np.zeros(len(CODE_NAMES))
     odd[CODE_NAMES.index("lid_close_L")] = 1.0
     odd[CODE_NAMES.index("jaw_open")] = np.nan
-    found = completed(odd, editor.model.knowledge.posed)
-    assert found == pytest.approx(np.nan_to_num(odd))
+    own = np.full(len(CODE_NAMES), 0.3)
+    found = completed(odd, own, editor.model.knowledge.posed)
+    assert found == pytest.approx(np.nan_to_num(odd, nan=0.3))
 
 
 def test_a_reference_without_landmarks_is_refused_and_such_a_face_stays(editor, smiling, portrait):
