@@ -23,10 +23,14 @@ from sargan_core.faces.mouth import (
     LOWER_LIP,
     UPPER_LIP,
     below_lip_line,
+    between_lips,
     closed,
+    draw_lip_line,
     hide_inside,
     inside_mouth,
     lip_gap,
+    painted_over,
+    parted_lips,
     widened,
 )
 from sargan_core.faces.warp import positions, sample, smallest_area, spline_field
@@ -201,11 +205,16 @@ def carry(face: Seen, goal: Points, reference: Seen | None, flow: Tensor | None 
     flow = motion_field(own, goal, size).to(face.image) if flow is None else flow
     inside = inside_mouth(goal, size).to(face.image)[None]
     before, after = lip_gap(own), lip_gap(goal)
-    image, seen = _hide(face.image, own, smooth_ramp(1 - after / max(before, 1e-6), CLOSING))
+    closing = smooth_ramp(1 - after / max(before, 1e-6), CLOSING)
+    shut = closing * (1 - parted_lips(goal, size))
+    image, painted = _hide(face.image, own, closing, shut)
+    seen = 1 - painted
     if by_landmarks:
         image, seen = _shut(image, seen, own, goal)
     keep = sample(seen, positions(flow))
     image = sample(image, positions(flow))
+    if shut > 0:
+        image = draw_lip_line(image, sample(painted, positions(flow)), goal, shut)
     borrowed = (1 - smooth_ramp(before / max(after, 1e-6), OWN_MOUTH)) * smooth_ramp(after / size, PARTED)
     if borrowed > 0 and reference is None:
         shade = CAVITY * image.mean((2, 3), keepdim=True)
@@ -249,22 +258,25 @@ def settled(landmarks: Points, size: int) -> Points:
     return points
 
 
-def _hide(image: Tensor, landmarks: Points, share: float) -> tuple[Tensor, Tensor]:
-    """Return the crop with an open mouth painted over by ``share``, and how much of its own detail is still seen.
+def _hide(image: Tensor, landmarks: Points, share: float, shut: float) -> tuple[Tensor, Tensor]:
+    """Return the crop with an open mouth painted over by ``share``, and how much of each pixel is painted.
 
-    Closing lips would otherwise squeeze the teeth into a bright line.
+    Closing lips would otherwise squeeze the teeth into a bright line. For ``shut`` see ``painted_over``.
     """
     size = image.shape[-1]
     share = share * smooth_ramp(lip_gap(landmarks) / size, PARTED)
-    inside = widened(inside_mouth(landmarks, size).to(image)[None])
     if share == 0:
-        return image, torch.ones_like(inside)
-    hidden = inside * share
-    return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
+        return image, torch.zeros_like(image[:, :1])
+    inside = between_lips(image, landmarks)
+    painted = inside * share
+    return torch.lerp(image, painted_over(image, inside, landmarks, shut), painted), painted
 
 
 def _shut(image: Tensor, seen: Tensor, own: Points, goal: Points) -> tuple[Tensor, Tensor]:
-    """Return the crop with shutting eyes painted over as a dark line of lashes; ``seen`` is as in ``_hide``."""
+    """Return the crop with shutting eyes painted over as a dark line of lashes.
+
+    ``seen`` is how much of each pixel is the crop's own.
+    """
     size = image.shape[-1]
     openings = zip(EYES, eye_openings(own), eye_openings(goal), strict=True)
     for eye, before, after in openings:

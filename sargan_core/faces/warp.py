@@ -21,6 +21,8 @@ LATTICE_STEP = 4
 # Side in pixels below which no field is inverted at half its size; and iterations that follow at the whole size.
 SMALLEST = 32
 FULL_STEPS = 2
+# Fixed-point iterations of ``partial_pull``.
+PULL_STEPS = 24
 
 
 def positions(field: Tensor) -> Tensor:
@@ -105,6 +107,20 @@ def _inverted(inverse: Tensor, field: Tensor, steps: int, damping: float) -> Ten
     for _ in range(steps):
         inverse = torch.lerp(inverse, -displaced(field, inverse), damping)
     return inverse
+
+
+def partial_pull(full: Tensor, strength: float) -> Tensor:
+    """Return the field (1, 2, S, S) from an edit of some strength to the places of its content in the full edit.
+
+    The full backward field ``d`` takes the content of ``q`` from ``q + d(q)``. At strength s this content is at
+    ``p = q + (1 - s) d(q)``. The result is ``q - p`` at ``p``, by fixed-point iteration.
+    """
+    pull = torch.zeros_like(full)
+    if strength == 1.0:
+        return pull
+    for _ in range(PULL_STEPS):
+        pull = torch.lerp(pull, -(1 - strength) * displaced(full, pull), 0.6)
+    return pull
 
 
 def smallest_area(field: npt.NDArray[np.float32]) -> float:

@@ -189,6 +189,8 @@ def _fit_displaced(
         if expression is Expression.NEUTRAL:
             # What open mouths leave on lips that close is chance too.
             border = border * (1 - lips_region(goal, size))
+        elif not mouths:
+            weight, bias = smooth_on_lips(weight, bias, goal)
         bias = (border * bias).expand(3, -1, -1)
         if mouths:
             # Between the lips the input says nothing: what is seen there is the pairs' own.
@@ -300,6 +302,29 @@ def fit_rest(crops: CropSet, size: int) -> tuple[Tensor, Tensor]:
     wrong = known[len(rows) :] @ matrix if len(still) else np.zeros((1, 136))
     noise = float(np.sqrt((wrong**2).mean()))
     return torch.from_numpy(matrix), torch.tensor(noise)
+
+
+# Blur of what is fitted on shut lips, in pixels of a 256 px crop.
+ON_LIPS = 6.0
+
+
+def smooth_on_lips(weight: Tensor, bias: Tensor, goal: Points) -> tuple[Tensor, Tensor]:
+    """Return weight and bias (C, S, S) without fine structure on lips that are shut before and after.
+
+    The line between the lips lies a pixel higher or lower from face to face. A fit over people would wipe it out; as it
+    is, it moves along with the lips.
+
+    Args:
+        weight: (C, S, S) factor.
+        bias: (C, S, S) what is added.
+        goal: (68, 2) landmarks after the edit, crop pixels.
+    """
+    size = weight.shape[-1]
+    lips = lips_region(goal, size).to(weight)
+    sigma = ON_LIPS * size / 256
+    window = 2 * int(3 * sigma) + 1
+    soft_weight, soft_bias = (gaussian_blur(part[None], window, sigma)[0] for part in (weight, bias))
+    return torch.lerp(weight, soft_weight, lips), torch.lerp(bias, soft_bias, lips)
 
 
 # How many mouths the shown one is the mean of; how much it is sharpened, at what scale in pixels of a 256 px crop.

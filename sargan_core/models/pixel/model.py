@@ -33,13 +33,14 @@ from sargan_core.faces.mouth import (
     below_lip_line,
     between_lips,
     closed,
-    hide_inside,
+    draw_lip_line,
     inside_mouth,
     lip_gap,
+    painted_over,
     parted_lips,
     together,
 )
-from sargan_core.faces.warp import LATTICE_STEP, displaced, positions, sample, spline_field
+from sargan_core.faces.warp import LATTICE_STEP, displaced, partial_pull, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
 from sargan_core.models.pixel.shown import still_wanted
 
@@ -53,8 +54,6 @@ FADE_IN = 0.25
 LIGHT_RANGE = (0.35, 1.25)
 # Distance between own and neutral landmarks, as a fraction of the crop's side, from which a face is not neutral.
 MOVED = 0.004
-# Fixed-point iterations of ``_pull``.
-PULL_STEPS = 24
 # Expressions and strengths that are kept worked out, of 2.4 MB each.
 KEPT_PARTS = 8
 
@@ -247,6 +246,7 @@ class PixelModel(ExpressionModel):
             return EditedCrops(image, still, everything, lips, parted)
         flow, gain, offset = still, torch.ones_like(image), torch.zeros_like(image)
         light = self._light(image[0], landmarks)
+        goal, shut, painted = self._goal_of(parts), 0.0, torch.zeros_like(everything)
         for row, strength in parts:
             part = self._part(row, strength)
             flow = flow + part.flow
@@ -257,15 +257,18 @@ class PixelModel(ExpressionModel):
             # The face's own expression fades out as the new one fades in.
             strength = min(1.0, sum(weight for _, weight in parts))
             flow = flow + displaced(self._own_expression(landmarks, neutral, strength), flow)
-            image, seen = self._close_mouth(image, landmarks, strength)
-            kept = kept * displaced(seen, flow)
+            shut = _closing(strength) * (1 - parted_lips(goal, self.template.size))
+            image, painted = self._close_mouth(image, landmarks, strength, shut)
+            painted = displaced(painted, flow)
+            kept = kept * (1 - painted)
         found = landmarks.detach().cpu().double().numpy()
         if np.isfinite(found).all():
             flow = with_shut_eyes(found, flow)
         flow = with_round_irises(image, found, flow)
         moved = displaced(image, flow)
+        if shut > 0:
+            moved = draw_lip_line(moved, painted, goal, shut)
         edited = gain * moved + offset
-        goal = np.asarray(self._goal_of(parts))
         mask = face_mask(goal, self.template.size).to(image)[None] * kept
         edited = with_folds(edited, moved, flow, goal, mask)
         return EditedCrops(edited, flow, kept, lips, parted)
@@ -276,7 +279,7 @@ class PixelModel(ExpressionModel):
         if (known := self._parts.get(key)) is not None:
             return known
         full = self._tensor("dense_flow")[row : row + 1]
-        pull = _pull(full, strength)
+        pull = partial_pull(full, strength)
         where = positions(pull)
         inside = sample(self._tensor("inside")[row : row + 1], where)
         amount = torch.lerp(
@@ -348,16 +351,17 @@ class PixelModel(ExpressionModel):
         field = torch.lerp(above, below, below_lip_line(goal, size).to(landmarks)[None])
         return torch.lerp(field, between, inside)
 
-    def _close_mouth(self, image: Tensor, landmarks: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-        """Return the crop with the inside of an open mouth painted over, and the weight of its own detail.
+    def _close_mouth(
+        self, image: Tensor, landmarks: Tensor, strength: float, shut: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return the crop with the inside of an open mouth painted over, and how much of each pixel is painted.
 
         Otherwise lips that come together would squeeze the teeth into a bright line.
         """
         own = closed(landmarks.detach().cpu().double().numpy())
         inside = between_lips(image, own)
-        certain = parted_lips(own, self.template.size)
-        hidden = inside * float(certain * np.clip((strength - 0.6) / 0.4, 0, 1))
-        return torch.lerp(image, hide_inside(image, inside), hidden), 1 - hidden
+        painted = inside * parted_lips(own, self.template.size) * _closing(strength)
+        return torch.lerp(image, painted_over(image, inside, own, shut), painted), painted
 
     def _goal_of(self, parts: Sequence[tuple[int, float]]) -> npt.NDArray[np.float64]:
         """Return the approximate landmarks after an edit, (68, 2) crop pixels."""
@@ -376,18 +380,9 @@ class PixelModel(ExpressionModel):
         return self.get_buffer(name)
 
 
-def _pull(full: Tensor, strength: float) -> Tensor:
-    """Return the field (1, 2, S, S) from an edit of some strength to the places of its content in the full edit.
-
-    The full backward field ``d`` takes the content of ``q`` from ``q + d(q)``. At strength s this content is at
-    ``p = q + (1 - s) d(q)``. The result is ``q - p`` at ``p``, by fixed-point iteration.
-    """
-    pull = torch.zeros_like(full)
-    if strength == 1.0:
-        return pull
-    for _ in range(PULL_STEPS):
-        pull = torch.lerp(pull, -(1 - strength) * displaced(full, pull), 0.6)
-    return pull
+def _closing(strength: float) -> float:
+    """Return how far an edit of some strength paints over the inside of an open mouth, 0 to 1."""
+    return float(np.clip((strength - 0.6) / 0.4, 0, 1))
 
 
 def coarse(field: Tensor) -> Tensor:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from sargan_core.expressions import LABELS
+from sargan_core.faces.blur import gaussian_blur
 from sargan_core.faces.face import EditedCrops, FaceCrops, NeutralEstimate, Template
 from sargan_core.faces.masks import crop_mask, face_mask
+from sargan_core.faces.mouth import lips_region, parted_lips
 from sargan_core.models.base import ExpressionModel, Target
 from sargan_core.models.filtered import prepare
 from sargan_core.models.layers import lay_out, memory_format
@@ -80,6 +82,8 @@ class SarganModel(ExpressionModel):
         return (made - (x if owner is None else x[owner])) / 2
 
 
+# Blur of what is changed on shut lips, in pixels of a 256 px crop.
+ON_LIPS = 3.0
 # Distance of the window's centre below the template's mouth, as a fraction of the crop's side.
 DROP = 0.02
 
@@ -103,6 +107,7 @@ class RefinedModel(ExpressionModel):
         self.network = SarganModel(generator, self.window.template(base.template), precision)
         self.precision = precision
         self.register_buffer("mask", face_masks(base, self.window), persistent=False)
+        self.register_buffer("shut", shut_lips(base, self.window), persistent=False)
 
     def neutral_estimate(self) -> NeutralEstimate | None:
         """Return the base's estimate of neutral landmarks."""
@@ -130,9 +135,21 @@ class RefinedModel(ExpressionModel):
         kinds = torch.tensor([row[1] for row in rows], device=image.device)
         weights = torch.tensor([row[2] for row in rows], device=image.device).view(-1, 1, 1, 1)
         labels = one_hot(kinds, len(LABELS), image.device)
-        change = self.network.change(part.clamp(0, 1), labels, owner)
+        change = self._calm(self.network.change(part.clamp(0, 1), labels, owner), kinds)
         part.index_add_(0, owner, weights * self.get_buffer("mask")[kinds] * change)
         return replace(edited, image=image)
+
+    def _calm(self, change: Tensor, kinds: Tensor) -> Tensor:
+        """Return changes (B, 3, S, S) without fine structure on shut lips; kinds are (B,) labels.
+
+        The line between the lips of a truth lies a pixel higher or lower than the edit's, so that the network learns to
+        blur it.
+        """
+        lips = self.get_buffer("shut")[kinds]
+        if not bool(lips.any()):
+            return change
+        sigma = ON_LIPS * self.template.size / 256
+        return torch.lerp(change, gaussian_blur(change, 2 * int(3 * sigma) + 1, sigma), lips)
 
 
 @dataclass(frozen=True)
@@ -173,3 +190,14 @@ def face_masks(base: PixelModel, window: Window) -> Tensor:
     """
     masks = [face_mask(base.goal(expression), base.template.size) for expression in LABELS]
     return window.cut(torch.stack(masks).float()) * crop_mask(window.size)
+
+
+def shut_lips(base: PixelModel, window: Window) -> Tensor:
+    """Return the lips of the expressions that shut the mouth, 0 for the others.
+
+    (7, 1, size, size) float32 in [0, 1], in label order.
+    """
+    size = base.template.size
+    goals = [base.goal(expression) for expression in LABELS]
+    lips = [lips_region(goal, size).float() * (1 - parted_lips(goal, size)) for goal in goals]
+    return window.cut(torch.stack(lips)).contiguous()

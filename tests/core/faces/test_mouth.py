@@ -9,8 +9,11 @@ from sargan_core.faces.mouth import (
     INNER_LIPS,
     Opening,
     between_lips,
+    draw_lip_line,
     lip_gap,
+    lip_line,
     opening_of,
+    painted_over,
     smooth_curve,
     together,
 )
@@ -41,6 +44,41 @@ def as_tensor(canvas):
 def test_lips_put_together_leave_no_gap():
     assert lip_gap(together(landmarks(9.0))) == 0
     assert np.array_equal(together(landmarks(9.0))[:60], landmarks(9.0)[:60])
+
+
+@pytest.mark.parametrize(("shut", "light"), [(0.0, 0.6), (1.0, 1.0)])
+def test_a_closing_mouth_shows_lips_where_they_meet_and_shade_where_they_do_not(shut, light):
+    points = landmarks(12.0)
+    image = as_tensor(picture(points))
+    inside = between_lips(image, points)
+    over = painted_over(image, inside, points, shut)
+    seen = over[0][:, inside[0, 0] == 1].mean(1)
+    torch.testing.assert_close(seen.mean(), light * torch.tensor(LIP).float().mean() / 255, atol=0.04, rtol=0)
+    assert torch.equal(over[..., : SIZE // 2, :], image[..., : SIZE // 2, :])
+
+
+@pytest.mark.parametrize("size", [256, 128])
+def test_the_lip_line_is_dark_between_the_lips_and_nowhere_else(size):
+    points = (together(landmarks(0.0)) + 0.5) * size / SIZE - 0.5
+    light = lip_line(points, size)[0, 0]
+    x, y = np.round(points[62]).astype(int)
+    assert float(light[:, x].argmin()) == pytest.approx(points[62, 1], abs=0.51)
+    assert 0.6 < float(light[y, x]) < 0.7
+    assert bool((light[:, : int(points[48, 0])] == 1).all())
+    assert bool((light[: y - size // 16] > 0.999).all())
+    assert bool((light[y + size // 16 :] > 0.999).all())
+
+
+def test_no_lip_line_is_drawn_where_nothing_was_painted_over():
+    points = landmarks(0.0)
+    image = as_tensor(picture(points))
+    painted = torch.zeros(1, 1, SIZE, SIZE)
+    assert torch.equal(draw_lip_line(image, painted, points, 1.0), image)
+    column = round(points[62, 0])
+    painted[..., 10, column] = 1
+    drawn = draw_lip_line(image, painted, points, 1.0)
+    changed = (drawn != image).any(1)[0].any(0).nonzero().ravel().tolist()
+    assert changed == [column]
 
 
 def test_teeth_beside_the_found_opening_belong_to_it():

@@ -1,9 +1,10 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from sargan_core.errors import UsageError, WeightsError
-from sargan_core.expressions import parse_mix
+from sargan_core.expressions import Expression, parse_mix
 from sargan_core.faces.face import FaceCrops, Template
 from sargan_core.faces.mouth import FACING, lip_gap
 from sargan_core.models.pixel.file import build_pixel, save_pixel
@@ -198,3 +199,25 @@ def test_parted_lips_are_never_at_rest(shipped):
     for upper, lower in FACING:
         shape[lower] = shape[upper] + [0, 9]
     assert lip_gap(rest(shape)) < lip_gap(shape) - 2
+
+
+@pytest.mark.parametrize("mix", ["neutral", "sad"])
+def test_a_mouth_that_shuts_shows_no_teeth_and_a_dark_line_between_lips(shipped, mix):
+    size = shipped.template.size
+    points = np.asarray(shipped.template.shape) * size - 0.5
+    neutral = torch.tensor(points, dtype=torch.float32)[None]
+    for upper, lower in FACING:
+        points[upper] -= [0, 3]
+        points[lower] += [0, 9]
+    canvas = np.full((size, size, 3), (190, 140, 120), np.uint8)
+    cv2.fillPoly(canvas, [points[48:60].round().astype(np.int32)], (170, 90, 95))
+    cv2.fillPoly(canvas, [points[60:68].round().astype(np.int32)], (235, 230, 220))
+    image = torch.from_numpy(canvas.astype(np.float32) / 255).permute(2, 0, 1)[None]
+    landmarks = torch.tensor(points, dtype=torch.float32)[None]
+    edited = shipped.edit(FaceCrops(image, landmarks, neutral), [parse_mix(mix)]).image[0]
+    goal = shipped.goal(Expression(mix))
+    x, y = round(goal[62, 0]), round((goal[62, 1] + goal[66, 1]) / 2)
+    green = edited[1, y - 4 : y + 5, x]
+    lips = 90 / 255
+    assert float(green.max()) < lips + 0.12
+    assert float(green[2:7].min()) < 0.8 * float(green[[0, 1, -2, -1]].mean())

@@ -6,7 +6,7 @@ from sargan_core.data.crop_table import CropSet
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
 from sargan_core.faces.warp import positions, sample, spline_field
-from sargan_core.models.pixel.fit import PixelOptions, fit_pixel, fit_rest
+from sargan_core.models.pixel.fit import PixelOptions, fit_pixel, fit_rest, smooth_on_lips
 from sargan_core.models.pixel.run import edit_crop, held_out_figures
 from sargan_core.models.registry import load_model
 
@@ -110,3 +110,15 @@ def test_no_pairs_is_a_data_error(crops):
     empty = crops.select([0, 2])
     with pytest.raises(DataError, match="pairs"):
         fit_pixel(empty, PixelOptions(size=SIZE))
+
+
+def test_shut_lips_keep_their_line_and_take_broad_shading():
+    shape = np.asarray(load_model("pixel").template.shape) * 256 - 0.5
+    column, row = np.round(shape[62]).astype(int)
+    weight, bias = torch.full((1, 256, 256), 0.9), torch.full((1, 256, 256), 0.02)
+    line = bias.clone()
+    line[:, row - 1 : row + 2] += 0.1
+    softer, soft_line = smooth_on_lips(weight, line, shape)
+    torch.testing.assert_close(softer, weight)
+    assert float((soft_line - bias)[0, row, column]) < 0.03
+    torch.testing.assert_close(soft_line[:, :100], bias[:, :100])

@@ -94,6 +94,18 @@ def test_it_is_the_base_and_the_masked_change_of_the_generator(
     assert torch.equal(refined.keep, plain.keep)
 
 
+def test_on_lips_that_stay_shut_it_changes_nothing_fine(model: RefinedModel, base: PixelModel):
+    batch = crops(base)
+    row, column = (round(value) for value in base.goal(Expression.SAD)[62, ::-1])
+
+    def fine(mix: str) -> float:
+        change = (edit(model, batch, mix).image - edit(base, batch, mix).image).mean(1)[0]
+        lips = change[row - 3 : row + 4, column - 10 : column + 11]
+        return float(lips.diff(dim=0).abs().mean() / change[change != 0].abs().mean())
+
+    assert fine("sad") < 0.5 * fine("angry")
+
+
 def test_outside_of_the_face_it_is_the_base_bit_for_bit(model: RefinedModel, base: PixelModel):
     batch = crops(base)
     plain, refined = edit(base, batch, "surprised").image, edit(model, batch, "surprised").image
