@@ -35,6 +35,9 @@ REDDEST = 0.16
 BRIGHT, BRIGHT_EDGE = 1.08, 0.95
 # Teeth are a run of at least this fraction of the line, and do not reach its ends.
 LEAST, ENDS = 0.12, 0.06
+# Between two rows of teeth it is dark: largest height of the gap as a fraction of the line, its light as a multiple of
+# the lips', and least height of the row beyond it.
+APART, DARK, ROW = 0.2, 0.65, 0.05
 # How much farther than the middle one of the three a point may move, as a fraction of the mouth's width.
 MORE = 0.03
 LIGHT = np.array([0.299, 0.587, 0.114])
@@ -124,7 +127,8 @@ def _teeth(picture: Picture, points: Points, line: int) -> tuple[float, float] |
         return None
     # The edge lies halfway from teeth to lips.
     excess = np.minimum((lip - redness) / contrast - 0.5, (light / lip_light - BRIGHT_EDGE) * 4)
-    first, last = _crossing(excess[at::-1]), _crossing(excess[at:])
+    dark = light < DARK * lip_light
+    first, last = _end(excess[at::-1], dark[at::-1]), _end(excess[at:], dark[at:])
     span = (at - first) / (SAMPLES - 1), (at + last) / (SAMPLES - 1)
     inside = span[0] > ENDS and span[1] < 1 - ENDS and span[1] - span[0] > LEAST
     return span if inside else None
@@ -139,6 +143,22 @@ def _read(picture: Picture, places: Points) -> npt.NDArray[np.float64]:
     upper = picture[y, x] * (1 - right) + picture[y, x + 1] * right
     lower = picture[y + 1, x] * (1 - right) + picture[y + 1, x + 1] * right
     return np.asarray(upper * (1 - down) + lower * down, dtype=np.float64)
+
+
+def _end(excess: npt.NDArray[np.float64], dark: npt.NDArray[np.bool_]) -> float:
+    """Return where teeth end, in samples from the first value; a second row beyond a dark gap belongs to them.
+
+    Args:
+        excess: (N,) above 0 where teeth are seen; they are at the first value.
+        dark: (N,) where it is dark.
+    """
+    end = _crossing(excess)
+    beyond = np.flatnonzero(excess > 0)
+    beyond = beyond[beyond > end]
+    if not len(beyond) or beyond[0] - end > APART * SAMPLES or not dark[int(end) : beyond[0]].any():
+        return end
+    row = _crossing(excess[beyond[0] :])
+    return float(beyond[0] + row) if row > ROW * SAMPLES else end
 
 
 def _crossing(values: npt.NDArray[np.float64]) -> float:

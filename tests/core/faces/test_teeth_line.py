@@ -45,6 +45,27 @@ def test_lips_found_inside_the_teeth_are_moved_to_their_edges(size, dtype, found
     assert np.array_equal(moved[others], guess[others])
 
 
+@pytest.mark.parametrize("above", [True, False])
+def test_both_rows_of_a_laugh_belong_to_the_mouth(above):
+    true, guess = face(20.0), face(6.0)
+    canvas = picture(true, TEETH)
+    middle = round(float(true[[62, 66], 1].mean()))
+    # The landmarks are found in one row of teeth, with the dark gap at their edge.
+    gap = middle + 2 if above else middle - 5
+    canvas[gap : gap + 3, 90:166][(canvas[gap : gap + 3, 90:166] == TEETH).all(2)] = CAVITY
+    moved = with_seen_teeth(canvas, guess).astype(np.float64)
+    assert lip_gap(moved) == pytest.approx(20, abs=2)
+
+
+def test_lips_beyond_a_dark_gap_are_no_second_row():
+    true = face(8.0)
+    canvas = picture(true, TEETH)
+    middle = round(float(true[[62, 66], 1].mean()))
+    canvas[middle + 4 : middle + 9, 90:166] = CAVITY
+    moved = with_seen_teeth(canvas, face(5.0)).astype(np.float64)
+    assert float(moved[[65, 66, 67], 1].max()) < middle + 6
+
+
 @pytest.mark.parametrize("inside", [LIP, CAVITY])
 def test_without_teeth_the_landmarks_are_the_same(inside):
     points = face(6.0)
