@@ -44,18 +44,20 @@ PROTOTYPES: dict[Expression, dict[str, float]] = {
         "lip_stretch": 0.2,
         "corner_down": 0.55,
     },
-    # AU 9+10+17+25: nose wrinkled, upper lip raised, chin pushed up.
+    # AU 9+10+17+25: nose wrinkled, upper lip raised, chin pushed up. The brows come down with the nose alone: a frown
+    # of their own (AU 4) would be anger.
     Expression.DISGUSTED: {
-        "brow_down": 0.9,
+        "brow_down": 0.35,
+        "brow_whole_down": 0.15,
         "squint": 0.55,
-        "nose_wrinkle": 1.35,
+        "nose_wrinkle": 1.5,
         "nose_squeeze": 0.7,
         "nose_down": 0.1,
-        "cheek_raise": 0.75,
-        "upper_lip_up": 1.25,
+        "cheek_raise": 0.9,
+        "upper_lip_up": 1.3,
         "corner_down": 0.5,
-        "chin_raise": 0.4,
-        "lips_part": 0.4,
+        "chin_raise": 0.6,
+        "lips_part": 0.3,
     },
 }
 
