@@ -82,6 +82,8 @@ def _fused(sequence: nn.Sequential) -> list[nn.Module]:
 EPSILON = 1e-5
 # Values that a norm treats at a time: enough for all threads, few enough for the cache.
 PART = 2**18
+# Output channels that a convolution computes at a time.
+LANES = 16
 
 
 class InstanceNorm(nn.Module):
@@ -205,8 +207,9 @@ class FewOutputsConvolution(nn.Conv2d):
     """A KxK convolution of stride 1 with zero padding (K - 1) / 2 to very few channels, without bias.
 
     Vectorised kernels compute 16 output channels at a time, so three waste most of the work. Here, on CPUs, the K rows
-    of the kernel become output channels of a 1xK convolution, and its shifted results are added. It serves training
-    and use, in float32 and under bf16 autocast (the sum is float32 then too).
+    of the kernel become output channels of a 1xK convolution, and its shifted results are added. In use the rows beyond
+    16 channels make two columns at a time. It serves training and use, in float32 and under bf16 autocast (the sum is
+    float32 then too).
 
     Args:
         inputs: channels in.
@@ -224,9 +227,22 @@ class FewOutputsConvolution(nn.Conv2d):
         outputs, inputs, side, _ = self.weight.shape
         reach, height = side // 2, x.shape[2]
         rows = self.weight.transpose(1, 2).transpose(0, 1).reshape(side * outputs, inputs, 1, side)
-        parts = functional.conv2d(x, rows, padding=(0, reach)).float()
-        parts = functional.pad(parts, (0, 0, reach, reach))
-        result = parts[:, :outputs, :height]
+        paired = not torch.is_grad_enabled() and x.shape[3] % 2 == 0
+        first = LANES // outputs * outputs if paired else len(rows)
+        made = [functional.conv2d(x, rows[:first], padding=(0, reach))]
+        if first < len(rows):
+            made.append(_two_columns(x, rows[first:]))
+        parts = [functional.pad(part.float(), (0, 0, reach, reach)) for part in made]
+        planes = [plane for part in parts for plane in part.split(outputs, 1)]
+        result = planes[0][:, :, :height]
         for row in range(1, side):
-            result = result + parts[:, row * outputs : (row + 1) * outputs, row : row + height]
+            result = result + planes[row][:, :, row : row + height]
         return result
+
+
+def _two_columns(x: Tensor, rows: Tensor) -> Tensor:
+    """Return the convolution of (B, C, H, W), W even, with (N, C, 1, K) ``rows``, as 2 N outputs of stride 2."""
+    batch, _, height, width = x.shape
+    both = torch.cat([functional.pad(rows, (0, 1)), functional.pad(rows, (1, 0))])
+    made = functional.conv2d(x, both, stride=(1, 2), padding=(0, rows.shape[3] // 2))
+    return made.permute(0, 2, 3, 1).reshape(batch, height, width, len(rows)).permute(0, 3, 1, 2)
