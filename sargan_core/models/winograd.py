@@ -9,6 +9,7 @@ transposed one makes such blocks, so one form serves all three. The layers are i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -188,6 +189,7 @@ class Memory(local):
 
     def __init__(self) -> None:
         self.kept: dict[str, Tensor] = {}
+        self.lent: int | None = None
 
     def take(self, name: str, *shape: int) -> Tensor:
         """Return a float32 tensor with whatever is in it, valid until ``name`` is taken again in this thread."""
@@ -197,6 +199,22 @@ class Memory(local):
             with torch.inference_mode(False):
                 self.kept[name] = torch.empty(size)
         return self.kept[name][:size].view(shape)
+
+    @contextmanager
+    def lending(self) -> Iterator[None]:
+        """Let layers write their results into kept memory too: inside, and valid until the next time in this thread."""
+        before, self.lent = self.lent, 0
+        try:
+            yield
+        finally:
+            self.lent = before
+
+    def result(self, *shape: int) -> Tensor:
+        """Return a float32 tensor for a layer's result, new or lent."""
+        if self.lent is None:
+            return torch.empty(shape)
+        self.lent += 1
+        return self.take(f"result {self.lent}", *shape)
 
 
 memory = Memory()

@@ -15,6 +15,7 @@ from torch.nn import functional
 from sargan_core.errors import UsageError
 from sargan_core.models.filtered import FilteredConvolution, FilteredTransposed
 from sargan_core.models.layers import FewOutputsConvolution, InstanceNorm
+from sargan_core.models.winograd import memory
 
 STEM_KERNEL = 7
 # Instance norm cancels a label plane's constant except near the border, where about a tenth of it remains. So the label
@@ -195,7 +196,8 @@ class Generator(nn.Module):
             rows = [row for row, image in enumerate(owner) if image == index]
             for row in rows:
                 part = stem if row == rows[-1] else stem.clone()
-                made[row] = self._changed(self._labelled(part, labels[row : row + 1]))[0]
+                with memory.lending():
+                    made[row] = self._changed(self._labelled(part, labels[row : row + 1]))[0]
         return made
 
     def _changed(self, x: Tensor) -> Tensor:
