@@ -88,7 +88,7 @@ class _Filtered(Function):
         ctx.save_for_backward(x, kernel)
         ctx.layer = layer
         height, width = layer.size
-        made = x.new_empty(len(x), height, width, kernel.shape[2] // layer.form.made**2)
+        made = memory.result(len(x), height, width, kernel.shape[2] // layer.form.made**2)
         for image, out in zip(x, made, strict=True):
             for band, pixels, row in layer.tiles.bands(layer.padded(image)):
                 products = memory.take("products", len(kernel), band.count, kernel.shape[2])

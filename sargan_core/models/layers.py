@@ -11,6 +11,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sargan_core.models.winograd import memory
+
 
 def convolution(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
     """Return convolution with zero padding, batch norm and ReLU."""
@@ -78,6 +80,10 @@ def _fused(sequence: nn.Sequential) -> list[nn.Module]:
 
 
 EPSILON = 1e-5
+# Values that a norm treats at a time: enough for all threads, few enough for the cache.
+PART = 2**18
+# Output channels that a convolution computes at a time.
+LANES = 16
 
 
 class InstanceNorm(nn.Module):
@@ -86,10 +92,15 @@ class InstanceNorm(nn.Module):
     The same in ``train()`` and ``eval()`` and independent of the rest of the batch. Group normalisation with
     one channel a group is the same thing, and unlike the library's instance norm it keeps channels-last
     tensors channels-last; only its backward pass is slow on CPUs, so training there has its own.
+
+    Args:
+        channels: of the input.
+        positive: True: what is below 0 becomes 0 afterwards, as by ReLU.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, positive: bool = False) -> None:
         super().__init__()
+        self.positive = positive
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -98,27 +109,53 @@ class InstanceNorm(nn.Module):
 
         Without gradients, on a CPU, it is written over ``x``.
         """
-        if x.device.type == "cpu":
-            if torch.is_grad_enabled():
-                normed: Tensor = _ChannelsLastNorm.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
-                return normed
-            if x.dtype == torch.float32 and x.is_contiguous(memory_format=torch.channels_last):
-                for image in x.permute(0, 2, 3, 1):
-                    _norm_over(image.flatten(0, 1), self.weight, self.bias)
-                return x
+        if _writes_over(x):
+            for image in x.permute(0, 2, 3, 1):
+                _norm_over(image.flatten(0, 1), self.weight, self.bias, self.positive)
+            return x
+        normed = self._normed(x)
+        return relu(normed) if self.positive else normed
+
+    def _normed(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and torch.is_grad_enabled():
+            normed: Tensor = _ChannelsLastNorm.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+            return normed
         return functional.group_norm(x, x.shape[1], self.weight, self.bias, EPSILON)
 
 
-def _norm_over(rows: Tensor, weight: Tensor, bias: Tensor) -> None:
-    """Norm each channel of an image's (P, C) pixels, in place.
+def relu(x: Tensor) -> Tensor:
+    """Return ``max(x, 0)``, written over ``x`` where no gradient needs it."""
+    return functional.relu(x, inplace=not torch.is_grad_enabled())
+
+
+def _writes_over(x: Tensor) -> bool:
+    """Return whether a norm is written over its input: in use on a CPU, in float32, channels-last."""
+    return (
+        x.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and x.dtype == torch.float32
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _norm_over(rows: Tensor, weight: Tensor, bias: Tensor, positive: bool) -> None:
+    """Norm each channel of an image's (P, C) pixels, in place, and with ``positive`` replace what is below 0 by 0.
 
     The sums are the same for any number of threads, which group normalisation's are not.
     """
     mean = rows.mean(0)
-    squares = torch.stack([part.square().sum(0) for part in rows.split(2048)]).sum(0)
-    variance = (squares / len(rows) - mean.square()).clamp_min(0)
+    parts = rows.split(max(1, PART // rows.shape[1]))
+    squares = torch.stack(
+        [torch.square(part, out=memory.take("squares", *part.shape)).sum(0) for part in parts]
+    )
+    variance = (squares.sum(0) / len(rows) - mean.square()).clamp_min(0)
     scale = weight * torch.rsqrt(variance + EPSILON)
-    torch.addcmul(bias - mean * scale, rows, scale, out=rows)
+    shift = bias - mean * scale
+    # Both steps on a part while the cache holds it.
+    for part in parts:
+        torch.addcmul(shift, part, scale, out=part)
+        if positive:
+            part.clamp_min_(0)
 
 
 class _ChannelsLastNorm(Function):
@@ -170,8 +207,9 @@ class FewOutputsConvolution(nn.Conv2d):
     """A KxK convolution of stride 1 with zero padding (K - 1) / 2 to very few channels, without bias.
 
     Vectorised kernels compute 16 output channels at a time, so three waste most of the work. Here, on CPUs, the K rows
-    of the kernel become output channels of a 1xK convolution, and its shifted results are added. It serves training
-    and use, in float32 and under bf16 autocast (the sum is float32 then too).
+    of the kernel become output channels of a 1xK convolution, and its shifted results are added. In use the rows beyond
+    16 channels make two columns at a time. It serves training and use, in float32 and under bf16 autocast (the sum is
+    float32 then too).
 
     Args:
         inputs: channels in.
@@ -189,9 +227,22 @@ class FewOutputsConvolution(nn.Conv2d):
         outputs, inputs, side, _ = self.weight.shape
         reach, height = side // 2, x.shape[2]
         rows = self.weight.transpose(1, 2).transpose(0, 1).reshape(side * outputs, inputs, 1, side)
-        parts = functional.conv2d(x, rows, padding=(0, reach)).float()
-        parts = functional.pad(parts, (0, 0, reach, reach))
-        result = parts[:, :outputs, :height]
+        paired = not torch.is_grad_enabled() and x.shape[3] % 2 == 0
+        first = LANES // outputs * outputs if paired else len(rows)
+        made = [functional.conv2d(x, rows[:first], padding=(0, reach))]
+        if first < len(rows):
+            made.append(_two_columns(x, rows[first:]))
+        parts = [functional.pad(part.float(), (0, 0, reach, reach)) for part in made]
+        planes = [plane for part in parts for plane in part.split(outputs, 1)]
+        result = planes[0][:, :, :height]
         for row in range(1, side):
-            result = result + parts[:, row * outputs : (row + 1) * outputs, row : row + height]
+            result = result + planes[row][:, :, row : row + height]
         return result
+
+
+def _two_columns(x: Tensor, rows: Tensor) -> Tensor:
+    """Return the convolution of (B, C, H, W), W even, with (N, C, 1, K) ``rows``, as 2 N outputs of stride 2."""
+    batch, _, height, width = x.shape
+    both = torch.cat([functional.pad(rows, (0, 1)), functional.pad(rows, (1, 0))])
+    made = functional.conv2d(x, both, stride=(1, 2), padding=(0, rows.shape[3] // 2))
+    return made.permute(0, 2, 3, 1).reshape(batch, height, width, len(rows)).permute(0, 3, 1, 2)

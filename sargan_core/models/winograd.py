@@ -9,6 +9,7 @@ transposed one makes such blocks, so one form serves all three. The layers are i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -52,9 +53,20 @@ class Form:
 
     @cached_property
     def data(self) -> Sums:
-        """(n, n): the products' factors from a line of n blocks, by the construction of Cook and Toom."""
-        others = ([other for other in self.points if other != point] for point in self.points)
-        return Sums.of([*([*_coefficients(rest), 0] for rest in others), _coefficients(self.points)])
+        """(n, n): the products' factors from a line of n blocks, by the construction of Cook and Toom.
+
+        In the places of ``mirrored`` points p and -p are x R and p R, R the product over the other points: their sum
+        and difference, (x + p) R and (x - p) R, are the factors.
+        """
+        rows = []
+        mirrored = [point for first in self.mirrored for point in self.points[first : first + 2]]
+        for point in self.points:
+            if point in mirrored:
+                rest = _coefficients([other for other in self.points if abs(other) != abs(point)])
+                rows.append([0, *rest, 0] if point > 0 else [*(-point * weight for weight in rest), 0, 0])
+            else:
+                rows.append([*_coefficients([other for other in self.points if other != point]), 0])
+        return Sums.of([*rows, _coefficients(self.points)])
 
     @cached_property
     def result(self) -> Sums:
@@ -73,12 +85,10 @@ class Form:
         """Where a point is followed by its negative."""
         return tuple(k for k, (one, other) in enumerate(pairwise(self.points)) if one > 0 and one == -other)
 
-    def cross(self, parts: Sequence[Tensor]) -> None:
-        """Replace the products of opposite points by sum and difference, in place; this is its own transpose."""
-        for first in self.opposite:
-            one, other = parts[first], parts[first + 1]
-            one.add_(other)
-            torch.sub(one, other, alpha=2, out=other)
+    @cached_property
+    def mirrored(self) -> tuple[int, ...]:
+        """The ``opposite`` points whose factors are made as sum and difference: where that takes fewer additions."""
+        return self.opposite if len(self.opposite) > 1 else ()
 
     @cached_property
     def data_back(self) -> Sums:
@@ -115,6 +125,14 @@ def _coefficients(roots: Sequence[int]) -> list[int]:
     for root in roots:
         made = [high - root * low for high, low in zip([0, *made], [*made, 0], strict=True)]
     return made
+
+
+def _cross(parts: Sequence[Tensor], places: Sequence[int]) -> None:
+    """Replace each two parts that begin at ``places`` by sum and difference, in place; this is its own transpose."""
+    for first in places:
+        one, other = parts[first], parts[first + 1]
+        one.add_(other)
+        torch.sub(one, other, alpha=2, out=other)
 
 
 @dataclass(frozen=True)
@@ -171,6 +189,7 @@ class Memory(local):
 
     def __init__(self) -> None:
         self.kept: dict[str, Tensor] = {}
+        self.lent: int | None = None
 
     def take(self, name: str, *shape: int) -> Tensor:
         """Return a float32 tensor with whatever is in it, valid until ``name`` is taken again in this thread."""
@@ -180,6 +199,22 @@ class Memory(local):
             with torch.inference_mode(False):
                 self.kept[name] = torch.empty(size)
         return self.kept[name][:size].view(shape)
+
+    @contextmanager
+    def lending(self) -> Iterator[None]:
+        """Let layers write their results into kept memory too: inside, and valid until the next time in this thread."""
+        before, self.lent = self.lent, 0
+        try:
+            yield
+        finally:
+            self.lent = before
+
+    def result(self, *shape: int) -> Tensor:
+        """Return a float32 tensor for a layer's result, new or lent."""
+        if self.lent is None:
+            return torch.empty(shape)
+        self.lent += 1
+        return self.take(f"result {self.lent}", *shape)
 
 
 memory = Memory()
@@ -224,21 +259,29 @@ class Tiles:
         f = self.form
         width, channels = pixels.shape[1:]
         lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
-        f.data.write(self._lines(pixels), lines.unbind(0))
+        parts = lines.unbind(0)
+        f.data.write(self._lines(pixels), parts)
+        _cross(parts, f.mirrored)
         made = memory.take("factors", f.span, f.span, self.rows, self.columns, f.taken, f.taken * channels)
-        f.data.write(self._blocks(lines), made.unbind(1))
+        parts = made.unbind(1)
+        f.data.write(self._blocks(lines), parts)
+        _cross(parts, f.mirrored)
         return made.view(f.span**2, self.count, -1)
 
     def factors_back(self, gradient: Tensor, pixels: Tensor) -> None:
-        """Write the gradient of the (H, W, C) pixels, from that of the factors."""
+        """Write the gradient of the (H, W, C) pixels, from that of the factors, which is changed."""
         f = self.form
         width, channels = pixels.shape[1:]
         gradient = gradient.view(f.span, f.span, self.rows, self.columns, f.taken, -1)
         lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
         lines[:, :, :, self.columns * f.tile * f.taken :] = 0
-        f.data_back.write(gradient.unbind(1), self._blocks(lines), f.tile)
+        parts = gradient.unbind(1)
+        _cross(parts, f.mirrored)
+        f.data_back.write(parts, self._blocks(lines), f.tile)
         pixels[self.rows * f.tile * f.taken :] = 0
-        f.data_back.write(lines.unbind(0), self._lines(pixels), f.tile)
+        parts = lines.unbind(0)
+        _cross(parts, f.mirrored)
+        f.data_back.write(parts, self._lines(pixels), f.tile)
 
     def result(self, products: Tensor, made: Tensor) -> None:
         """Write the pixels (H, W, C) that (n^2, tiles, o o C) products make; these are changed."""
@@ -246,10 +289,10 @@ class Tiles:
         products = products.view(f.span, f.span, self.rows, self.columns, f.made, -1)
         lines = memory.take("lines", f.tile, *products.shape[1:])
         parts = products.unbind(0)
-        f.cross(parts)
+        _cross(parts, f.opposite)
         f.result.write(parts, lines.unbind(0))
         parts = lines.unbind(1)
-        f.cross(parts)
+        _cross(parts, f.opposite)
         f.result.write(parts, self._columns(made))
 
     def result_back(self, gradient: Tensor) -> Tensor:
@@ -259,11 +302,11 @@ class Tiles:
         lines = memory.take("lines", f.tile, f.span, *rest)
         parts = lines.unbind(1)
         f.result_back.write(self._columns(gradient), parts)
-        f.cross(parts)
+        _cross(parts, f.opposite)
         made = memory.take("products", f.span, f.span, *rest)
         parts = made.unbind(0)
         f.result_back.write(lines.unbind(0), parts)
-        f.cross(parts)
+        _cross(parts, f.opposite)
         return made.view(f.span**2, self.count, -1)
 
     def _lines(self, pixels: Tensor) -> list[Tensor]:

@@ -15,6 +15,7 @@ from torch.nn import functional
 from sargan_core.errors import UsageError
 from sargan_core.models.filtered import FilteredConvolution, FilteredTransposed
 from sargan_core.models.layers import FewOutputsConvolution, InstanceNorm
+from sargan_core.models.winograd import memory
 
 STEM_KERNEL = 7
 # Instance norm cancels a label plane's constant except near the border, where about a tenth of it remains. So the label
@@ -66,13 +67,13 @@ def preset(arch: str, **changes: Any) -> GeneratorSettings:
 
 
 def _reflecting(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Return 3x3 convolution with reflection padding, instance norm."""
+    """Return 3x3 convolution with reflection padding, instance norm, ReLU."""
     convolution = (
         FilteredConvolution(inputs, outputs, mode="reflect")
         if stride == 1
         else nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False, padding_mode="reflect")
     )
-    return nn.Sequential(convolution, InstanceNorm(outputs))
+    return nn.Sequential(convolution, InstanceNorm(outputs, positive=True))
 
 
 class AttentionUnit(nn.Module):
@@ -95,13 +96,13 @@ class AttentionUnit(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (B, 1, H, W) attention for (B, C, H, W) features; H and W at least 5."""
-        full = relu(self.skip_full(features))
-        half = relu(self.down_half(features))
-        quarter = relu(self.middle(relu(self.down_quarter(half))))
+        full = self.skip_full(features)
+        half = self.down_half(features)
+        quarter = self.middle(self.down_quarter(half))
         up = functional.interpolate(quarter, size=half.shape[2:], mode="nearest")
-        half = relu(self.skip_half(half)) + relu(self.up_half(up))
+        half = self.skip_half(half) + self.up_half(up)
         up = functional.interpolate(half, size=full.shape[2:], mode="nearest")
-        return torch.sigmoid(self.out(full + relu(self.up_full(up))))
+        return torch.sigmoid(self.out(full + self.up_full(up)))
 
 
 class ResidualBlock(nn.Module):
@@ -115,8 +116,9 @@ class ResidualBlock(nn.Module):
         mode: Literal["reflect", "zeros"] = "reflect" if attention else "zeros"
         self.feature = nn.Sequential(
             FilteredConvolution(channels, channels, mode=mode),
-            InstanceNorm(channels),
-            nn.ReLU(),
+            InstanceNorm(channels, positive=True),
+            # In the place that ReLU has in weight files.
+            nn.Identity(),
             FilteredConvolution(channels, channels, mode=mode),
             InstanceNorm(channels),
         )
@@ -143,10 +145,14 @@ class Generator(nn.Module):
         # Its padding must stay zero: a constant label plane reaches the features only through the border,
         # because instance norm cancels constant shifts.
         self.stem = nn.Conv2d(3 + settings.labels, width, STEM_KERNEL, 1, 3, bias=False)
-        self.stem_norm = InstanceNorm(width)
+        self.stem_norm = InstanceNorm(width, positive=True)
         downs: list[nn.Module] = []
         for _ in range(settings.downs):
-            downs.append(nn.Sequential(FilteredConvolution(width, 2 * width, 2), InstanceNorm(2 * width)))
+            downs.append(
+                nn.Sequential(
+                    FilteredConvolution(width, 2 * width, 2), InstanceNorm(2 * width, positive=True)
+                )
+            )
             width *= 2
         self.downs = nn.ModuleList(downs)
         self.blocks = nn.ModuleList(
@@ -155,7 +161,7 @@ class Generator(nn.Module):
         ups: list[nn.Module] = []
         for _ in range(settings.downs):
             layer = FilteredTransposed(width, width // 2)
-            ups.append(nn.Sequential(layer, InstanceNorm(width // 2)))
+            ups.append(nn.Sequential(layer, InstanceNorm(width // 2, positive=True)))
             width //= 2
         self.ups = nn.ModuleList(ups)
         self.head = FewOutputsConvolution(width, 3, STEM_KERNEL)
@@ -190,18 +196,19 @@ class Generator(nn.Module):
             rows = [row for row, image in enumerate(owner) if image == index]
             for row in rows:
                 part = stem if row == rows[-1] else stem.clone()
-                made[row] = self._changed(self._labelled(part, labels[row : row + 1]))[0]
+                with memory.lending():
+                    made[row] = self._changed(self._labelled(part, labels[row : row + 1]))[0]
         return made
 
     def _changed(self, x: Tensor) -> Tensor:
         """Return what the layers after the stem make of its output."""
-        x = relu(self.stem_norm(x))
+        x = self.stem_norm(x)
         for layer in self.downs:
-            x = relu(layer(x))
+            x = layer(x)
         for block in self.blocks:
             x = block(x)
         for layer in self.ups:
-            x = relu(layer(x))
+            x = layer(x)
         return torch.tanh(self.head(x))
 
     def stem_output(self, images: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
@@ -227,13 +234,11 @@ class Generator(nn.Module):
         A plane of ones seen through a zero-padded 7x7 kernel is constant but for three pixels at each border: larger
         planes repeat the middle row and column of this one.
         """
-        side = STEM_KERNEL
-        weight = self.stem.weight[:, 3:]
-        plane = torch.ones(1, 1, side, side, dtype=weight.dtype, device=weight.device)
-        table = functional.conv2d(plane, weight.reshape(-1, 1, side, side), padding=side // 2)
-        # Under autocast the convolution answers in the reduced format, whatever the weights are in.
-        table = table.view(*weight.shape[:2], side, side)
-        return torch.einsum("bl,clhw->bchw", labels.to(table.dtype), table)
+        weight = torch.einsum("bl,clhw->bchw", labels.to(self.stem.weight.dtype), self.stem.weight[:, 3:])
+        border = STEM_KERNEL // 2
+        # Each row says which taps lie on the plane, for one of its pixels along one direction.
+        inside = weight.new_ones(STEM_KERNEL, STEM_KERNEL).triu(-border).tril(border).flip(1)
+        return inside @ weight @ inside.T
 
 
 class _LabelBorders(Function):
@@ -248,11 +253,13 @@ class _LabelBorders(Function):
         ctx.mark_dirty(x)
         border = STEM_KERNEL // 2
         table = (table - table[:, :, border, border, None, None]).to(x.dtype)
-        across = _stretch(table, 3, x.shape[3])
-        x[:, :, :border] += across[:, :, :border]
-        x[:, :, -border:] += across[:, :, -border:]
-        x[:, :, border:-border, :border] += table[:, :, border, None, :border]
-        x[:, :, border:-border, -border:] += table[:, :, border, None, -border:]
+        # Pixel by pixel, as channels-last tensors lie in memory.
+        pixels, table = x.permute(0, 2, 3, 1), table.permute(0, 2, 3, 1).contiguous()
+        inside = table[:, :, border, None].expand(-1, -1, x.shape[3] - 2 * border, -1)
+        across = torch.cat([table[:, :, :border], inside, table[:, :, -border:]], 2)
+        for rows in (slice(0, border), slice(-border, None)):
+            pixels[:, rows] += across[:, rows]
+            pixels[:, border:-border, rows] += table[:, border, None, rows]
         return x
 
     @staticmethod
@@ -271,20 +278,6 @@ class _LabelBorders(Function):
         table[:, :, border, -border:] = inner[..., -border:].sum(2, dtype=exact)
         table[:, :, border, border] = -table.sum((2, 3))
         return gradient, table
-
-
-def _stretch(table: Tensor, dim: int, length: int) -> Tensor:
-    """Repeat the middle of 7 entries along ``dim`` until there are ``length`` >= 7."""
-    border = STEM_KERNEL // 2
-    first, middle, last = torch.split(table, [border, 1, border], dim)
-    shape = list(middle.shape)
-    shape[dim] = length - 2 * border
-    return torch.cat([first, middle.expand(shape), last], dim)
-
-
-def relu(x: Tensor) -> Tensor:
-    """Return ``max(x, 0)``, written over ``x`` where no gradient needs it."""
-    return functional.relu(x, inplace=not torch.is_grad_enabled())
 
 
 def one_hot(labels: Sequence[int] | Tensor, count: int, device: torch.device | str = "cpu") -> Tensor:

@@ -29,6 +29,20 @@ def test_few_outputs_is_the_convolution_with_its_gradients(memory: torch.memory_
     torch.testing.assert_close(layer(x), plain(layer, x), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("width", [12, 13, 8])
+@pytest.mark.parametrize("outputs", [1, 3, 5])
+def test_few_outputs_in_use_is_the_convolution_for_even_and_odd_widths(
+    memory: torch.memory_format, width: int, outputs: int
+):
+    torch.manual_seed(0)
+    layer = FewOutputsConvolution(5, outputs, 7).requires_grad_(False)
+    x = torch.randn(2, 5, 9, width).contiguous(memory_format=memory)
+    with torch.no_grad():
+        made = layer(x)
+    torch.testing.assert_close(made, plain(layer, x), atol=1e-5, rtol=1e-4)
+
+
 def test_few_outputs_in_bf16_is_no_coarser_than_the_library_s():
     layer = few_outputs()
     x = torch.randn(2, 5, 32, 32)

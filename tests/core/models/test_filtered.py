@@ -155,3 +155,16 @@ def test_any_tile_and_kernel_make_the_sums_of_the_definition(tile, taps):
     for row, column in product(range(tile), range(tile)):
         expected = (pixels[row : row + taps, column : column + taps, 0] * kernel).sum()
         torch.testing.assert_close(result[row, column, 0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_results_lie_in_lent_memory_only_where_a_network_asks_for_it(always):
+    layer, x = made("zeros"), picture(1, 5, 8, 8)
+    with torch.no_grad():
+        own = layer(x)
+        with winograd.memory.lending():
+            first, second = layer(x), layer(2 * x)
+            assert torch.equal(first, own)
+            torch.testing.assert_close(second, 2 * own)
+        with winograd.memory.lending():
+            assert layer(x).data_ptr() == first.data_ptr()
+        assert layer(3 * x).data_ptr() not in (own.data_ptr(), first.data_ptr(), second.data_ptr())
