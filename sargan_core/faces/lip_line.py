@@ -10,6 +10,7 @@ from sargan_core.faces.align import apply_matrix, similarity, to_square
 from sargan_core.faces.blur import ramp
 from sargan_core.faces.face import Pixels
 from sargan_core.faces.mouth import FACING
+from sargan_core.faces.tone import LUMA
 
 Points = npt.NDArray[np.float64]
 
@@ -30,7 +31,6 @@ BRIGHTER, PALE = 1.5, 0.05
 LOWER_RIM = (58, 57, 56)
 # Outer points of the upper lip above them.
 UPPER_RIM = (50, 51, 52)
-LIGHT = np.array([0.299, 0.587, 0.114])
 SAMPLES = 9
 
 
@@ -75,7 +75,7 @@ def _sure(picture: npt.NDArray[np.float32], points: Points, gap: float) -> float
         inside.append(_between(picture, points[upper], points[lower], (0.3, 0.9)))
         lip.append(_between(picture, points[lower], points[rim], (0.15, 0.65)))
     within, beside = np.median(np.concatenate(inside), axis=0), np.median(np.concatenate(lip), axis=0)
-    darker = float(np.log((beside @ LIGHT + 0.02) / (within @ LIGHT + 0.02)))
+    darker = float(np.log((beside @ np.array(LUMA) + 0.02) / (within @ np.array(LUMA) + 0.02)))
     paler = _redness(beside) - _redness(within)
     return max(
         ramp(darker, DARKER), ramp(paler, PALER), ramp(gap, WIDER), ramp(_teeth(picture, points), TEETH)
@@ -90,13 +90,15 @@ def _teeth(picture: npt.NDArray[np.float32], points: Points) -> float:
         upper.append(_between(picture, points[above], points[top], (0.15, 0.65)))
     colours, lip = np.concatenate(inside), np.median(np.concatenate(upper), axis=0)
     redness = (colours[:, 0] - colours[:, 1]) / (colours.sum(1) + 0.05)
-    return float(np.mean((redness < PALE) & (colours @ LIGHT > BRIGHTER * (lip @ LIGHT))))
+    return float(np.mean((redness < PALE) & (colours @ np.array(LUMA) > BRIGHTER * (lip @ np.array(LUMA)))))
 
 
 def _darkest(picture: npt.NDArray[np.float32], points: Points) -> float:
     """Return where the darkest line lies between the upper (0) and the lower (1) inner lip."""
     reach = (-0.2, 1.2)
-    profiles = [_between(picture, points[upper], points[lower], reach) @ LIGHT for upper, lower in FACING]
+    profiles = [
+        _between(picture, points[upper], points[lower], reach) @ np.array(LUMA) for upper, lower in FACING
+    ]
     return float(np.linspace(*reach, SAMPLES)[np.argmin(np.mean(profiles, axis=0))])
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sargan_core.faces.blur import gaussian_blur, polygon_cover
+from sargan_core.faces.tone import LUMA
 
 Points = npt.NDArray[np.float64]
 
@@ -38,7 +39,6 @@ BRIGHTER, LESS_RED = 1.3, 0.025
 # The same for teeth below the opening near its corners: distance from the middle as a fraction of its width, distance
 # across and down, and brightness as a fraction of the lips'.
 FROM_MIDDLE, BELOW, IN_SHADOW = 0.25, (0.03, 0.016), 0.9
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 # Blur that spreads the lips' colour into the hidden mouth, in pixels of a 256 px crop, and brightness of the lip line.
 FILL_SCALE = 5.0
 LIP_LINE = 0.6
@@ -156,7 +156,7 @@ def between_lips(image: Tensor, landmarks: Points) -> Tensor:
     cover = torch.from_numpy(mouth.cover(size, size, 0.5 * size / 256)).to(image)[None, None]
     inside = torch.maximum(cover, inside_mouth(landmarks, size).to(image)[None])
     colours = image[0].permute(1, 2, 0).cpu().numpy()
-    light, redness = colours @ LUMA, (colours[..., 0] - colours[..., 1]) / (colours.sum(2) + 0.05)
+    light, redness = colours @ np.float32(LUMA), (colours[..., 0] - colours[..., 1]) / (colours.sum(2) + 0.05)
     lips = np.zeros((size, size), np.uint8)
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
     cv2.fillConvexPoly(lips, np.round(outline * 16).astype(np.int32), 1, shift=4)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sargan_core.faces.face import Pixels
 from sargan_core.faces.mouth import FACING
+from sargan_core.faces.tone import LUMA
 
 Points = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -40,7 +41,6 @@ LEAST, ENDS = 0.12, 0.06
 APART, DARK, ROW = 0.2, 0.65, 0.05
 # How much farther than the middle one of the three a point may move, as a fraction of the mouth's width.
 MORE = 0.03
-LIGHT = np.array([0.299, 0.587, 0.114])
 
 
 def with_seen_teeth(pixels: Pixels, landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -111,7 +111,7 @@ def _teeth(picture: Picture, points: Points, line: int) -> tuple[float, float] |
         return None
     shares = np.linspace(0, 1, SAMPLES)
     colours = _read(picture, points[top] + shares[:, None] * way)
-    redness, light = (colours[:, 0] - colours[:, 1]) / (colours.sum(1) + 0.05), colours @ LIGHT
+    redness, light = (colours[:, 0] - colours[:, 1]) / (colours.sum(1) + 0.05), colours @ np.array(LUMA)
     lips = np.r_[UPPER_LIP, LOWER_LIP]
     lip, lip_light = float(np.median(redness[lips])), float(np.median(light[lips]))
     middle = float(np.clip((points[[upper, lower]].mean(0) - points[top]) @ way / length, 0, 1))
