@@ -282,6 +282,7 @@ def batch(
         workers=workers,
         batch_size=batch_size,
         compile=compile_model,
+        fork=True,
     )
     policy = Policy(
         retry=outcomes_to_retry(retry or ()),
