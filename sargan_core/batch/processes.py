@@ -1,7 +1,7 @@
 """Processes of one batch on this machine: each takes whole photos through a pipeline of its own.
 
 Threads of one process wait for each other's Python code; processes that are forked once the models are loaded do not,
-and share the memory of the models.
+and share the memory of the models. The first process works as well, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -43,16 +44,16 @@ _LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(eq=False)
 class _Worker:
-    """A process and what it was given.
+    """Who takes photos through a pipeline, and what it was given.
 
     Attributes:
-        process: its number.
+        member: the number of a process, or a thread of this one.
         connection: takes tasks to it and its results back.
         given: positions and tasks that it has not answered, in order.
         ended: it was told that there are no more tasks.
     """
 
-    process: int
+    member: int | threading.Thread
     connection: Connection
     given: deque[tuple[int, Task]] = field(default_factory=deque)
     ended: bool = False
@@ -64,7 +65,7 @@ class Processes:
     Args:
         tasks: read by this process.
         setup: of one pipeline with one thread.
-        count: how many processes.
+        count: how many processes, this one included.
     """
 
     def __init__(self, tasks: Iterator[Task], setup: Setup, count: int) -> None:
@@ -86,8 +87,9 @@ class Processes:
         """
         # What is loaded stays, so no process needs to look through it, which would copy it.
         gc.freeze()
-        for _ in range(self._count):
+        for _ in range(self._count - 1):
             self._workers.append(self._fork())
+        self._workers.append(self._start())
         self._give()
         while waiting := [worker.connection for worker in self._workers if worker.given]:
             ready = wait(waiting)
@@ -105,8 +107,11 @@ class Processes:
         for worker in self._workers:
             worker.connection.close()
         for worker in self._workers:
+            if isinstance(worker.member, threading.Thread):
+                worker.member.join()
+                continue
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(worker.process, 0)
+                os.waitpid(worker.member, 0)
         for _, results in self._finished.values():
             for staged in results:
                 staged.discard()
@@ -135,8 +140,10 @@ class Processes:
             answer = worker.connection.recv()
         except (EOFError, ConnectionError) as error:
             # The others may wait for room that it had.
+            self._room.close()
             for other in self._workers:
-                os.kill(other.process, signal.SIGKILL)
+                if isinstance(other.member, int):
+                    os.kill(other.member, signal.SIGKILL)
             raise WorkerLostError(
                 f"{shown(task.source.path)}: the process that worked on it was killed, perhaps for want of memory; "
                 "run the same command again to go on, with fewer --workers if it happens again"
@@ -158,30 +165,41 @@ class Processes:
                 ours.close()
                 for worker in self._workers:
                     worker.connection.close()
-                self._serve(theirs, parent)
+                self._be_process(theirs, parent)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Worker(process, ours)
 
-    def _serve(self, connection: Connection, parent: int) -> NoReturn:
-        """Do what comes through the connection until it ends, then end the process."""
+    def _start(self) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        thread = threading.Thread(target=self._serve, args=(theirs,), name="sargan-batch", daemon=True)
+        thread.start()
+        return _Worker(thread, ours)
+
+    def _be_process(self, connection: Connection, parent: int) -> NoReturn:
         try:
             _end_with(parent)
             # The parent may hold their locks.
             sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (open until the process ends)
+            self._serve(connection)
+        finally:
+            os._exit(0)
+
+    def _serve(self, connection: Connection) -> None:
+        """Do what comes through the connection until it ends."""
+        with connection:
             pipeline = Pipeline(iter(connection.recv, None), self._setup, self._room)
             try:
                 for _, results in pipeline.results():
                     connection.send(results)
             except (EOFError, ConnectionError):
-                pass  # the parent has stopped
+                pass  # nobody listens any more
             except BaseException as error:
-                connection.send(_portable(error))
+                with contextlib.suppress(ConnectionError):
+                    connection.send(_portable(error))
             finally:
                 pipeline.stop()
-        finally:
-            os._exit(0)
 
 
 def _end_with(parent: int) -> None:

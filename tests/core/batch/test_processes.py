@@ -76,7 +76,7 @@ def test_processes_make_the_bytes_of_threads_in_the_order_of_the_plan(folder, ed
     run(request_for("in"), lambda entry, _: told.append(entry.output))
     makers = {process for process, _ in noted("in").values()}
     assert len(makers) == 2
-    assert os.getpid() not in makers
+    assert os.getpid() in makers
     assert told == [f"{number}.png" for number in range(10)]
     assert checksums("out") == checksums("threads")
     one, other = (
@@ -88,19 +88,37 @@ def test_processes_make_the_bytes_of_threads_in_the_order_of_the_plan(folder, ed
 
 
 def test_a_process_that_is_killed_is_told_and_the_next_run_ends_the_work(folder, editor):
+    first = os.getpid()
+
     class Killed(StandIn):
         def infer(self, prepared, target):
-            if prepared[0].photo.name.endswith("7.png"):
+            if os.getpid() != first:
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().infer(prepared, target)
 
     editor(Killed())
-    with pytest.raises(WorkerLostError, match=r"in/7\.png: .*killed.*run the same command again"):
+    with pytest.raises(WorkerLostError, match=r"in/\d\.png: .*killed.*run the same command again"):
         run(request_for("in"))
     assert no_process_is_left()
     assert not list(Path("out/.sargan-batch").rglob("*.png"))
     editor(StandIn())
     assert run(request_for("in")).complete
+
+
+def test_a_process_that_is_killed_with_all_the_room_keeps_nobody_waiting(folder, editor, monkeypatch):
+    monkeypatch.setattr("sargan_core.batch.local.BYTES_A_WORKER", 16)
+    first = os.getpid()
+
+    class Killed(StandIn):
+        def infer(self, prepared, target):
+            if os.getpid() != first:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().infer(prepared, target)
+
+    editor(Killed(pause=0.01))
+    with pytest.raises(WorkerLostError, match="killed"):
+        run(request_for("in"))
+    assert no_process_is_left()
 
 
 def test_an_error_of_the_listener_ends_the_processes_and_leaves_nothing_half_done(folder, editor):
