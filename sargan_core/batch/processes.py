@@ -87,8 +87,10 @@ class Processes:
         """
         # What is loaded stays, so no process needs to look through it, which would copy it.
         gc.freeze()
-        for _ in range(self._count - 1):
-            self._workers.append(self._fork())
+        # Without memory for more processes those that are there do the work.
+        with contextlib.suppress(OSError):
+            for _ in range(self._count - 1):
+                self._workers.append(self._fork())
         self._workers.append(self._start())
         self._give()
         while waiting := [worker.connection for worker in self._workers if worker.given]:

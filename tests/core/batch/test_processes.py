@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -155,6 +156,16 @@ def test_a_photo_larger_than_its_share_of_the_memory_is_alone(folder, editor, mo
     for large in ("2", "3", "6"):
         for other in began.keys() - {large}:
             assert ended[other] < began[large] or ended[large] < began[other]
+
+
+def test_without_memory_for_a_process_the_work_is_done_here(folder, editor, monkeypatch):
+    def refuse():
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr("os.fork", refuse)
+    editor(Noting())
+    assert run(request_for("in")).complete
+    assert {process for process, _ in noted("in").values()} == {os.getpid()}
 
 
 def test_one_photo_needs_no_process(folder, editor):
