@@ -157,10 +157,13 @@ def _work(tasks: Iterator[Task], setup: Setup, most: int) -> Pipeline | Processe
     on_cpu = setup.editor.device == "cpu" and not settings.compile
     if not (settings.fork and can_fork() and on_cpu and 2 <= count <= available_cores()):
         return Pipeline(tasks, setup)
-    from sargan_core.batch.processes import Processes
-
     own = replace(setup.limits, workers=1, models=1, bytes=setup.limits.bytes // setup.limits.workers)
-    return Processes(tasks, replace(setup, limits=own), count)
+    try:
+        from sargan_core.batch.processes import Processes
+
+        return Processes(tasks, replace(setup, limits=own), count)
+    except (ImportError, OSError):  # a container without shared semaphores (/dev/shm)
+        return Pipeline(tasks, setup)
 
 
 def can_fork() -> bool:

@@ -168,6 +168,16 @@ def test_without_memory_for_a_process_the_work_is_done_here(folder, editor, monk
     assert {process for process, _ in noted("in").values()} == {os.getpid()}
 
 
+def test_without_shared_semaphores_threads_do_the_work(folder, editor, monkeypatch):
+    def refuse(*arguments):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr("sargan_core.batch.processes.Room", refuse)
+    editor(Noting())
+    assert run(request_for("in")).complete
+    assert {process for process, _ in noted("in").values()} == {os.getpid()}
+
+
 def test_one_photo_needs_no_process(folder, editor):
     editor(Noting())
     assert run(request_for("in/1.png")).complete
