@@ -55,7 +55,7 @@ def engine_run(photos: Path, out: Path, settings: EditSettings) -> tuple[float, 
     plan = make_plan(
         PlanRequest((str(photos),), listed=None, root=None, folder=out, mixes=[TARGET], strengths=[1.0])
     )
-    batch = BatchSettings(folder=out, staging=out, edit=settings, variants=plan.variants)
+    batch = BatchSettings(folder=out, staging=out, edit=settings, variants=plan.variants, fork=True)
     started = time.perf_counter()
     summary = run_batch(plan, batch, run_local, Policy())
     wall = time.perf_counter() - started

@@ -8,6 +8,7 @@ The full soak is --photos 5000. Ends with an error if memory grows between the s
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,19 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from batch_photos import make_photos
+from process_memory import used_memory
 
 # What a run may grow by: the manifest's history, caches that fill once, the allocator's mood.
 ALLOWED_SHARE, ALLOWED_MEGABYTES = 0.05, 16.0
-
-
-def resident(process: int) -> float | None:
-    """Return the resident memory of a process in MB; None once it is gone."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    line = next((line for line in status.splitlines() if line.startswith("VmRSS")), None)
-    return None if line is None else int(line.split()[1]) / 1024
 
 
 def main() -> None:
@@ -37,7 +29,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--data", type=Path, help="a folder of portraits")
     options = parser.parse_args()
-    if not Path("/proc/self/status").exists():
+    if used_memory(os.getpid()) is None:
         print("this system does not tell the memory of a process (/proc); nothing was measured")
         return
     with tempfile.TemporaryDirectory() as name:
@@ -61,7 +53,7 @@ def main() -> None:
         ) as process:
             assert process.stdout is not None
             for done, _ in enumerate(process.stdout, start=1):
-                if (memory := resident(process.pid)) is not None:
+                if (memory := used_memory(process.pid)) is not None:
                     samples.append((done, memory))
         seconds = time.perf_counter() - started
         if process.returncode or len(samples) < 0.9 * options.photos:

@@ -21,6 +21,7 @@ from sargan_cli.expressions import (
     strengths_of,
 )
 from sargan_cli.files import names_in
+from sargan_cli.importing import importing
 from sargan_cli.options import optional
 from sargan_core.errors import UsageError
 
@@ -258,8 +259,11 @@ def batch(
         raise typer.Exit(OK)
     if not plan.sources and part is None:
         raise UsageError("there is no photo to edit; name folders or photos that hold some")
-    from sargan_core.batch.run import Policy, run_batch
-    from sargan_core.editor import EditSettings
+    with importing():
+        from sargan_core.batch.run import Policy, run_batch
+        from sargan_core.editor import EditSettings
+
+        run_tasks = _engine(engine)
 
     settings = BatchSettings(
         folder=plan.folder,
@@ -282,6 +286,7 @@ def batch(
         workers=workers,
         batch_size=batch_size,
         compile=compile_model,
+        fork=True,
     )
     policy = Policy(
         retry=outcomes_to_retry(retry or ()),
@@ -297,7 +302,7 @@ def batch(
         check_page(plan.folder / REPORT)
     with console.counting("editing") as progress:
         tell = result_printer(plan, console, progress, as_json=as_json)
-        summary = run_batch(plan, settings, _engine(engine), policy, part, tell)
+        summary = run_batch(plan, settings, run_tasks, policy, part, tell)
     if report:
         write_report(plan.folder, plan.folder / REPORT)
     print_summary(summary, plan, console)

@@ -29,6 +29,7 @@ from sargan_cli.files import (
     plan_outputs,
     read_input,
 )
+from sargan_cli.importing import importing
 from sargan_cli.options import optional
 from sargan_core.errors import NoFaceError, WeightsError
 from sargan_core.outcome import Outcome, rounded
@@ -121,7 +122,8 @@ def _detect_file(
 
 @functools.cache
 def _finder(landmarks: str) -> FaceFinder:
-    from sargan_core.models.landmarks.finder import face_finder
+    with importing():
+        from sargan_core.models.landmarks.finder import face_finder
 
     return face_finder(landmarks)
 

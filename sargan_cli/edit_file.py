@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sargan_cli.console import Console, FileReport, failure, print_bytes, say_error
 from sargan_cli.expressions import read_like
 from sargan_cli.files import FilePair, check_free, display_name, read_input
+from sargan_cli.importing import importing
 from sargan_core.errors import WeightsError
 from sargan_core.expressions import ExpressionMix, Like
 from sargan_core.outcome import Outcome, face_json, worst_face_json
@@ -132,7 +133,8 @@ class FileEditor:
 
     def _load(self) -> Editor:
         if self._editor is None:
-            from sargan_core.editor import Editor, EditSettings
+            with importing():
+                from sargan_core.editor import Editor, EditSettings
 
             self._editor = Editor(EditSettings(self._model, **self._settings))
         return self._editor

@@ -1,12 +1,13 @@
-"""The local engine: edits on this machine with a pipeline of threads."""
+"""The local engine: edits on this machine with a pipeline of threads, or with processes that each run one."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sargan_core.batch.manifest import ManifestWriter
@@ -18,6 +19,7 @@ from sargan_core.errors import UsageError
 from sargan_core.expressions import Like
 
 if TYPE_CHECKING:
+    from sargan_core.batch.processes import Processes
     from sargan_core.batch.run import OnResult
     from sargan_core.editor import Editor
     from sargan_core.models.base import Reference, Target
@@ -120,30 +122,53 @@ def run_local(
 ) -> None:
     """Edit on this machine; an ``Engine``, see ``sargan_core.batch.run``.
 
-    On a CPU every photo goes through the model on its own, by one thread, so that its result has the same bytes
-    as from ``Editor.edit``; the cores share the photos. On a GPU the faces of several photos are one batch.
+    On a CPU every photo goes through the model on its own, so that its result has the same bytes as from
+    ``Editor.edit``; the cores share the photos, as threads or, with ``settings.fork``, as processes. On a GPU the
+    faces of several photos are one batch.
 
     Raises:
         WeightsError, UsageError: no photo can be edited.
         PhotoError: the manifest cannot be written, or the reference photo cannot be read.
+        WorkerLostError: a process was killed.
     """
     remaining = iter(tasks)
-    first = next(remaining, None)
-    if first is None:  # nothing to do, so no model to load
+    workers = settings.workers or available_cores()
+    first = list(itertools.islice(remaining, workers))
+    if not first:  # nothing to do, so no model to load
         return
     keep_freed_memory()
     with _single_threaded():
-        setup = set_up(settings, settings.workers or available_cores())
-        pipeline = Pipeline(itertools.chain([first], remaining), setup)
+        setup = set_up(settings, workers)
+        work = _work(itertools.chain(first, remaining), setup, len(first))
         results: list[Staged] = []
         try:
-            for task, results in pipeline.results():
+            for task, results in work.results():
                 while results:
                     on_result(commit(results.pop(0), task.source, manifest))
         finally:
-            pipeline.stop()
+            work.stop()
             for staged in results:
                 staged.discard()
+
+
+def _work(tasks: Iterator[Task], setup: Setup, most: int) -> Pipeline | Processes:
+    """Return what does the tasks: processes where they may be forked, with enough to do for at least two."""
+    count, settings = min(most, setup.limits.workers), setup.settings
+    on_cpu = setup.editor.device == "cpu" and not settings.compile
+    if not (settings.fork and can_fork() and on_cpu and 2 <= count <= available_cores()):
+        return Pipeline(tasks, setup)
+    own = replace(setup.limits, workers=1, models=1, bytes=setup.limits.bytes // setup.limits.workers)
+    try:
+        from sargan_core.batch.processes import Processes
+
+        return Processes(tasks, replace(setup, limits=own), count)
+    except (ImportError, OSError):  # a container without shared semaphores (/dev/shm)
+        return Pipeline(tasks, setup)
+
+
+def can_fork() -> bool:
+    """Return whether this system lets a process with loaded libraries be forked."""
+    return sys.platform.startswith("linux")
 
 
 def available_cores() -> int:

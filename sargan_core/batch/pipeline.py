@@ -31,6 +31,7 @@ from sargan_core.outcome import out_of_memory
 
 if TYPE_CHECKING:
     from sargan_core.batch.local import Setup
+    from sargan_core.batch.room import Room
     from sargan_core.editor import PreparedPhoto
     from sargan_core.faces.face import EditedCrops
 
@@ -48,6 +49,7 @@ class _Photo:
         prepared: the decoded photo with its faces cropped.
         seconds: time spent for all outputs together, by stage.
         staged: finished outputs by their path.
+        places: what it takes of the room that processes share.
         finished: all of them are, and the photo was taken out of memory.
     """
 
@@ -59,6 +61,7 @@ class _Photo:
     prepared: PreparedPhoto | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     staged: dict[str, Staged] = field(default_factory=dict)
+    places: int = 0
     finished: bool = False
 
     def unfinished(self) -> list[Output]:
@@ -100,14 +103,16 @@ class Pipeline:
     Args:
         tasks: read slowly, by one thread at a time.
         setup: editor, targets, settings and limits.
+        room: memory shared with the pipelines of other processes.
     """
 
-    def __init__(self, tasks: Iterator[Task], setup: Setup) -> None:
+    def __init__(self, tasks: Iterator[Task], setup: Setup, room: Room | None = None) -> None:
         self._tasks = enumerate(tasks)
         self._editor = setup.editor
         self._targets = setup.targets
         self._settings = setup.settings
         self._limits = setup.limits
+        self._room = room
         self._most_faces = setup.limits.faces
         self._condition = threading.Condition()
         # Queues in front of the steps: photos that are read, edits that are prepared, edits that the model answered.
@@ -267,6 +272,8 @@ class Pipeline:
     def _prepare(self, photo: _Photo) -> None:
         """Decode a photo, find and crop its faces."""
         assert photo.file is not None
+        if self._room is not None:
+            photo.places = self._room.enter(alone=photo.alone or photo.cost > self._limits.bytes)
         reading = True
         started = time.perf_counter()
         try:
@@ -278,7 +285,7 @@ class Pipeline:
         except Exception as error:  # one bad photo must not end the others
             if out_of_memory(error) and not photo.alone:
                 with self._changing():
-                    self._bytes -= photo.cost
+                    self._make_room(photo)
                     photo.alone = True
                     self._read.appendleft(photo)
                 return
@@ -349,8 +356,13 @@ class Pipeline:
         if not photo.unfinished() and not photo.finished:
             photo.finished = True
             photo.prepared = None
-            self._bytes -= photo.cost
+            self._make_room(photo)
             self._finished[photo.index] = photo
+
+    def _make_room(self, photo: _Photo) -> None:
+        self._bytes -= photo.cost
+        if self._room is not None:
+            self._room.leave(photo.places)
 
     def _fail(
         self, photo: _Photo, outputs: Sequence[Output], error: Exception, *, reading: bool = False

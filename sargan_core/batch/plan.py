@@ -123,7 +123,10 @@ class BatchSettings:
         metadata: ``keep`` or ``strip``.
         provenance: mark the results.
         in_place: the results replace the photos.
-        workers: threads of the local engine, processes of the Ray engine; None = as many as suit the machine.
+        workers: photos that are worked on at once, by threads of the local engine or processes of the Ray engine;
+            None = as many as suit the machine.
+        fork: on a CPU the local engine may fork this process, where the system lets it, and use processes instead
+            of threads.
         batch_size: most faces that go through the model together; None = what suits the device.
         compile: compile the network first.
     """
@@ -139,6 +142,7 @@ class BatchSettings:
     workers: int | None = None
     batch_size: int | None = None
     compile: bool = False
+    fork: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from PIL import Image
 def batch_editor(monkeypatch):
     stand_in = StandIn()
     monkeypatch.setattr("sargan_core.editor.Editor", lambda settings: stand_in)
+    # Tests change it while it works, which other processes would not see.
+    monkeypatch.setattr("sargan_core.batch.local.can_fork", lambda: False)
     return stand_in
 
 
