@@ -82,9 +82,10 @@ def main() -> None:
     others = [read_judge(path) for path in options.judge]
     judges: list[FaceJudge] = [ShippedJudge(), *others]
     print(
-        "| pictures | faces | other judge | same first | where it is sure | both others, where they agree |"
+        "| pictures | faces | other judge | same first | where it is sure "
+        "| both others, where they agree | they agree |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|")
     tables = []
     for folder in options.photos:
         seen = look(folder, judges, options.smallest)
@@ -98,7 +99,8 @@ def main() -> None:
             same = first[:, 0] == first[:, number]
             sure = rows[:, number].max(1) >= SURE
             print(f"| {folder.name} | {len(seen)} | {judge.name} | {same.mean():.2f} | "
-                  f"{same[sure].mean():.2f} ({sure.sum()}) | {agreed:.2f} ({united.sum()}) |", flush=True)  # fmt: skip
+                  f"{same[sure].mean():.2f} ({sure.sum()}) | {agreed:.2f} ({united.sum()}) | "
+                  f"{united.mean():.2f} |", flush=True)  # fmt: skip
         tables.append((folder.name, seen))
     names = [judge.name for judge in judges]
     for name, seen in tables:
