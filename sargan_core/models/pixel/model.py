@@ -182,10 +182,11 @@ class PixelModel(ExpressionModel):
         assert self.template.shape is not None
         shape = np.asarray(self.template.shape, dtype=np.float64) * self.template.size - 0.5
         found, neutral = (points.cpu().double().numpy() for points in (crops.landmarks, crops.neutral))
+        motions = {expression: self.goal(expression) - shape for expression in self._rows}
         return [
             still_wanted(
                 found[index] - neutral[index],
-                lambda expression: self.goal(expression) - shape,
+                motions,
                 mix,
                 parted_lips(found[index], self.template.size),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -21,34 +21,50 @@ SHOWN = (0.45, 0.85)
 # Both for smiles with parted lips: people smile in many ways, and the teeth that are seen are their own.
 ALIKE_OPEN, SHOWN_OPEN = (0.55, 0.75), (0.3, 0.6)
 
+# How much more alike, in cosine, a face must be to an expression than to every other one, to begin to show it and to
+# show it surely. Surprise opens the mouth as fear does, and a smile shows teeth as anger does. A smile needs no more.
+MORE_ALIKE = (0.0, 0.08)
+
 
 def still_wanted(
-    own: Points, motion_of: Callable[[Expression], Points], mix: ExpressionMix, parted: float = 0.0
+    own: Points, motions: Mapping[Expression, Points], mix: ExpressionMix, parted: float = 0.0
 ) -> ExpressionMix:
     """Return a mix with less of each expression that the face shows already, and none of what it shows in full.
 
-    A face shows an expression if its landmarks have moved from the neutral ones in the same direction, and as far as
-    its motion goes along there.
+    A face shows an expression if its landmarks have moved from the neutral ones in the same direction, as far as its
+    motion goes along there, and more than along any other expression; but a smile is a smile.
 
     Args:
         own: (68, 2) crop pixels, the face's landmarks minus those of its neutral face; not all 0.
-        motion_of: returns the same for an expression of strength 1.
+        motions: the same for the expressions that the model knows, at strength 1.
         mix: what is asked for.
         parted: how surely the lips of the face are parted, from 0 to 1.
     """
     own = own[MOVING]
     length = float(np.linalg.norm(own))
+    # Weights of somebody's own may know an expression that moves nothing.
+    reaches = {
+        expression: max(float(np.linalg.norm(motion[MOVING])), 1e-6)
+        for expression, motion in motions.items()
+        if expression is not Expression.NEUTRAL
+    }
+    along = {
+        expression: float((own * motions[expression][MOVING]).sum()) / reach
+        for expression, reach in reaches.items()
+    }
     parts = []
     for expression, weight in mix.parts:
         left = 1.0
-        if weight > 0 and expression is not Expression.NEUTRAL:
-            motion = motion_of(expression)[MOVING]
-            # Weights of somebody's own may know an expression that moves nothing.
-            reach = max(float(np.linalg.norm(motion)), 1e-6)
-            along = float((own * motion).sum()) / reach
-            open_smile = parted if expression is Expression.HAPPY else 0.0
-            alike, shown = _mixed(ALIKE, ALIKE_OPEN, open_smile), _mixed(SHOWN, SHOWN_OPEN, open_smile)
-            left -= ramp(along / length, alike) * ramp(along / (reach * weight), shown)
+        if weight > 0 and expression in reaches:
+            smile = expression is Expression.HAPPY
+            alike, shown = (
+                _mixed(limits, open_limits, parted if smile else 0.0)
+                for limits, open_limits in ((ALIKE, ALIKE_OPEN), (SHOWN, SHOWN_OPEN))
+            )
+            way = along[expression]
+            others = [other for name, other in along.items() if name is not expression]
+            most = 1.0 if smile or not others else ramp((way - max(others)) / length, MORE_ALIKE)
+            left -= most * ramp(way / length, alike) * ramp(way / (reaches[expression] * weight), shown)
         parts.append((expression, weight * left))
     return ExpressionMix(tuple(parts))
 

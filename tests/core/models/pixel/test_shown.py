@@ -12,7 +12,7 @@ MOTIONS = {expression: RANDOM.normal(size=(68, 2)) for expression in Expression}
 
 
 def left(own, text):
-    return dict(still_wanted(own, MOTIONS.__getitem__, parse_mix(text)).parts)
+    return dict(still_wanted(own, MOTIONS, parse_mix(text)).parts)
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,25 @@ def test_a_smile_with_parted_lips_is_kept_however_people_smile(text, kept):
     own = 0.65 * (wanted + 0.8 * another_way * np.linalg.norm(wanted) / np.linalg.norm(another_way))
 
     def weight(parted):
-        mix = still_wanted(own, MOTIONS.__getitem__, parse_mix(text), parted)
+        mix = still_wanted(own, MOTIONS, parse_mix(text), parted)
         return dict(mix.parts)[Expression(text)]
 
     assert weight(1.0) == pytest.approx(kept * weight(0.0), abs=0.05)
     assert weight(0.0) > 0.3
+
+
+def test_what_is_like_another_expression_still_more_is_not_shown():
+    """An open mouth is a part of fear, but a surprised face is not afraid."""
+    shared = RANDOM.normal(size=(68, 2))
+    fear, surprise = (shared + 0.5 * RANDOM.normal(size=(68, 2)) for _ in range(2))
+    motions = {Expression.FEARFUL: fear, Expression.SURPRISED: surprise}
+
+    def weight(own, text):
+        return dict(still_wanted(own, motions, parse_mix(text)).parts)[Expression(text)]
+
+    assert weight(surprise, "fearful") == 1
+    assert weight(surprise, "surprised") == pytest.approx(0)
+    assert weight(fear, "fearful") == pytest.approx(0)
 
 
 def test_more_than_the_whole_is_still_wanted_of_a_face_that_shows_the_whole():
@@ -54,7 +68,7 @@ def test_more_than_the_whole_is_still_wanted_of_a_face_that_shows_the_whole():
 
 
 def test_an_expression_that_moves_nothing_is_wanted_in_full():
-    found = still_wanted(np.ones((68, 2)), lambda _: np.zeros((68, 2)), parse_mix("sad:0.5"))
+    found = still_wanted(np.ones((68, 2)), {Expression.SAD: np.zeros((68, 2))}, parse_mix("sad:0.5"))
     assert dict(found.parts)[Expression.SAD] == 0.5
 
 
