@@ -47,6 +47,11 @@ TONGUE = (0.78, 0.42, 0.41)
 TONGUE_FROM = (3.0, 12.0)
 
 
+# Height of the dark line below the teeth, and of a gap between teeth and lip that is no more than such a line, in pixels
+# of their picture.
+RIM, NARROW = 4.0, 6.0
+
+
 @dataclass(frozen=True)
 class Placement:
     """Where the upper teeth of a face lie in its crop, whatever the lips do; all in crop pixels.
@@ -154,10 +159,13 @@ def _teeth(
     near = np.abs(columns - opening.centre) < 0.3 * opening.width
     top = top + min(0.0, float((upper - top)[near].mean())) if near.any() else top
     where = arch + (rows - top) * (scale / stretch)
+    # Own teeth that end at the lip go on below it, without the dark line between them and the lip.
+    at_lip = place.own and near.any() and float(np.median((theirs - edge)[near])) < NARROW
+    read = np.minimum(where, np.maximum(edge - RIM, arch)) if at_lip else where
     picture = cv2.remap(
         teeth.picture,
         np.ascontiguousarray(np.broadcast_to(at, where.shape), dtype=np.float32),
-        np.ascontiguousarray(where, dtype=np.float32),
+        np.ascontiguousarray(np.broadcast_to(read, where.shape), dtype=np.float32),
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )

@@ -85,6 +85,17 @@ def test_somebody_elses_lips_are_not_seen_below_lent_teeth():
     assert redness(low) < 0.75 * redness(theirs)
 
 
+def test_own_teeth_that_end_at_the_lip_go_on_below_it_without_the_dark_line():
+    seen = teeth()
+    rows = np.arange(SIZE[0])[:, None]
+    dark = np.where((rows > seen.edge - 2)[..., None], np.float32([0.05, 0.05, 0.05]), seen.picture)
+    seen = replace(seen, picture=dark.astype(np.float32), lower=seen.edge + 3)
+    x = opened(9).x
+    square = Opening(x, np.full(65, 155.0), np.full(65, 165.5))
+    below = [at(inner_mouth(square, seen, replace(PLACE, own=True), WHITE), 121.5, row) for row in (160, 163)]
+    assert below[1].mean() > 0.6 * below[0].mean()
+
+
 def test_teeth_follow_the_light():
     bright, dim = (inner_mouth(opened(11), teeth(), PLACE, light) for light in (WHITE, WHITE * 0.5))
     assert at(dim, 122, 160) == pytest.approx(at(bright, 122, 160) / 2, rel=0.02)
