@@ -47,8 +47,8 @@ TONGUE = (0.78, 0.42, 0.41)
 TONGUE_FROM = (3.0, 12.0)
 
 
-# Height of the dark line below the teeth, and of a gap between teeth and lip that is no more than such a line, in pixels
-# of their picture.
+# Height of the dark line below the teeth, and of a gap between teeth and lip that is no more than such a line, in
+# pixels of their picture.
 RIM, NARROW = 4.0, 6.0
 
 
