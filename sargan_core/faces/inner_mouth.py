@@ -45,8 +45,6 @@ DEPTH = (0.17, 0.075, 0.07)
 TONGUE = (0.78, 0.42, 0.41)
 # Height of an opening below the teeth from which a tongue is seen.
 TONGUE_FROM = (3.0, 12.0)
-
-
 # Height of the dark line below the teeth, and of a gap between teeth and lip that is no more than such a line, in
 # pixels of their picture.
 RIM, NARROW = 4.0, 6.0
