@@ -261,7 +261,7 @@ def settled(landmarks: Points, size: int) -> Points:
 def _hide(image: Tensor, landmarks: Points, share: float, shut: float) -> tuple[Tensor, Tensor]:
     """Return the crop with an open mouth painted over by ``share``, and how much of each pixel is painted.
 
-    Closing lips would otherwise squeeze the teeth into a bright line. For ``shut`` see ``painted_over``.
+    Closing lips would otherwise squeeze the teeth into a bright line. ``shut`` is how far they come together, 0 to 1.
     """
     size = image.shape[-1]
     share = share * smooth_ramp(lip_gap(landmarks) / size, PARTED)

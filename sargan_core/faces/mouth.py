@@ -199,26 +199,26 @@ def _spread(image: Tensor, known: Tensor) -> Tensor:
     return gaussian_blur(image * known, window, sigma) / gaussian_blur(known, window, sigma).clamp_min(1e-3)
 
 
-def painted_over(image: Tensor, inside: Tensor, landmarks: Points, shut: float) -> Tensor:
+def painted_over(image: Tensor, inside: Tensor, landmarks: Points, lips: float) -> Tensor:
     """Return the crop with the inside of a mouth that closes painted over.
 
     Args:
         image: (1, 3, S, S).
         inside: (1, 1, S, S), see ``hide_inside``.
         landmarks: (68, 2) crop pixels of the open mouth.
-        shut: how far the lips come together, 0 to 1. Where they meet, both are continued up to the line midway between
-            them, for ``draw_lip_line`` to darken; where they do not, the inside is dark.
+        lips: share of lips in the paint, 0 to 1: both are continued up to the line midway between them. The rest is
+            shade, which is right where the mouth stays open a little.
     """
     dark = hide_inside(image, inside)
-    if shut == 0:
+    if lips == 0:
         return dark
     size = image.shape[-1]
     # The lips' own colour counts, skin only where no lip is near.
     known = (polygon_cover(landmarks[48:60], size).to(image)[None] + 1e-3) * (1 - inside)
     below = below_lip_line(landmarks, size).to(image)[None]
     upper, lower = (_spread(image, known * side) for side in (1 - below, below))
-    lips = torch.lerp(image, torch.lerp(upper, lower, below), inside)
-    return torch.lerp(dark, lips, shut)
+    continued = torch.lerp(image, torch.lerp(upper, lower, below), inside)
+    return torch.lerp(dark, continued, lips)
 
 
 def draw_lip_line(image: Tensor, painted: Tensor, goal: Points, shut: float) -> Tensor:
@@ -228,7 +228,7 @@ def draw_lip_line(image: Tensor, painted: Tensor, goal: Points, shut: float) -> 
         image: (1, 3, S, S) after the edit.
         painted: (1, 1, S, S) how much of each pixel was painted over, in [0, 1].
         goal: (68, 2) landmarks after the edit, crop pixels.
-        shut: see ``painted_over``.
+        shut: how far the lips come together, 0 to 1.
     """
     columns = shut * painted.amax(2, keepdim=True)
     return image * torch.lerp(torch.ones_like(columns), lip_line(goal, image.shape[-1]).to(image), columns)

@@ -259,7 +259,7 @@ class PixelModel(ExpressionModel):
             strength = min(1.0, sum(weight for _, weight in parts))
             flow = flow + displaced(self._own_expression(landmarks, neutral, strength), flow)
             shut = _closing(strength) * (1 - parted_lips(goal, self.template.size))
-            image, painted = self._close_mouth(image, landmarks, strength, shut)
+            image, painted = self._close_mouth(image, landmarks, strength)
             painted = displaced(painted, flow)
             kept = kept * (1 - painted)
         found = landmarks.detach().cpu().double().numpy()
@@ -352,9 +352,7 @@ class PixelModel(ExpressionModel):
         field = torch.lerp(above, below, below_lip_line(goal, size).to(landmarks)[None])
         return torch.lerp(field, between, inside)
 
-    def _close_mouth(
-        self, image: Tensor, landmarks: Tensor, strength: float, shut: float
-    ) -> tuple[Tensor, Tensor]:
+    def _close_mouth(self, image: Tensor, landmarks: Tensor, strength: float) -> tuple[Tensor, Tensor]:
         """Return the crop with the inside of an open mouth painted over, and how much of each pixel is painted.
 
         Otherwise lips that come together would squeeze the teeth into a bright line.
@@ -362,7 +360,7 @@ class PixelModel(ExpressionModel):
         own = closed(landmarks.detach().cpu().double().numpy())
         inside = between_lips(image, own)
         painted = inside * parted_lips(own, self.template.size) * _closing(strength)
-        return torch.lerp(image, painted_over(image, inside, own, shut), painted), painted
+        return torch.lerp(image, painted_over(image, inside, own, _closing(strength)), painted), painted
 
     def _goal_of(self, parts: Sequence[tuple[int, float]]) -> npt.NDArray[np.float64]:
         """Return the approximate landmarks after an edit, (68, 2) crop pixels."""
