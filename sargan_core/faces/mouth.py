@@ -156,7 +156,8 @@ def between_lips(image: Tensor, landmarks: Points) -> Tensor:
     cover = torch.from_numpy(mouth.cover(size, size, 0.5 * size / 256)).to(image)[None, None]
     inside = torch.maximum(cover, inside_mouth(landmarks, size).to(image)[None])
     colours = image[0].permute(1, 2, 0).cpu().numpy()
-    light, redness = colours @ np.array(LUMA, np.float32), (colours[..., 0] - colours[..., 1]) / (colours.sum(2) + 0.05)
+    light = colours @ np.array(LUMA, np.float32)
+    redness = (colours[..., 0] - colours[..., 1]) / (colours.sum(2) + 0.05)
     lips = np.zeros((size, size), np.uint8)
     outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
     cv2.fillConvexPoly(lips, np.round(outline * 16).astype(np.int32), 1, shift=4)
