@@ -7,6 +7,7 @@ and share the memory of the models. The first process works as well, in a thread
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import gc
 import multiprocessing
@@ -214,7 +215,9 @@ def _end_with(parent: int) -> None:
 def _portable(error: BaseException) -> BaseException:
     """Return an error as it can be sent to another process."""
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.dumps(error)
+        # Made anew as it will be there: an error whose arguments do not fit cannot be.
+        copy.copy(error)
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
