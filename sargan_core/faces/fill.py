@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from sargan_core.faces.align import Alignment, apply_matrix
-from sargan_core.faces.eyes import eye_regions, eye_white
 from sargan_core.faces.face import EditedCrops, Face, Pixels
 from sargan_core.faces.inner_mouth import SMILE, InnerMouth, Placement, inner_mouth
 from sargan_core.faces.lip_line import with_sure_lips
 from sargan_core.faces.mouth import CORNER, opening_of
 from sargan_core.faces.teeth import Teeth, cut_teeth, upright_matrix, upright_mouth
+from sargan_core.faces.teeth_light import teeth_light
 
 Points = npt.NDArray[np.float64]
 # Chooses the teeth to show by the neutral landmarks, (68, 2) photo pixels, or None if they are not known.
@@ -30,15 +30,6 @@ BROADER = 1.163
 FEWEST_PIXELS = 40
 OPEN = 0.11
 SHORTEST = 0.08
-# Mean colour of the whites of the eyes in the photos that the bank's teeth come from.
-STUDIO = np.array([0.621, 0.573, 0.569], dtype=np.float32)
-# Believable brightness of the whites, as a multiple of the skin's below them: eyes may be covered, shut or red.
-WHITE_TO_SKIN = (0.95, 3.0)
-# Brightness of whites that are hidden, as a multiple of the skin's.
-SKIN_TO_WHITE = 1.15
-# Largest tint of the whites (logarithms of red and blue over green): this fraction of the skin's, or the faint tint.
-SKIN_TINT = 0.45
-FAINT_TINT = (0.1, -0.06)
 
 
 def fill(
@@ -69,7 +60,7 @@ def fill(
     share = 1.0 if edited.parted is None else float(edited.parted[0])
     own = alignment.landmarks.astype(np.float64)
     neutral = own if alignment.neutral is None else alignment.neutral.astype(np.float64)
-    white, tall = _white(crop[0], own, hidden_eyes), _tall(alignment, neutral)
+    white, tall = teeth_light(crop[0], own, hidden_eyes), _tall(alignment, neutral)
     teeth, place = None, placement(neutral, tall)
     if face.landmarks is not None:
         found = with_sure_lips(pixels, face.landmarks).astype(np.float64)
@@ -126,49 +117,3 @@ def _tall(alignment: Alignment, neutral: Points) -> float:
 def _neutral_in_photo(photo: Points, own: Points, neutral: Points, alignment: Alignment) -> Points:
     """Return the neutral landmarks in photo pixels, to first order."""
     return photo + (neutral - own) @ alignment.matrix[:, :2].T
-
-
-def _white(image: Tensor, landmarks: Points, hidden: bool = False) -> npt.NDArray[np.float32]:
-    """Return the light on the face, as the colour that the whites of its eyes should have, (3,) in [0, 1].
-
-    The measured whites have some error and are darker in deep sockets. So a small difference from the light on the
-    bank's teeth is mostly ignored, and a large one is believed.
-    """
-    size = image.shape[-1]
-    found = eye_white(image, eye_regions(landmarks, size)).cpu().double().numpy().clip(0.02, 1)
-    skin_colour = _skin(image, landmarks)
-    skin = float(skin_colour.mean())
-    if hidden:
-        found = STUDIO.astype(np.float64) * min(1.0, SKIN_TO_WHITE * skin / float(STUDIO.mean()))
-    low, high = WHITE_TO_SKIN
-    level = float(np.clip(found.mean(), min(0.9, low * skin), max(low * skin, min(1.0, high * skin))))
-    studio = STUDIO.astype(np.float64)
-    brighter = _believed(np.log(level / studio.mean()), 0.2)
-    colour = _believed(np.log(found / found.mean() * studio.mean() / studio), 0.06)
-    white = np.log(studio) + brighter + colour
-    # Whites as red as the skin are skin: lids, or what lies beside eyes whose landmarks are off.
-    tint, most = white - white[1], np.log(skin_colour / skin_colour[1]) * SKIN_TINT
-    tint[0] = min(tint[0], max(most[0], FAINT_TINT[0]))
-    tint[2] = max(tint[2], min(most[2], FAINT_TINT[1]))
-    tinted = np.exp(tint)
-    return np.asarray(tinted * (np.exp(white).mean() / tinted.mean()), dtype=np.float32)
-
-
-def _believed(difference: npt.ArrayLike, doubt: float) -> npt.NDArray[np.float64]:
-    """Return a difference reduced: strongly if it is smaller than ``doubt``, hardly if it is much larger."""
-    amount = np.asarray(difference, dtype=np.float64)
-    return np.asarray(amount * np.abs(amount) / (np.abs(amount) + doubt))
-
-
-def _skin(image: Tensor, landmarks: Points) -> npt.NDArray[np.float64]:
-    """Return the colour of the skin of the cheeks, (3,): halfway between the eyes and the corners of the mouth."""
-    size = image.shape[-1]
-    reach = max(2, size // 40)
-    colours = []
-    for lid, corner in ((41, 48), (46, 54)):
-        x, y = np.clip(
-            np.round((landmarks[lid] + landmarks[corner]) / 2).astype(int), reach, size - reach - 1
-        )
-        patch = image[:, y - reach : y + reach + 1, x - reach : x + reach + 1]
-        colours.append(patch.mean((1, 2)).cpu().double().numpy())
-    return np.asarray(np.mean(colours, axis=0).clip(0.02, 1))

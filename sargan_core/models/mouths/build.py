@@ -12,7 +12,6 @@ from sargan_core.data.sources import read_sources
 from sargan_core.data.split import split_by_person
 from sargan_core.errors import DataError
 from sargan_core.expressions import Expression
-from sargan_core.faces.fill import STUDIO
 from sargan_core.faces.mouth import SAMPLES, Opening, smooth_curve
 from sargan_core.faces.teeth import (
     MIDDLE,
@@ -23,6 +22,7 @@ from sargan_core.faces.teeth import (
     mouth_traits,
     upright_mouth,
 )
+from sargan_core.faces.teeth_light import STUDIO
 from sargan_core.photo.photo import read_photo
 
 # Points of the 478-point mesh on the inner lips from corner to corner.
