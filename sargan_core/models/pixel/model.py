@@ -36,10 +36,12 @@ from sargan_core.faces.mouth import (
     draw_lip_line,
     inside_mouth,
     lip_gap,
+    lips_region,
     painted_over,
     parted_lips,
     together,
 )
+from sargan_core.faces.shade import light_factor
 from sargan_core.faces.warp import LATTICE_STEP, displaced, partial_pull, positions, sample, spline_field
 from sargan_core.models.base import ExpressionModel, Target
 from sargan_core.models.pixel.shown import still_wanted
@@ -253,7 +255,6 @@ class PixelModel(ExpressionModel):
             flow = flow + part.flow
             gain = gain + part.gain
             offset = offset + part.offset * torch.lerp(torch.ones_like(light), light, part.inside)
-        kept = gain.mean(1, keepdim=True).clamp(0, 1)
         if neutral is not None and self._is_moved(landmarks, neutral):
             # The face's own expression fades out as the new one fades in.
             strength = min(1.0, sum(weight for _, weight in parts))
@@ -261,7 +262,6 @@ class PixelModel(ExpressionModel):
             shut = _closing(strength) * (1 - parted_lips(goal, self.template.size))
             image, painted = self._close_mouth(image, landmarks, strength)
             painted = displaced(painted, flow)
-            kept = kept * (1 - painted)
         found = landmarks.detach().cpu().double().numpy()
         if np.isfinite(found).all():
             flow = with_shut_eyes(found, flow)
@@ -269,9 +269,12 @@ class PixelModel(ExpressionModel):
         moved = displaced(image, flow)
         if shut > 0:
             moved = draw_lip_line(moved, painted, goal, shut)
-        edited = gain * moved + offset
-        mask = face_mask(goal, self.template.size).to(image)[None] * kept
-        edited = with_folds(edited, moved, flow, goal, mask)
+        face = face_mask(goal, self.template.size).to(image)[None]
+        skin = face * (1 - lips_region(goal, self.template.size)).to(image)[None]
+        light_on_skin = light_factor(moved, gain, offset)
+        edited = torch.lerp(gain * moved + offset, moved * light_on_skin, skin)
+        kept = torch.lerp(gain.mean(1, keepdim=True), light_on_skin, skin).clamp(0, 1) * (1 - painted)
+        edited = with_folds(edited, moved, flow, goal, face * kept)
         return EditedCrops(edited, flow, kept, lips, parted)
 
     def _part(self, row: int, strength: float) -> _Part:
