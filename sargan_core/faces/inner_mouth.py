@@ -48,6 +48,9 @@ TONGUE_FROM = (3.0, 12.0)
 # Height of the dark line below the teeth, and of a gap between teeth and lip that is no more than such a line, in
 # pixels of their picture.
 RIM, NARROW = 4.0, 6.0
+# Fraction of what lies below the upper teeth in their picture that must be seen in the middle for all of it to be seen:
+# none up to the first value.
+COVERED = (0.5, 0.8)
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,12 @@ def _teeth(
     # In an opening no higher than the teeth's own smile, what lies below the teeth there is seen as well.
     room = lower - (top + (theirs - arch) / scale * stretch)
     spare = np.clip(float(np.median(room[near])) / (2.5 * unit), 0, 1) if near.any() else 0.0
+    # But lower teeth that the lip covers in the middle are not seen beside it either: they would look like fangs.
+    below = (theirs - edge) / scale * stretch
+    if near.any() and float(np.median((theirs - edge)[near])) > NARROW:
+        depth = lower - (top + (edge - arch) / scale * stretch)
+        uncovered = float(np.median((depth / np.maximum(below, 1e-3))[near]))
+        spare = max(spare, 1 - np.clip((uncovered - COVERED[0]) / (COVERED[1] - COVERED[0]), 0, 1))
     end = edge + (1 - spare) * (theirs - edge + (30 if place.own else 4))
     soft = 3.0 + 4 * (1 - spare)
     seen = smooth_step(np.clip((end - where) / soft + 0.5, 0, 1))

@@ -24,6 +24,8 @@ BRIGHT = 0.52
 RED = 0.16
 # Fraction of the middle of an opening that must be enamel for its teeth to count as visible.
 SEEN = 0.3
+# Fraction of the columns with enamel that must show a gap below the upper teeth for two rows of teeth to be seen.
+TWO_ROWS = 0.3
 # Sharpening after the enlargement: amount, and width in pixels of the picture.
 SHARPEN = 0.9
 SHARPEN_WIDTH = 2.4
@@ -90,6 +92,7 @@ def _edges(
     """Return the row where the upper teeth end in each column: the end of the first run of enamel."""
     width = enamel.shape[1]
     found = np.full(width, np.nan)
+    gaps = np.zeros(width, dtype=bool)
     closed = cv2.morphologyEx(enamel.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 5), np.uint8))
     for column in range(width):
         rows = np.flatnonzero(closed[:, column])
@@ -97,10 +100,13 @@ def _edges(
             continue
         # Up to the first gap.
         breaks = np.flatnonzero(np.diff(rows) > 1)
-        last = rows[breaks[0]] if len(breaks) and rows[breaks[0]] - rows[0] > 10 else rows[-1]
-        found[column] = last
+        gaps[column] = len(breaks) > 0 and rows[breaks[0]] - rows[0] > 10
+        found[column] = rows[breaks[0]] if gaps[column] else rows[-1]
     known = np.isfinite(found)
     columns = np.arange(width)
+    if gaps.sum() > TWO_ROWS * known.sum():
+        # Where the gap is too narrow to be seen, the lower teeth would be taken for the end of the upper ones.
+        found = np.minimum(found, np.interp(columns, columns[gaps], found[gaps]))
     found = np.interp(columns, columns[known], found[known])
     # Teeth end in short arcs; single columns that differ from their neighbours are gaps between teeth.
     smooth = np.array([np.median(found[max(0, at - 6) : at + 7]) for at in columns])

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_mouths import ENAMEL, LIP, WHITE, picture, smile, teeth
+from made_mouths import DARK, ENAMEL, LIP, WHITE, picture, smile, teeth
 
 from sargan_core.faces.inner_mouth import Placement, inner_mouth
 from sargan_core.faces.mouth import Opening
@@ -95,6 +95,38 @@ def test_own_teeth_that_end_at_the_lip_go_on_below_it_without_the_dark_line():
         inner_mouth(square, shown, replace(PLACE, own=True), WHITE).colour for shown in (clean, lined)
     )
     np.testing.assert_allclose(one, other, atol=0.02)
+
+
+def test_where_the_gap_closes_the_lower_teeth_are_not_the_end_of_the_upper_ones():
+    rows, columns = np.arange(SIZE[0])[:, None], np.arange(SIZE[1])
+    between = (rows > MIDDLE[1]) & (rows < MIDDLE[1] + 58) & (np.abs(columns - MIDDLE[0]) < 0.4 * WIDTH)
+    gap = (rows > MIDDLE[1] + 30) & (rows < MIDDLE[1] + 36) & (np.abs(columns - MIDDLE[0]) < 0.25 * WIDTH)
+    both = np.where((between & ~gap)[..., None], np.float32(ENAMEL), np.float32(DARK)).astype(np.float32)
+    x = smile().x
+    found = cut_teeth(both, Opening(x, np.full(65, MIDDLE[1]), np.full(65, MIDDLE[1] + 60)), WHITE)
+    beside = slice(int(MIDDLE[0] - 0.38 * WIDTH), int(MIDDLE[0] + 0.38 * WIDTH))
+    assert found.edge[beside] == pytest.approx(MIDDLE[1] + 30, abs=2)
+
+
+def test_own_lower_teeth_are_seen_all_along_or_not_at_all():
+    two_rows = replace(teeth(), edge=np.full(SIZE[1], MIDDLE[1] + 30, np.float32))
+    two_rows = replace(two_rows, lower=np.full(SIZE[1], MIDDLE[1] + 60, np.float32))
+    rows = np.arange(SIZE[0])[:, None, None]
+    gap = np.broadcast_to(np.abs(rows - MIDDLE[1] - 33) < 3, (*SIZE, 3))
+    white = np.full((*SIZE, 3), 1.2, np.float32)
+    two_rows = replace(two_rows, picture=np.where(gap, 0.1, white).astype(np.float32))
+    own = replace(PLACE, own=True)
+
+    def lower_teeth(down):
+        """Return how light it is beside the middle, below the upper teeth, in an opening with lowered corners."""
+        across = np.abs(opened(9).x - 127.5) / 34.5
+        lower = 155.0 + 5.5 + down * across
+        mouth = inner_mouth(Opening(opened(9).x, np.full(65, 155.0), lower), two_rows, own, WHITE)
+        return at(mouth, 127.5 + 20, 163.5).mean()
+
+    assert lower_teeth(7) < 0.3
+    high = inner_mouth(Opening(opened(9).x, np.full(65, 155.0), np.full(65, 168.0)), two_rows, own, WHITE)
+    assert at(high, 127.5 + 20, 163.5).mean() > 0.5
 
 
 def test_teeth_follow_the_light():
