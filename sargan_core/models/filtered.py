@@ -120,7 +120,7 @@ class _Filtered(Function):
             factors = tiles.factors(padded)
             kernel_back.baddbmm_(factors.transpose(1, 2), products)
             torch.bmm(products, kernel.transpose(1, 2), out=factors)
-            tiles.factors_back(factors, padded)
+            tiles.factors_back(padded)
             out.copy_(layer.padded_back(padded))
         return back, kernel_back, None
 

@@ -8,13 +8,14 @@ transposed one makes such blocks, so one form serves all three. The layers are i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import prod
 from threading import local
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from torch import Tensor
 POINTS = (0, 1, -1, 2, -2)
 # Tiles at a time in use: enough for fast matrix products, few enough for the cache.
 BAND = 128
+
+Parts = Sequence[Tensor]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -189,16 +193,26 @@ class Memory(local):
 
     def __init__(self) -> None:
         self.kept: dict[str, Tensor] = {}
+        self.views: dict[Hashable, Any] = {}
         self.lent: int | None = None
 
     def take(self, name: str, *shape: int) -> Tensor:
         """Return a float32 tensor with whatever is in it, valid until ``name`` is taken again in this thread."""
         size = prod(shape)
         if name not in self.kept or self.kept[name].numel() < size:
+            self.views.clear()
             # A tensor made in inference mode could not be written to outside it.
             with torch.inference_mode(False):
                 self.kept[name] = torch.empty(size)
-        return self.kept[name][:size].view(shape)
+        return self.once((name, shape), lambda: self.kept[name][:size].view(shape))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the views of kept memory that ``make`` returns, made once for ``key``: each takes a microsecond."""
+        if key not in self.views:
+            with torch.inference_mode(False):
+                self.views[key] = make()
+        found: T = self.views[key]
+        return found
 
     @contextmanager
     def lending(self) -> Iterator[None]:
@@ -255,59 +269,71 @@ class Tiles:
             yield band, pixels[row * f.tile * f.taken :], row * f.tile * f.made
 
     def factors(self, pixels: Tensor) -> Tensor:
-        """Return the transformed tiles of (H, W, C) pixels: (n^2, tiles, i i C)."""
+        """Return the transformed tiles of (H, W, C) pixels in kept memory: (n^2, tiles, i i C)."""
         f = self.form
-        width, channels = pixels.shape[1:]
-        lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
-        parts = lines.unbind(0)
-        f.data.write(self._lines(pixels), parts)
+        pixel_lines, lines, blocks, parts, made = self._input_views(pixels)
+        f.data.write(pixel_lines, lines)
+        _cross(lines, f.mirrored)
+        f.data.write(blocks, parts)
         _cross(parts, f.mirrored)
-        made = memory.take("factors", f.span, f.span, self.rows, self.columns, f.taken, f.taken * channels)
-        parts = made.unbind(1)
-        f.data.write(self._blocks(lines), parts)
-        _cross(parts, f.mirrored)
-        return made.view(f.span**2, self.count, -1)
+        return made
 
-    def factors_back(self, gradient: Tensor, pixels: Tensor) -> None:
-        """Write the gradient of the (H, W, C) pixels, from that of the factors, which is changed."""
+    def factors_back(self, pixels: Tensor) -> None:
+        """Write the gradient of the (H, W, C) pixels, from that written over their ``factors``, which is changed."""
         f = self.form
-        width, channels = pixels.shape[1:]
-        gradient = gradient.view(f.span, f.span, self.rows, self.columns, f.taken, -1)
-        lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
-        lines[:, :, :, self.columns * f.tile * f.taken :] = 0
-        parts = gradient.unbind(1)
+        pixel_lines, lines, blocks, parts, _ = self._input_views(pixels)
         _cross(parts, f.mirrored)
-        f.data_back.write(parts, self._blocks(lines), f.tile)
+        for line in lines:
+            line[:, :, self.columns * f.tile * f.taken :] = 0
+        f.data_back.write(parts, blocks, f.tile)
         pixels[self.rows * f.tile * f.taken :] = 0
-        parts = lines.unbind(0)
-        _cross(parts, f.mirrored)
-        f.data_back.write(parts, self._lines(pixels), f.tile)
+        _cross(lines, f.mirrored)
+        f.data_back.write(lines, pixel_lines, f.tile)
 
     def result(self, products: Tensor, made: Tensor) -> None:
-        """Write the pixels (H, W, C) that (n^2, tiles, o o C) products make; these are changed."""
+        """Write the pixels (H, W, C) that (n^2, tiles, o o C) products in kept memory make; these are changed."""
         f = self.form
-        products = products.view(f.span, f.span, self.rows, self.columns, f.made, -1)
-        lines = memory.take("lines", f.tile, *products.shape[1:])
-        parts = products.unbind(0)
-        _cross(parts, f.opposite)
-        f.result.write(parts, lines.unbind(0))
-        parts = lines.unbind(1)
+        rows, lines, parts = self._output_views(products)
+        _cross(rows, f.opposite)
+        f.result.write(rows, lines)
         _cross(parts, f.opposite)
         f.result.write(parts, self._columns(made))
 
     def result_back(self, gradient: Tensor) -> Tensor:
         """Return the gradient of the products, (n^2, tiles, o o C), from that of the (H, W, C) pixels."""
         f = self.form
-        rest = self.rows, self.columns, f.made, f.made * gradient.shape[2]
-        lines = memory.take("lines", f.tile, f.span, *rest)
-        parts = lines.unbind(1)
+        products = memory.take("products", f.span**2, self.count, f.made**2 * gradient.shape[2])
+        rows, lines, parts = self._output_views(products)
         f.result_back.write(self._columns(gradient), parts)
         _cross(parts, f.opposite)
-        made = memory.take("products", f.span, f.span, *rest)
-        parts = made.unbind(0)
-        f.result_back.write(lines.unbind(0), parts)
-        _cross(parts, f.opposite)
-        return made.view(f.span**2, self.count, -1)
+        f.result_back.write(lines, rows)
+        _cross(rows, f.opposite)
+        return products
+
+    def _input_views(self, pixels: Tensor) -> tuple[Parts, Parts, Parts, Parts, Tensor]:
+        """Return pixels by line of their tile, their transforms, these by block and factors by column, all factors."""
+
+        def make() -> tuple[Parts, Parts, Parts, Parts, Tensor]:
+            f = self.form
+            width, channels = pixels.shape[1:]
+            lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
+            rest = self.rows, self.columns, f.taken, f.taken * channels
+            made = memory.take("factors", f.span, f.span, *rest)
+            every = made.view(f.span**2, self.count, -1)
+            return self._lines(pixels), lines.unbind(0), self._blocks(lines), made.unbind(1), every
+
+        return memory.once((self, "input", pixels.data_ptr(), pixels.shape), make)
+
+    def _output_views(self, products: Tensor) -> tuple[Parts, Parts, Parts]:
+        """Return products by row of their tile, what a transform makes of them by line, and the same by column."""
+
+        def make() -> tuple[Parts, Parts, Parts]:
+            f = self.form
+            rows = products.view(f.span, f.span, self.rows, self.columns, f.made, -1)
+            lines = memory.take("lines", f.tile, *rows.shape[1:])
+            return rows.unbind(0), lines.unbind(0), lines.unbind(1)
+
+        return memory.once((self, "output", products.data_ptr(), products.shape), make)
 
     def _lines(self, pixels: Tensor) -> list[Tensor]:
         """Return n views (rows, i, W, C) of (H, W, C): the k-th line of blocks of every row of tiles."""
