@@ -227,11 +227,11 @@ class FewOutputsConvolution(nn.Conv2d):
         outputs, inputs, side, _ = self.weight.shape
         reach, height = side // 2, x.shape[2]
         rows = self.weight.transpose(1, 2).transpose(0, 1).reshape(side * outputs, inputs, 1, side)
-        paired = not torch.is_grad_enabled() and x.shape[3] % 2 == 0
-        first = LANES // outputs * outputs if paired else len(rows)
-        made = [functional.conv2d(x, rows[:first], padding=(0, reach))]
-        if first < len(rows):
-            made.append(_two_columns(x, rows[first:]))
+        made = (
+            [functional.conv2d(x, rows, padding=(0, reach))]
+            if torch.is_grad_enabled()
+            else _in_lanes(x, rows, LANES // outputs * outputs)
+        )
         parts = [functional.pad(part.float(), (0, 0, reach, reach)) for part in made]
         planes = [plane for part in parts for plane in part.split(outputs, 1)]
         result = planes[0][:, :, :height]
@@ -240,9 +240,27 @@ class FewOutputsConvolution(nn.Conv2d):
         return result
 
 
+def _in_lanes(x: Tensor, rows: Tensor, first: int) -> list[Tensor]:
+    """Return the convolution of (B, C, H, W) with (N, C, 1, K) ``rows``: the ``first`` outputs, then the others.
+
+    They are contiguous: pixel by pixel, sums of planes would be of three values at a time.
+    """
+    if x.shape[3] % 2:
+        first = len(rows)
+    made = functional.conv2d(x, _whole_lanes(rows[:first]), padding=(0, rows.shape[3] // 2))
+    parts = [made[:, :first].contiguous()]
+    return [*parts, _two_columns(x, rows[first:])] if first < len(rows) else parts
+
+
 def _two_columns(x: Tensor, rows: Tensor) -> Tensor:
     """Return the convolution of (B, C, H, W), W even, with (N, C, 1, K) ``rows``, as 2 N outputs of stride 2."""
     batch, _, height, width = x.shape
-    both = torch.cat([functional.pad(rows, (0, 1)), functional.pad(rows, (1, 0))])
+    both = _whole_lanes(torch.cat([functional.pad(rows, (0, 1)), functional.pad(rows, (1, 0))]))
     made = functional.conv2d(x, both, stride=(1, 2), padding=(0, rows.shape[3] // 2))
-    return made.permute(0, 2, 3, 1).reshape(batch, height, width, len(rows)).permute(0, 3, 1, 2)
+    columns = made[:, : 2 * len(rows)].unflatten(1, (2, len(rows)))
+    return columns.permute(0, 2, 3, 4, 1).reshape(batch, len(rows), height, width)
+
+
+def _whole_lanes(rows: Tensor) -> Tensor:
+    """Return a kernel with outputs of zeros up to a multiple of ``LANES``: a part of one takes longer than all."""
+    return functional.pad(rows, (0, 0, 0, 0, 0, 0, 0, -len(rows) % LANES))
