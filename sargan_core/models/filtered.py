@@ -6,7 +6,9 @@ on the rest of the batch; nor, as far as tested, on the number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import torch
@@ -58,26 +60,45 @@ class _Layer:
         return Tiles(self.form, rows, columns)
 
     def padded(self, image: Tensor) -> Tensor:
-        """Return (C, H, W) ``image`` with its border, and zeros as far as tiles reach: (H', W', C)."""
-        height, width = self.height, self.width
-        made = memory.take("padded", *self.tiles.taken, len(image))
-        made[1 : height + 1, 1 : width + 1] = image.permute(1, 2, 0)
-        made[0], made[height + 1 :] = 0, 0
-        made[:, 0], made[:, width + 1 :] = 0, 0
+        """Return (C, H, W) ``image`` with its border, and zeros as far as tiles reach, in blocks: (H', W', i i C)."""
+        made = memory.take("padded", *self.tiles.taken, self.form.taken, self.form.taken, len(image))
+        made[0], made[self.height // self.form.taken :] = 0, 0
+        made[:, 0], made[:, self.width // self.form.taken :] = 0, 0
+        for pixels, places in self._places(image, made):
+            places.copy_(pixels)
         if self.mode == "reflect":
-            made[0], made[height + 1] = made[2], made[height - 1]
-            made[:, 0], made[:, width + 1] = made[:, 2], made[:, width - 1]
-        return made
+            for outside, inside in self._reflections(made):
+                outside.copy_(inside)
+        return made.flatten(2)
 
-    def padded_back(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of the image, (C, H, W), from that of its padded form, which is changed."""
-        height, width = self.height, self.width
+    def padded_back(self, gradient: Tensor, image: Tensor) -> None:
+        """Write the gradient of the (C, H, W) image, from that of its padded form, which is changed."""
+        gradient = gradient.unflatten(2, (self.form.taken, self.form.taken, -1))
         if self.mode == "reflect":
-            gradient[:, 2] += gradient[:, 0]
-            gradient[:, width - 1] += gradient[:, width + 1]
-            gradient[2] += gradient[0]
-            gradient[height - 1] += gradient[height + 1]
-        return gradient[1 : height + 1, 1 : width + 1].permute(2, 0, 1)
+            for outside, inside in reversed(self._reflections(gradient)):
+                inside.add_(outside)
+        for pixels, places in self._places(image, gradient):
+            pixels.copy_(places)
+
+    def _places(self, image: Tensor, blocks: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the pixels of (C, H, W) that have the same place in a block, and these places in (H', W', i, i, C)."""
+        step = self.form.taken
+        pixels = image.permute(1, 2, 0)
+        rows, columns = self.height // step, self.width // step
+        for i, j in product(range(step), repeat=2):
+            # The border's pixel comes first.
+            top, left = int(i == 0), int(j == 0)
+            part = pixels[top * step + i - 1 :: step, left * step + j - 1 :: step]
+            yield part, blocks[top : top + rows, left : left + columns, i, j]
+
+    def _reflections(self, blocks: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return each line of the border of (H', W', i, i, C) and the line that it repeats."""
+        step = self.form.taken
+        lines = [
+            [blocks[k // step, :, k % step] for k in (0, 2, self.height + 1, self.height - 1)],
+            [blocks[:, k // step, :, k % step] for k in (0, 2, self.width + 1, self.width - 1)],
+        ]
+        return [pair for one, other, third, last in lines for pair in ((one, other), (third, last))]
 
 
 class _Filtered(Function):
@@ -121,7 +142,7 @@ class _Filtered(Function):
             kernel_back.baddbmm_(factors.transpose(1, 2), products)
             torch.bmm(products, kernel.transpose(1, 2), out=factors)
             tiles.factors_back(padded)
-            out.copy_(layer.padded_back(padded))
+            layer.padded_back(padded, out)
         return back, kernel_back, None
 
 

@@ -249,9 +249,9 @@ class Tiles:
 
     @property
     def taken(self) -> tuple[int, int]:
-        """Height and width in pixels of what they are computed from."""
+        """Height and width in blocks of what they are computed from."""
         f = self.form
-        height, width = ((side * f.tile + f.taps - 1) * f.taken for side in (self.rows, self.columns))
+        height, width = (side * f.tile + f.taps - 1 for side in (self.rows, self.columns))
         return height, width
 
     @property
@@ -260,35 +260,35 @@ class Tiles:
         side = self.form.tile * self.form.made
         return self.rows * side, self.columns * side
 
-    def bands(self, pixels: Tensor) -> Iterator[tuple[Tiles, Tensor, int]]:
-        """Yield tiles of some rows, the part of (H, W, C) ``pixels`` they take, and the row at which theirs begin."""
+    def bands(self, blocks: Tensor) -> Iterator[tuple[Tiles, Tensor, int]]:
+        """Yield tiles of some rows, the part of (H, W, i i C) blocks they take, and the row at which theirs begin."""
         f = self.form
         step = -(-BAND // self.columns)
         for row in range(0, self.rows, step):
             band = Tiles(f, min(step, self.rows - row), self.columns)
-            yield band, pixels[row * f.tile * f.taken :], row * f.tile * f.made
+            yield band, blocks[row * f.tile :], row * f.tile * f.made
 
-    def factors(self, pixels: Tensor) -> Tensor:
-        """Return the transformed tiles of (H, W, C) pixels in kept memory: (n^2, tiles, i i C)."""
+    def factors(self, blocks: Tensor) -> Tensor:
+        """Return the transformed tiles of (H, W, i i C) blocks in kept memory: (n^2, tiles, i i C)."""
         f = self.form
-        pixel_lines, lines, blocks, parts, made = self._input_views(pixels)
-        f.data.write(pixel_lines, lines)
+        rows, lines, columns, parts, made = self._input_views(blocks)
+        f.data.write(rows, lines)
         _cross(lines, f.mirrored)
-        f.data.write(blocks, parts)
+        f.data.write(columns, parts)
         _cross(parts, f.mirrored)
         return made
 
-    def factors_back(self, pixels: Tensor) -> None:
-        """Write the gradient of the (H, W, C) pixels, from that written over their ``factors``, which is changed."""
+    def factors_back(self, blocks: Tensor) -> None:
+        """Write the gradient of the blocks, from that written over their ``factors``, which is changed."""
         f = self.form
-        pixel_lines, lines, blocks, parts, _ = self._input_views(pixels)
+        rows, lines, columns, parts, _ = self._input_views(blocks)
         _cross(parts, f.mirrored)
         for line in lines:
-            line[:, :, self.columns * f.tile * f.taken :] = 0
-        f.data_back.write(parts, blocks, f.tile)
-        pixels[self.rows * f.tile * f.taken :] = 0
+            line[:, self.columns * f.tile :] = 0
+        f.data_back.write(parts, columns, f.tile)
+        blocks[self.rows * f.tile :] = 0
         _cross(lines, f.mirrored)
-        f.data_back.write(lines, pixel_lines, f.tile)
+        f.data_back.write(lines, rows, f.tile)
 
     def result(self, products: Tensor, made: Tensor) -> None:
         """Write the pixels (H, W, C) that (n^2, tiles, o o C) products in kept memory make; these are changed."""
@@ -297,32 +297,30 @@ class Tiles:
         _cross(rows, f.opposite)
         f.result.write(rows, lines)
         _cross(parts, f.opposite)
-        f.result.write(parts, self._columns(made))
+        f.result.write(parts, self._made_columns(made))
 
     def result_back(self, gradient: Tensor) -> Tensor:
         """Return the gradient of the products, (n^2, tiles, o o C), from that of the (H, W, C) pixels."""
         f = self.form
         products = memory.take("products", f.span**2, self.count, f.made**2 * gradient.shape[2])
         rows, lines, parts = self._output_views(products)
-        f.result_back.write(self._columns(gradient), parts)
+        f.result_back.write(self._made_columns(gradient), parts)
         _cross(parts, f.opposite)
         f.result_back.write(lines, rows)
         _cross(rows, f.opposite)
         return products
 
-    def _input_views(self, pixels: Tensor) -> tuple[Parts, Parts, Parts, Parts, Tensor]:
-        """Return pixels by line of their tile, their transforms, these by block and factors by column, all factors."""
+    def _input_views(self, blocks: Tensor) -> tuple[Parts, Parts, Parts, Parts, Tensor]:
+        """Return blocks by row of their tile, their transforms, these by column, factors by column, all factors."""
 
         def make() -> tuple[Parts, Parts, Parts, Parts, Tensor]:
             f = self.form
-            width, channels = pixels.shape[1:]
-            lines = memory.take("lines", f.span, self.rows, f.taken, width, channels)
-            rest = self.rows, self.columns, f.taken, f.taken * channels
-            made = memory.take("factors", f.span, f.span, *rest)
+            lines = memory.take("lines", f.span, self.rows, *blocks.shape[1:])
+            made = memory.take("factors", f.span, f.span, self.rows, self.columns, blocks.shape[2])
             every = made.view(f.span**2, self.count, -1)
-            return self._lines(pixels), lines.unbind(0), self._blocks(lines), made.unbind(1), every
+            return self._rows(blocks), lines.unbind(0), self._columns(lines), made.unbind(1), every
 
-        return memory.once((self, "input", pixels.data_ptr(), pixels.shape), make)
+        return memory.once((self, "input", blocks.data_ptr(), blocks.shape), make)
 
     def _output_views(self, products: Tensor) -> tuple[Parts, Parts, Parts]:
         """Return products by row of their tile, what a transform makes of them by line, and the same by column."""
@@ -335,26 +333,24 @@ class Tiles:
 
         return memory.once((self, "output", products.data_ptr(), products.shape), make)
 
-    def _lines(self, pixels: Tensor) -> list[Tensor]:
-        """Return n views (rows, i, W, C) of (H, W, C): the k-th line of blocks of every row of tiles."""
-        f = self.form
-        line, step, _ = pixels.stride()
-        shape = self.rows, f.taken, *pixels.shape[1:]
-        strides = f.tile * f.taken * line, line, step, 1
-        start = pixels.storage_offset()
-        return [pixels.as_strided(shape, strides, start + k * f.taken * line) for k in range(f.span)]
+    def _rows(self, blocks: Tensor) -> list[Tensor]:
+        """Return n views (rows, W, C) of (H, W, C): the k-th row of every tile."""
+        row, column, _ = blocks.stride()
+        shape = self.rows, *blocks.shape[1:]
+        start = blocks.storage_offset()
+        strides = self.form.tile * row, column, 1
+        return [blocks.as_strided(shape, strides, start + k * row) for k in range(self.form.span)]
 
-    def _blocks(self, lines: Tensor) -> list[Tensor]:
-        """Return n views (n, rows, columns, i, i C) of (n, rows, i, W, C): the k-th block of every tile."""
+    def _columns(self, lines: Tensor) -> list[Tensor]:
+        """Return n views (n, rows, columns, C) of (n, rows, W, C): the k-th block of every tile."""
         f = self.form
-        run = f.taken * lines.shape[4]
-        product, row, line = lines.stride()[:3]
-        shape = f.span, self.rows, self.columns, f.taken, run
-        strides = product, row, f.tile * run, line, 1
+        product, row, column, _ = lines.stride()
+        shape = f.span, self.rows, self.columns, lines.shape[3]
+        strides = product, row, f.tile * column, 1
         start = lines.storage_offset()
-        return [lines.as_strided(shape, strides, start + k * run) for k in range(f.span)]
+        return [lines.as_strided(shape, strides, start + k * column) for k in range(f.span)]
 
-    def _columns(self, pixels: Tensor) -> list[Tensor]:
+    def _made_columns(self, pixels: Tensor) -> list[Tensor]:
         """Return m views (m, rows, columns, o, o C) of (H, W, C): the k-th column of blocks of every tile."""
         f = self.form
         parts = pixels.view(self.rows, f.tile, f.made, self.columns, f.tile, f.made * pixels.shape[2])
