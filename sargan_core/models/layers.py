@@ -148,9 +148,9 @@ def _norm_over(rows: Tensor, weight: Tensor, bias: Tensor, positive: bool) -> No
     mean = rows.mean(0)
     parts = rows.split(max(1, PART // rows.shape[1]))
     squares = [torch.square(part, out=memory.take("squares", *part.shape)).sum(0) for part in parts]
-    variance = torch.addcmul(reduce(torch.add, squares) / len(rows), mean, mean, value=-1).clamp_min_(0)
+    variance = (reduce(torch.add, squares) / len(rows) - mean.square()).clamp_min_(0)
     scale = variance.add_(EPSILON).rsqrt_().mul_(weight)
-    shift = torch.addcmul(bias, mean, scale, value=-1)
+    shift = bias - mean * scale
     # Both steps on a part while the cache holds it.
     for part in parts:
         torch.addcmul(shift, part, scale, out=part)
