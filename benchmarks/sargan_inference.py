@@ -1,9 +1,9 @@
-"""Time one SARGAN edit on this machine, ours beside a plain eager reference with the same weights.
+"""Time SARGAN edits on this machine, ours beside a plain eager reference with the same weights, by batches of pictures.
 
 The reference is built from the published layer table alone (docs/papers.md 1.2): label planes concatenated to the
 image, instance norm in training mode, contiguous tensors, as the official code runs.
 
-    python benchmarks/sargan_inference.py [--size 128] [--threads N] [--expressions 1] [--rounds 20]
+    python benchmarks/sargan_inference.py [--size 128] [--threads N] [--batches 1 8] [--expressions 1] [--rounds 20]
 """
 
 from __future__ import annotations
@@ -108,43 +108,58 @@ def measure(runs: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, lis
     return times
 
 
+def compare(generator: Generator, model: SarganModel, batch: int, expressions: int, rounds: int) -> None:
+    """Print times of a picture, in batches of ``batch``, and the largest difference of a value."""
+    size = generator.settings.size
+    reference = Reference(generator).train()
+    image = torch.rand(batch, 3, size, size)
+    crops = FaceCrops(image, torch.full((batch, 68, 2), torch.nan))
+    mixes = [
+        ExpressionMix(tuple((LABELS[(first + index) % 7], 1.0) for index in range(expressions)))
+        for first in range(batch)
+    ]
+    labels = [one_hot([(first + index) % 7 for first in range(batch)], 7) for index in range(expressions)]
+    images = (image * 2 - 1).contiguous()
+
+    def theirs() -> Tensor:
+        # One pass a target, as the official test script does.
+        changes = [reference(images, rows) - images for rows in labels]
+        return image + torch.stack(changes).sum(0) / 2
+
+    def ours() -> Tensor:
+        return model.edit(crops, mixes).image
+
+    with torch.inference_mode():
+        difference = (theirs() - ours()).abs().max() * 255 / expressions
+        times = measure({"reference": theirs, "ours": ours}, rounds)
+    best, usual = (
+        {name: how(values) * 1e3 / batch for name, values in times.items()} for how in (min, median)
+    )
+    for name in times:
+        print(f"batch {batch}, {name:10} best {best[name]:6.1f} ms a picture, median {usual[name]:6.1f}")
+    gains = [table["reference"] / table["ours"] for table in (best, usual)]
+    print(
+        f"batch {batch}, speed-up: best {gains[0]:.2f}, median {gains[1]:.2f}; difference {difference:.5f} of 255"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="pictures at a time")
     parser.add_argument("--expressions", type=int, default=1, help="targets of one face, 1 to 7")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     generator = random_generator(options.size)
-    reference = Reference(generator).train()
     started = time.perf_counter()
     model = SarganModel(generator, sargan_template(options.size))
     prepared = time.perf_counter() - started
-    image = torch.rand(1, 3, options.size, options.size)
-    crops = FaceCrops(image, torch.full((1, 68, 2), torch.nan))
-    mix = ExpressionMix(tuple((LABELS[index], 1.0) for index in range(options.expressions)))
-    labels = one_hot(list(range(options.expressions)), 7)
-    images = (image * 2 - 1).expand(options.expressions, -1, -1, -1).contiguous()
-
-    def theirs() -> Tensor:
-        # One pass a target, as the official test script does.
-        made = [reference(images[:1], labels[row : row + 1]) for row in range(options.expressions)]
-        return image + (torch.cat(made) - images).sum(0, keepdim=True) / 2
-
-    def ours() -> Tensor:
-        return model.edit(crops, [mix]).image
-
-    with torch.inference_mode():
-        difference = (theirs() - ours()).abs().mean() * 255 / options.expressions
-        times = measure({"reference": theirs, "ours": ours}, options.rounds)
-    best, usual = ({name: how(values) * 1e3 for name, values in times.items()} for how in (min, median))
     print(f"{options.size} px, {options.threads} threads, {options.expressions} expressions")
-    for name in times:
-        print(f"{name:10} best {best[name]:7.1f} ms, median {usual[name]:7.1f} ms")
-    gains = [table["reference"] / table["ours"] for table in (best, usual)]
-    print(f"speed-up: best {gains[0]:.2f}, median {gains[1]:.2f}")
-    print(f"preparing ours: {prepared * 1e3:.0f} ms; mean difference {difference:.5f} of 255")
+    print(f"preparing ours: {prepared * 1e3:.0f} ms")
+    for batch in options.batches:
+        compare(generator, model, batch, options.expressions, options.rounds)
 
 
 if __name__ == "__main__":
