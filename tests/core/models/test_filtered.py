@@ -168,3 +168,21 @@ def test_results_lie_in_lent_memory_only_where_a_network_asks_for_it(always):
         with winograd.memory.lending():
             assert layer(x).data_ptr() == first.data_ptr()
         assert layer(3 * x).data_ptr() not in (own.data_ptr(), first.data_ptr(), second.data_ptr())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_that_grows_takes_its_views_along(always, kind):
+    layer, small, large = made(kind), picture(1, 5, 8, 8), picture(1, 5, 60, 60)
+    with torch.no_grad():
+        before = layer(small)
+        layer(large)
+        assert torch.equal(layer(small), before)
+
+
+def test_use_again_makes_no_more_views(always):
+    layer, x = made("strided"), picture(1, 5, 16, 16)
+    with torch.no_grad():
+        layer(x)
+        count = len(winograd.memory.views)
+        layer(x)
+    assert len(winograd.memory.views) == count
