@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from sargan_core.faces.blur import ramp, smooth_step
 from sargan_core.faces.eyes import EYES
-from sargan_core.faces.warp import sample
 
 Points = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float64]
@@ -34,8 +34,10 @@ def _grid(aside: Plane, above: Plane, radii: Plane) -> Plane:
 # the lids' points, then around the best of those circles.
 COARSE = _grid(np.linspace(-0.28, 0.28, 17), np.linspace(-0.14, 0.14, 9), np.linspace(0.2, 0.325, 7))
 FINE = _grid(np.linspace(-0.03, 0.03, 5), np.linspace(-0.03, 0.03, 5), np.linspace(-0.015, 0.015, 5))
-# Angles at which the rim is searched: at the sides and below, where no lid covers it (y points down).
-ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)])).astype(np.float32)
+# Angles at which the rim is searched: at the sides and below, where no lid covers it (y points down), and the
+# directions of these, (N, 2).
+ANGLES = np.deg2rad(np.concatenate([np.arange(-35, 61, 6), np.arange(120, 216, 6)]))
+RAYS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
 # Weights (N, 2) whose products with values at these angles are the means of each side.
 SIDES = np.repeat(np.eye(2, dtype=np.float32), len(ANGLES) // 2, axis=0) / np.float32(len(ANGLES) // 2)
 # Distance from the rim at which white and iris are compared, as a fraction of the eye's width, and limits of the
@@ -66,6 +68,14 @@ LOWEST = 0.75
 WHOLE = (0.6, 0.75)
 # A lid that does not touch the iris is farther from it than its points are, by this multiple of their distance.
 CLEARS = 2.0
+# Where the circles of each grid are looked at, inside and outside of the rim: (2, circles, angles, 2) as fractions of
+# the eye's width.
+PLACES = tuple(
+    np.stack(
+        [grid[:, None, :2] + (grid[:, None, 2:] + beside) * RAYS[None] for beside in (-BESIDE, BESIDE)]
+    ).astype(np.float32)
+    for grid in (COARSE, FINE)
+)
 # Fixed-point iterations that find where a field takes a point, and the step in crop pixels that ends them.
 STEPS_FORWARD = 12
 FOUND = 1e-4
@@ -105,23 +115,28 @@ def find_iris(image: Tensor, landmarks: Points, eye: tuple[int, ...]) -> Iris:
     light: Picture = image.detach().cpu().mean(0).numpy()
     found = np.array([*points.mean(0), 0.0])
     sure = 0.0
-    for grid in (COARSE, FINE):
-        circles = found + width * grid
-        score, sides = _scores(light, circles, width)
+    for grid, places in zip((COARSE, FINE), PLACES, strict=True):
+        score, sides = _scores(light, places, found, width)
         weight = np.exp((score - score.max()) / NEARLY)
         weight /= weight.sum()
-        found = weight @ circles
+        found = found + width * (weight @ grid)
         sure = float(np.clip((weight @ sides - SURE[0]) / (SURE[1] - SURE[0]), 0, 1))
     x, y, radius = (float(each) for each in found)
     return Iris(x, y, radius, *_seen(light, x, y, radius), sure)
 
 
-def _scores(light: Picture, circles: Plane, width: float) -> tuple[Plane, Plane]:
-    """Return the score of each of N circles (x, y, radius), and the difference in brightness at its weaker side."""
-    x, y, radius = circles.T.astype(np.float32)[:, :, None]
-    within, beyond = (
-        _at(light, x + reach * np.cos(ANGLES), y + reach * np.sin(ANGLES))
-        for reach in (radius - BESIDE * width, radius + BESIDE * width)
+def _scores(light: Picture, places: Picture, around: Plane, width: float) -> tuple[Plane, Plane]:
+    """Return the score of N circles around another one (x, y, radius), and the difference at their weaker side.
+
+    ``places`` are of ``PLACES``.
+    """
+    # For torch -1 and +1 are the centres of the first and the last pixel.
+    per_pixel = 2 / (len(light) - 1)
+    start = (around[:2] + around[2] * RAYS) * per_pixel - 1
+    where = places * np.float32(width * per_pixel)
+    where += start.astype(np.float32)
+    within, beyond = _at(torch.from_numpy(light)[None, None], where.reshape(1, -1, *where.shape[2:])).reshape(
+        where.shape[:3]
     )
     step = np.clip(beyond - within, *STEPS)
     # Means along so few angles are sooner had as products.
@@ -186,32 +201,38 @@ def _move_lids(field: Picture, iris: Iris, landmarks: Points, eye: tuple[int, ..
     reach = FADE[1] * iris.radius
     left, top = (max(0, int(np.floor(at - reach))) for at in (iris.x, iris.y))
     right, bottom = (min(size, int(np.ceil(at + reach)) + 1) for at in (iris.x, iris.y))
-    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float64)
-    if not rows.size:
+    if left >= right or top >= bottom:
         return
-    aside, above = columns - iris.x, iris.y - rows
+    columns = np.arange(left, right, dtype=np.float64)
+    # From the middle of the iris.
+    aside = (columns - iris.x).astype(np.float32)
+    above = (iris.y - np.arange(top, bottom, dtype=np.float64)).astype(np.float32)[:, None]
     distance = np.hypot(aside, above)
     angle = np.arctan2(above, np.abs(aside))
     weight = iris.certainty * smooth_step(
-        np.clip((FADE[1] - distance / iris.radius) / (FADE[1] - FADE[0]), 0, 1)
+        np.clip((FADE[1] - distance / np.float32(iris.radius)) / (FADE[1] - FADE[0]), 0, 1)
     )
     lids = [_edge_of_lid(iris, landmarks, eye, sign) for sign in (1, -1)]
+    near = iris.x + np.clip(columns - iris.x, -0.7 * iris.radius, 0.7 * iris.radius)
     for own, now, sign in zip(lids, _moved(field, lids), (1, -1), strict=True):
-        # Height of the lid above the middle of the iris, on the side of each pixel, before and after the edit.
-        place = iris.x + np.sign(aside) * np.minimum(np.abs(aside), 0.7 * iris.radius)
-        before, after = (sign * (iris.y - np.interp(place, line[:, 0], line[:, 1])) for line in (own, now))
+        # Height of the lid above the middle of the iris, in each column, before and after the edit.
+        before, after = (
+            (sign * (iris.y - np.interp(near, line[:, 0], line[:, 1]))).astype(np.float32)
+            for line in (own, now)
+        )
         cut, end = (np.arcsin(np.clip(each / np.maximum(distance, 1e-6), -1, 1)) for each in (before, after))
         start = np.where(cut > 0, STAYS * cut, cut - 0.5)
         drawn = start + (sign * angle - start) * (cut - start) / np.maximum(end - start, 1e-6)
         angle = np.where((end > cut) & (sign * angle > start), sign * np.minimum(drawn, cut), angle)
         # Beyond the edge of the lid its skin is seen.
-        edge = np.interp(columns, now[:, 0], now[:, 1]) - sign * RIM * np.maximum(before - after, 0)
-        weight = weight * np.clip(sign * (rows - edge) + 0.5, 0, 1)
-    x = iris.x + np.where(aside < 0, -1, 1) * distance * np.cos(angle)
-    y = iris.y - distance * np.sin(angle)
-    held = np.stack([x - columns, y - rows])
+        edge = (iris.y - np.interp(columns, now[:, 0], now[:, 1])).astype(np.float32)
+        edge += sign * RIM * np.maximum(before - after, 0)
+        weight = weight * np.clip(sign * (edge - above) + 0.5, 0, 1)
     part = field[:, top:bottom, left:right]
-    part += weight * (held - part)
+    held = np.where(aside < 0, np.float32(-1), np.float32(1)) * distance * np.cos(angle) - aside
+    part[0] += weight * (held - part[0])
+    held = above - distance * np.sin(angle)
+    part[1] += weight * (held - part[1])
 
 
 def _edge_of_lid(iris: Iris, landmarks: Points, eye: tuple[int, ...], sign: int) -> Points:
@@ -238,21 +259,22 @@ def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> 
 
 def _moved(field: Picture, lines: Sequence[Points]) -> list[Points]:
     """Return where a backward field (2, S, S) moves lines of points, (N, 2) each, from left to right."""
-    start = np.concatenate(lines).T
-    place = start.copy()
+    start = np.concatenate(lines)
+    place, planes, per_pixel = start.copy(), torch.from_numpy(field)[None], 2 / (field.shape[-1] - 1)
     for _ in range(STEPS_FORWARD):
-        step = 0.7 * (start - _read(field, place[0], place[1]) - place)
+        where = (place * per_pixel - 1).astype(np.float32)
+        step = 0.7 * (start - _at(planes, where[None, None])[:, 0].T - place)
         place += step
         if np.abs(step).max() < FOUND:
             break
     ends = np.cumsum([len(line) for line in lines])[:-1]
-    return [line[np.argsort(line[:, 0], kind="stable")] for line in np.split(place.T, ends)]
+    return [line[np.argsort(line[:, 0], kind="stable")] for line in np.split(place, ends)]
 
 
-def _at(light: Picture, x: Picture, y: Picture) -> Picture:
-    """Return a picture (H, W) at many fractional positions (h, w), as ``_read`` does."""
-    where = torch.from_numpy(np.stack([x, y]))[None]
-    values: Picture = sample(torch.from_numpy(light)[None, None], where)[0, 0].numpy()
+def _at(planes: Tensor, where: Picture) -> Picture:
+    """Return planes (1, C, S, S) at many places (1, h, w, 2), in torch's coordinates, as (C, h, w)."""
+    read = grid_sample(planes, torch.from_numpy(where), padding_mode="border", align_corners=True)
+    values: Picture = read[0].numpy()
     return values
 
 
