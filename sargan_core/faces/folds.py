@@ -9,6 +9,7 @@ Convention of fields: see ``faces/warp.py``.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -22,6 +23,8 @@ from sargan_core.faces.eyes import EYES
 
 Points = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float32]
+# Rows and columns.
+Box = tuple[slice, slice]
 
 # Compression, as a fraction of length, at which folds begin and at which they are deepest.
 FOLDS = (0.02, 0.16)
@@ -59,97 +62,124 @@ def with_folds(edited: Tensor, moved: Tensor, flow: Tensor, landmarks: Points, m
         landmarks: (68, 2) crop pixels after the edit.
         mask: (1, 1, S, S) in [0, 1], where skin may change.
     """
-    push, angle = compression(flow)
-    amount = ((push - FOLDS[0]) / (FOLDS[1] - FOLDS[0])).clamp(0, 1) * mask * _skin(landmarks, flow)
-    rows, columns = ((amount[0, 0].amax(dim) > 0).nonzero()[:, 0].tolist() for dim in (1, 0))
-    if not rows:
+    free = mask[0, 0].detach().cpu().numpy() * _skin(landmarks, flow.shape[-1])
+    if (near := _around(free)) is None:
         return edited
-    part = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    light = moved[part].mean(1)[0].clamp(1e-3, 1)
-    here, folded, direction = (
-        plane.detach().cpu().numpy() for plane in (light, amount[part][0, 0], angle[part][0, 0])
+    push, level, upright = compression(flow, near)
+    push -= FOLDS[0]
+    push /= FOLDS[1] - FOLDS[0]
+    amount = np.clip(push, 0, 1, out=push)
+    amount *= free[near]
+    if (within := _around(amount)) is None:
+        return edited
+    rows, columns = (
+        slice(outer.start + inner.start, outer.start + inner.stop)
+        for outer, inner in zip(near, within, strict=True)
     )
+    part = (..., rows, columns)
+    light = moved[part].mean(1)[0].clamp(1e-3, 1).detach().cpu().numpy()
+    change = _change(light, amount[within], (level[within], upright[within]), flow.shape[-1] / 256)
     result = edited.clone()
-    change = _change(here, folded, direction, flow.shape[-1] / 256)
     result[part] *= 1 + torch.from_numpy(change).to(edited)
     return result
 
 
-def _change(light: Plane, amount: Plane, angle: Plane, scale: float) -> Plane:
+def _around(amount: Plane) -> Box | None:
+    """Return rows and columns of the rectangle around what is above 0; None if nothing is."""
+    above = amount > 0
+    rows, columns = np.flatnonzero(above.any(1)), np.flatnonzero(above.any(0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _change(light: Plane, amount: Plane, direction: tuple[Plane, Plane], scale: float) -> Plane:
     """Return the change of brightness of each pixel as a fraction of its own, (H, W); above 0 is lighter.
 
     Args:
         light: (H, W), brightness in [0, 1].
         amount: of the same shape, how much the skin folds, in [0, 1].
-        angle: of the same shape, the direction of compression, radians.
+        direction: of the same shape each, cosine and sine of twice the angle of compression.
         scale: the crop's side as a multiple of 256 px.
     """
-    responses = np.stack([_filtered(light, line) for line in _lines(scale)])
+    lines = _lines(scale)
+    responses = np.empty((ORIENTATIONS, *light.shape), np.float32)
+    for line, response in zip(lines, responses, strict=True):
+        _filter(light, line, response)
     # A quarter of the pixels tells the median as well.
     unsure = np.float32(UNSURE * np.median(np.abs(responses[:, ::2, ::2])))
     responses -= np.clip(responses, -unsure, unsure)
-    level, upright = np.cos(2 * angle), np.sin(2 * angle)
-    across: Plane = np.stack(
-        [
-            level * np.float32(math.cos(turn)) + upright * np.float32(math.sin(turn))
-            for turn in 2 * math.pi * np.arange(ORIENTATIONS) / ORIENTATIONS
-        ]
-    )
-    np.maximum(across, 0, out=across)
-    across *= across
-    across *= across
-    across /= across.sum(0)
-    line = (across * responses).sum(0)
-    depth = np.float32(DEEPER) * amount * _alone(responses, across, scale)
-    depth *= np.where(line > 0, line, np.float32(RIDGE) * line)
+    sigma = TOGETHER * scale
+    side = 2 * int(2 * sigma) + 1
+    # Sums over all directions: of the weights, of weighted lines and energies, of energies.
+    total, along, across, every = (np.zeros_like(light) for _ in range(4))
+    level, upright = direction
+    for turn, response in zip(2 * math.pi * np.arange(ORIENTATIONS) / ORIENTATIONS, responses, strict=True):
+        weight = level * np.float32(math.cos(turn))
+        weight += upright * np.float32(math.sin(turn))
+        np.maximum(weight, 0, out=weight)
+        weight *= weight
+        weight *= weight
+        total += weight
+        along += weight * response
+        response *= response
+        energy = cv2.GaussianBlur(response, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
+        every += energy
+        weight *= energy
+        across += weight
+    along /= total
+    # Where lines have one direction; stubble, pores and hair have all of them.
+    alone = across / (total * np.maximum(every / ORIENTATIONS, 1e-12))
+    alone = np.clip((alone - ALONE[0]) / (ALONE[1] - ALONE[0]), 0, 1)
+    depth = np.float32(DEEPER) * amount * alone
+    depth *= np.where(along > 0, along, np.float32(RIDGE) * along)
     return np.clip(-depth / light, -MOST, MOST)
 
 
-def _filtered(light: Plane, line: Plane) -> Plane:
-    """Return the response of a filter (K, K) at each pixel, (H, W)."""
-    middle = len(line) // 2
-    across, down = line[middle], line[:, middle] / line[middle, middle]
-    if np.allclose(np.outer(down, across), line, atol=1e-7):
-        # Level and upright lines: two short filters do.
-        return cv2.sepFilter2D(light, cv2.CV_32F, across, down, borderType=cv2.BORDER_REPLICATE)
-    # OpenCV applies so large a filter in the frequency domain, faster than torch's convolution.
-    return cv2.filter2D(light, cv2.CV_32F, line, borderType=cv2.BORDER_REPLICATE)
+def _filter(light: Plane, line: _Line, response: Plane) -> None:
+    """Write the response of a filter at each pixel, (H, W)."""
+    if line.level is not None and line.upright is not None:
+        cv2.sepFilter2D(
+            light, cv2.CV_32F, line.level, line.upright, dst=response, borderType=cv2.BORDER_REPLICATE
+        )
+    else:
+        # OpenCV applies so large a filter in the frequency domain, faster than torch's convolution.
+        cv2.filter2D(light, cv2.CV_32F, line.kernel, dst=response, borderType=cv2.BORDER_REPLICATE)
 
 
-def compression(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest compression of the skin and its direction.
+def compression(flow: Tensor, part: Box | None = None) -> tuple[Plane, Plane, Plane]:
+    """Return the largest compression of the skin, a fraction of the length, 0 where it is stretched, and its direction.
 
-    Both (1, 1, S, S): a fraction of the length (0 where it is stretched), and an angle from x towards y in radians.
+    All (h, w). The direction is the cosine and the sine of twice its angle from x towards y.
+
+    Args:
+        flow: (1, 2, S, S) backward field, crop pixels.
+        part: rows and columns of the crop that are wanted; None = all.
     """
-    sigma = STRAIN_SCALE * flow.shape[-1] / 256
+    size = flow.shape[-1]
+    rows, columns = part or (slice(0, size), slice(0, size))
+    sigma = STRAIN_SCALE * size / 256
     window = 2 * int(2 * sigma) + 1
-    smooth = gaussian_blur(flow, window, sigma, "replicate")
-    along_x, along_y = (torch.gradient(smooth, dim=dim)[0] for dim in (3, 2))
-    x_x, y_y = along_x[:, :1], along_y[:, 1:]
-    shear = (along_y[:, :1] + along_x[:, 1:]) / 2
-    mean, half = (x_x + y_y) / 2, (x_x - y_y) / 2
-    largest = mean + (half**2 + shear**2).sqrt()
-    # Where a backward field grows, more of the face is shown in the same space.
-    return (1 - 1 / (1 + largest.clamp_min(0))), torch.atan2(shear, half) / 2
-
-
-def _alone(responses: Plane, across: Plane, scale: float) -> Plane:
-    """Return where lines have one direction, (H, W) in [0, 1]; stubble, pores and hair have all directions."""
-    sigma = TOGETHER * scale
-    side = 2 * int(2 * sigma) + 1
-    energy = np.stack(
-        [
-            cv2.GaussianBlur(plane * plane, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
-            for plane in responses
-        ]
+    # What lies farther away is not seen.
+    top, left = (max(0, side.start - window // 2 - 1) for side in (rows, columns))
+    bottom, right = (min(size, side.stop + window // 2 + 1) for side in (rows, columns))
+    smooth = gaussian_blur(flow[..., top:bottom, left:right].detach().cpu(), window, sigma, "replicate")
+    inner = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    (x_y, x_x), (y_y, y_x) = (
+        [gradient[inner] for gradient in np.gradient(plane)] for plane in smooth[0].numpy()
     )
-    share = (across * energy).sum(0) / np.maximum(energy.mean(0), 1e-12)
-    return np.asarray(np.clip((share - ALONE[0]) / (ALONE[1] - ALONE[0]), 0, 1), dtype=np.float32)
+    shear = (x_y + y_x) / 2
+    mean, half = (x_x + y_y) / 2, (x_x - y_y) / 2
+    longest = np.sqrt(half * half + shear * shear)
+    mean += longest
+    # Where a backward field grows, more of the face is shown in the same space.
+    push = 1 - 1 / (1 + np.maximum(mean, 0))
+    np.maximum(longest, 1e-12, out=longest)
+    return push, half / longest, shear / longest
 
 
-def _skin(landmarks: Points, like: Tensor) -> Tensor:
-    """Return 1 on skin and 0 on brows, eyes and lips, (1, 1, S, S), with soft edges."""
-    size = like.shape[-1]
+def _skin(landmarks: Points, size: int) -> Plane:
+    """Return 1 on skin and 0 on brows, eyes and lips, (S, S), with soft edges."""
     canvas = np.zeros((size, size), np.uint8)
     for points in BROWS:
         line = np.round(landmarks[list(points)] * 16).astype(np.int32)
@@ -159,12 +189,34 @@ def _skin(landmarks: Points, like: Tensor) -> Tensor:
         cv2.fillConvexPoly(canvas, outline, 255, cv2.LINE_8, 4)
         cv2.polylines(canvas, [outline], True, 255, max(1, round(2 * RIM * size)), cv2.LINE_8, 4)
     soft = cv2.GaussianBlur(canvas.astype(np.float32) / 255, (0, 0), 0.008 * size)
-    return 1 - torch.from_numpy(soft).to(like)[None, None]
+    return np.asarray(1 - soft)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A filter whose response is the depth of a dark line of one direction.
+
+    Attributes:
+        kernel: (K, K).
+        level, upright: (K,) each, filters that do the same one after the other; None = there are none.
+    """
+
+    kernel: Plane
+    level: Plane | None
+    upright: Plane | None
+
+    @classmethod
+    def of(cls, kernel: Plane) -> _Line:
+        middle = len(kernel) // 2
+        level, upright = kernel[middle], kernel[:, middle] / kernel[middle, middle]
+        if np.allclose(np.outer(upright, level), kernel, atol=1e-7):
+            return cls(kernel, level, upright)
+        return cls(kernel, None, None)
 
 
 @lru_cache(maxsize=4)
-def _lines(scale: float) -> Plane:
-    """Return filters (N, K, K), one per direction, whose response is the depth of a dark line."""
+def _lines(scale: float) -> tuple[_Line, ...]:
+    """Return one filter per direction."""
     width, length = (each * scale for each in LINE)
     reach = round(2.4 * length)
     ticks = torch.arange(-reach, reach + 1, dtype=torch.float64)
@@ -179,5 +231,4 @@ def _lines(scale: float) -> Plane:
         # A line of depth 1 and this width gives a response of about 1.
         shape = torch.exp(-(across**2) / (2 * width**2))
         filters.append(kernel / -(kernel * shape).sum())
-    lines: Plane = torch.stack(filters).float().numpy()
-    return lines
+    return tuple(_Line.of(kernel.float().numpy()) for kernel in filters)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -46,12 +44,15 @@ def change(picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("upright", [True, False])
 def test_compression_is_measured(upright: bool):
-    push, angle = (each[0, 0, 60:196, 60:196] for each in compression(squeezed(0.2, upright=upright)))
-    assert torch.allclose(push, torch.full_like(push, 0.2), atol=0.01)
-    wanted = math.pi / 2 if upright else 0.0
-    assert torch.allclose(angle.abs(), torch.full_like(angle, wanted), atol=0.02)
-    stretched, _ = compression(squeezed(-0.2, upright=upright))
-    assert stretched[0, 0, 60:196, 60:196].abs().max() < 1e-4
+    inner = slice(60, 196), slice(60, 196)
+    push, level, steep = compression(squeezed(0.2, upright=upright), inner)
+    assert np.allclose(push, 0.2, atol=0.01)
+    # Of twice the angle: the cosine is 1 along x, -1 along y.
+    assert np.allclose(level, -1.0 if upright else 1.0, atol=1e-3)
+    assert np.allclose(steep, 0, atol=0.04)
+    stretched = compression(squeezed(-0.2, upright=upright), inner)[0]
+    assert np.abs(stretched).max() < 1e-4
+    assert np.array_equal(compression(squeezed(0.2, upright=upright))[0][inner], push)
 
 
 def test_lines_across_the_push_deepen_and_others_do_not():
