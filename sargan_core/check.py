@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from sargan_core.device import one_thread
 from sargan_core.errors import WeightsError
@@ -20,7 +21,7 @@ from sargan_core.expressions import LABELS, ExpressionMix
 from sargan_core.faces.align import Alignment, align, extract
 from sargan_core.faces.face import Face, Pixels
 from sargan_core.models.base import Reference
-from sargan_core.models.judge.network import load_judge
+from sargan_core.models.judge.network import Judge, load_judge
 
 Probabilities = npt.NDArray[np.float64]
 # Targets that can be checked: the judge knows only the seven expressions.
@@ -58,17 +59,22 @@ class FaceCheck:
 
 @dataclass(frozen=True)
 class SeenFaces:
-    """The judge's output for the faces of one photo, one row per face.
+    """The faces of one photo as the judge sees them, one row per face.
 
     Attributes:
         alignments: from the photo to the judge's crops.
-        probabilities: (B, 7) float64 in the order of ``expressions.LABELS``, rows sum to 1.
-        embeddings: (B, D) float64, rows of length 1.
+        crops: (B, 3, S, S) float32, those crops.
+        judge: the network.
     """
 
     alignments: tuple[Alignment, ...]
-    probabilities: Probabilities
-    embeddings: npt.NDArray[np.float64]
+    crops: Tensor
+    judge: Judge
+
+    @property
+    def probabilities(self) -> Probabilities:
+        """The judge's probabilities, (B, 7) float64 in the order of ``expressions.LABELS``, rows sum to 1."""
+        return _judged(self.judge, self.crops)[0]
 
 
 class EditChecker:
@@ -89,7 +95,7 @@ class EditChecker:
         self._device = device
 
     def look(self, pixels: Pixels, faces: Sequence[Face]) -> SeenFaces:
-        """Return the judge's output for the faces of a photo, (H, W, 3) RGB, as one batch."""
+        """Return the faces of a photo, (H, W, 3) RGB, as the judge sees them."""
         return self._see(pixels, tuple(align(face, self._judge.template) for face in faces))
 
     def compare(self, before: SeenFaces, edited: Pixels, target: Checked) -> tuple[FaceCheck, ...]:
@@ -100,17 +106,25 @@ class EditChecker:
             edited: (H, W, 3) RGB, the photo after the edit of all these faces.
             target: what was asked for.
         """
-        after = self._see(edited, before.alignments)
-        identities = (before.embeddings * after.embeddings).sum(1)
-        rows = zip(before.probabilities, after.probabilities, identities.tolist(), strict=True)
+        # Both in one batch, which takes little longer than one of them.
+        both = torch.cat([before.crops, self._see(edited, before.alignments).crops])
+        probabilities, embeddings = (np.split(rows, 2) for rows in _judged(self._judge, both))
+        identities = (embeddings[0] * embeddings[1]).sum(1)
+        rows = zip(*probabilities, identities.tolist(), strict=True)
         return tuple(face_check(target, *row) for row in rows)
 
     def _see(self, pixels: Pixels, alignments: tuple[Alignment, ...]) -> SeenFaces:
         with torch.inference_mode(), one_thread():
             crops = torch.cat([extract(pixels, alignment, self._device) for alignment in alignments])
-            logits, embeddings = self._judge.judge(crops)
-            probabilities = logits.softmax(1)
-        return SeenFaces(alignments, probabilities.cpu().double().numpy(), embeddings.cpu().double().numpy())
+        return SeenFaces(alignments, crops, self._judge)
+
+
+def _judged(judge: Judge, crops: Tensor) -> tuple[Probabilities, npt.NDArray[np.float64]]:
+    """Return the probabilities (B, 7) and embeddings (B, D), rows of length 1, of (B, 3, S, S) crops."""
+    with torch.inference_mode(), one_thread():
+        logits, embeddings = judge.judge(crops)
+        probabilities = logits.softmax(1)
+    return probabilities.cpu().double().numpy(), embeddings.cpu().double().numpy()
 
 
 def face_check(target: Checked, before: Probabilities, after: Probabilities, identity: float) -> FaceCheck:

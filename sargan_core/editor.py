@@ -106,7 +106,7 @@ class PreparedPhoto:
         alignments: one per face.
         crops: one per face, on the editor's device.
         seconds: seconds by stage: ``find``, ``crop``, ``check``.
-        seen: the judge's output for the faces; None without a check.
+        seen: the faces as the judge sees them; None without a check.
         covers: what is in front of each face, None where nothing is; empty if nobody looked.
     """
 

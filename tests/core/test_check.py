@@ -93,11 +93,14 @@ def test_an_untouched_photo_is_the_same_face_with_the_same_expression(checker, t
 
 def test_all_faces_at_once_are_as_one_by_one(checker, two_faces):
     pixels, faces = two_faces
-    together = checker.look(pixels, faces)
-    for index, face in enumerate(faces):
-        alone = checker.look(pixels, [face])
-        assert np.allclose(together.probabilities[index], alone.probabilities[0], atol=1e-4)
-        assert np.allclose(together.embeddings[index], alone.embeddings[0], atol=1e-4)
+    edited, target = np.roll(pixels, 6, axis=0), parse_mix("sad")
+    together = checker.compare(checker.look(pixels, faces), edited, target)
+    for face, check in zip(faces, together, strict=True):
+        (alone,) = checker.compare(checker.look(pixels, [face]), edited, target)
+        assert (check.expression, check.warnings) == (alone.expression, alone.warnings)
+        for one, other in ((check.reached, alone.reached), (check.before, alone.before)):
+            assert one == pytest.approx(other, abs=1e-4)
+        assert check.identity == pytest.approx(alone.identity, abs=1e-4)
 
 
 def test_five_points_are_enough(checker, two_faces):
