@@ -253,8 +253,11 @@ def _lid_line(landmarks: Points, eye: tuple[int, ...], lid: tuple[int, ...]) -> 
     line = np.concatenate([first[None], points, last[None]])
     ticks = np.linspace(line[0, 0], line[-1, 0], 25)
     # A smooth curve: the lid is round.
-    curve = np.polynomial.Polynomial.fit(line[:, 0], line[:, 1], 3)
-    return np.stack([ticks, curve(ticks)], 1)
+    at, along = (
+        np.vander(2 * (x - ticks[0]) / max(ticks[-1] - ticks[0], 1e-6) - 1, 4) for x in (line[:, 0], ticks)
+    )
+    curve = np.linalg.lstsq(at, line[:, 1], rcond=None)[0]
+    return np.stack([ticks, along @ curve], 1)
 
 
 def _moved(field: Picture, lines: Sequence[Points]) -> list[Points]:

@@ -11,6 +11,7 @@ Colour here is what remains of RGB without its luma (ITU-R BT.601), three values
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -103,8 +104,9 @@ def _seen(crop: Tensor) -> tuple[Tensor, Tensor]:
     size = crop.shape[-1]
     ticks = (torch.arange(size, device=crop.device) + 0.5) / size * 2 - 1
     where = ticks[:, None].square() + ticks.square() < LOOK**2
-    light = luma(crop)
-    return light[0, 0][where], (crop - light)[0][:, where]
+    seen = crop[:, :, where][..., None, :]
+    light = luma(seen)
+    return light[0, 0, 0], (seen - light)[0, :, 0]
 
 
 def mean_by_light(light: Tensor, colour: Tensor) -> Tensor:
@@ -115,9 +117,20 @@ def mean_by_light(light: Tensor, colour: Tensor) -> Tensor:
     level = (light.clamp(0, 1) * (LEVELS - 1)).round().long()
     counts = torch.bincount(level, minlength=LEVELS).to(colour)
     sums = torch.stack([torch.bincount(level, plane, minlength=LEVELS) for plane in colour]).to(colour)
-    ticks = torch.arange(LEVELS, device=colour.device, dtype=colour.dtype)
-    near = torch.exp(-0.5 * ((ticks[:, None] - ticks) / (REACH * (LEVELS - 1))).square())
+    away, near = _levels(colour.device, colour.dtype)
+    means = (sums @ near) / (counts @ near)
+    if bool(counts.all()):
+        return means
     # A level without pixels of its own takes the colour of the nearest that has some.
     known = counts.nonzero()[:, 0]
-    nearest = known[(ticks[:, None] - known).abs().argmin(1)]
-    return ((sums @ near) / (counts @ near))[:, nearest]
+    return means[:, known[away[:, known].argmin(1)]]
+
+
+@lru_cache(maxsize=4)
+def _levels(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return how far levels lie from each other, (LEVELS, LEVELS), and how much each sees of the others."""
+    # A tensor made in inference mode could not be used in training afterwards.
+    with torch.inference_mode(False):
+        ticks = torch.arange(LEVELS, device=device, dtype=dtype)
+        away = (ticks[:, None] - ticks).abs()
+        return away, torch.exp(-0.5 * (away / (REACH * (LEVELS - 1))).square())
