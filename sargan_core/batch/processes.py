@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from sargan_core.batch.memory import share_freed_memory
 from sargan_core.batch.pipeline import Pipeline
 from sargan_core.batch.plan import Task
 from sargan_core.batch.room import Room
@@ -88,6 +89,7 @@ class Processes:
         """
         # What is loaded stays, so no process needs to look through it, which would copy it.
         gc.freeze()
+        share_freed_memory()
         # Without memory for more processes those that are there do the work.
         with contextlib.suppress(OSError):
             for _ in range(self._count - 1):
