@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -111,13 +112,21 @@ def inside_mouth(landmarks: Points, size: int) -> Tensor:
 
 def lips_region(landmarks: Points, size: int) -> Tensor:
     """Return the mask of the lips and the skin just around them, (1, S, S) float64 in [0, 1], with a soft edge."""
-    canvas = np.zeros((size, size), np.float32)
-    outline = cv2.convexHull(landmarks[48:60].astype(np.float32))
-    cv2.fillConvexPoly(canvas, np.round(outline * 16).astype(np.int32), 1.0, shift=4)
+    return _lips_region(np.asarray(landmarks[48:60], dtype=np.float32).tobytes(), size)
+
+
+# Most faces of a batch are edited towards the same landmarks.
+@lru_cache(maxsize=16)
+def _lips_region(points: bytes, size: int) -> Tensor:
+    outline = cv2.convexHull(np.frombuffer(points, dtype=np.float32).reshape(-1, 2))
+    canvas = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(canvas, np.round(outline * 16).astype(np.int32), 1, shift=4)
     reach = 2 * round(LIPS_MARGIN * size) + 1
     canvas = cv2.dilate(canvas, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    canvas = cv2.GaussianBlur(canvas, (0, 0), LIPS_MARGIN * size / 2)
-    return torch.from_numpy(canvas.astype(np.float64))[None]
+    soft = cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), LIPS_MARGIN * size / 2)
+    # A tensor made in inference mode could not be used in training afterwards.
+    with torch.inference_mode(False):
+        return torch.from_numpy(soft.astype(np.float64))[None]
 
 
 def below_lip_line(landmarks: Points, size: int) -> Tensor:
