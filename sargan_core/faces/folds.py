@@ -31,6 +31,8 @@ FOLDS = (0.02, 0.16)
 # Scale at which compression is measured, and a line's half width and half length, in pixels of a 256 px crop.
 STRAIN_SCALE = 3.0
 LINE = (1.3, 3.4)
+# Difference of compression between directions below which there is none.
+SAME = 1e-12
 ORIENTATIONS = 6
 # Depth added to a line at full compression, as a multiple of its own, and the lightening of the ridge beside it as a
 # fraction of that.
@@ -174,7 +176,9 @@ def compression(flow: Tensor, part: Box | None = None) -> tuple[Plane, Plane, Pl
     mean += longest
     # Where a backward field grows, more of the face is shown in the same space.
     push = 1 - 1 / (1 + np.maximum(mean, 0))
-    np.maximum(longest, 1e-12, out=longest)
+    # Where all directions are alike, it is x.
+    alike = longest < SAME
+    half[alike] = longest[alike] = 1
     return push, half / longest, shear / longest
 
 

@@ -89,3 +89,15 @@ def test_folds_of_a_sliver_of_skin_are_worked_out_too(rows: int):
     made = with_folds(crop, crop, squeezed(0.3), AWAY, mask)
     assert torch.isfinite(made).all()
     assert torch.equal(made[:, :, :90], crop[:, :, :90])
+
+
+def test_skin_that_is_pushed_from_all_sides_stays_finite():
+    ticks = (torch.arange(SIZE) - SIZE / 2) * 0.25
+    field = torch.zeros(1, 2, SIZE, SIZE)
+    field[0, 0, 40:160, 40:160] = ticks[40:160]
+    field[0, 1, 40:160, 40:160] = ticks[40:160, None]
+    picture = skin()
+    assert torch.isfinite(with_folds(picture, picture, field, AWAY, EVERYWHERE)).all()
+    push, level, steep = compression(field)
+    assert np.allclose(np.hypot(level, steep), 1, atol=1e-5)
+    assert push.max() > 0.1
