@@ -152,7 +152,8 @@ def _filter(light: Plane, line: _Line, response: Plane) -> None:
 def compression(flow: Tensor, part: Box | None = None) -> tuple[Plane, Plane, Plane]:
     """Return the largest compression of the skin, a fraction of the length, 0 where it is stretched, and its direction.
 
-    All (h, w). The direction is the cosine and the sine of twice its angle from x towards y.
+    A stretch at right angles to it is taken away. All (h, w). The direction is the cosine and the sine of twice its
+    angle from x towards y.
 
     Args:
         flow: (1, 2, S, S) backward field, crop pixels.

@@ -68,6 +68,16 @@ def test_the_stronger_the_push_the_deeper():
     assert depths[0] > depths[1] > depths[2]
 
 
+def test_skin_that_is_stretched_along_its_lines_folds_less():
+    pushed, stretched = squeezed(0.2), squeezed(-0.1, upright=False)
+    loose, taut, tighter = (
+        change(skin(level=True), flow).min()
+        for flow in (pushed, pushed + stretched, pushed + squeezed(-0.3, upright=False))
+    )
+    assert loose < taut - 0.005
+    assert tighter == 0
+
+
 def test_smooth_and_rough_skin_get_no_folds():
     assert change(skin(level=None), squeezed(0.2)).abs().max() < 1e-3
     rough = skin(level=None, noise=0.02)
