@@ -84,6 +84,9 @@ class SarganModel(ExpressionModel):
 
 # Blur of what is changed on shut lips, in pixels of a 256 px crop.
 ON_LIPS = 3.0
+# Largest change of skin around the lips that is believed, root mean square in [0, 1]. On 17 people held out, edited to
+# all seven expressions, it is 5 levels at most; on strangers' photos up to 19.
+USUAL = 6 / 255
 # Distance of the window's centre below the template's mouth, as a fraction of the crop's side.
 DROP = 0.02
 
@@ -106,7 +109,9 @@ class RefinedModel(ExpressionModel):
         self.window = mouth_window(base.template, generator.settings.size)
         self.network = SarganModel(generator, self.window.template(base.template), precision)
         self.precision = precision
-        self.register_buffer("mask", face_masks(base, self.window), persistent=False)
+        mask = face_masks(base, self.window)
+        self.register_buffer("mask", mask, persistent=False)
+        self.register_buffer("around", mask * (1 - lips(base, self.window)), persistent=False)
         self.register_buffer("shut", shut_lips(base, self.window), persistent=False)
 
     def neutral_estimate(self) -> NeutralEstimate | None:
@@ -135,9 +140,21 @@ class RefinedModel(ExpressionModel):
         kinds = torch.tensor([row[1] for row in rows], device=image.device)
         weights = torch.tensor([row[2] for row in rows], device=image.device).view(-1, 1, 1, 1)
         labels = one_hot(kinds, len(LABELS), image.device)
-        change = self._calm(self.network.change(part.clamp(0, 1), labels, owner), kinds)
+        change = self._believed(self.network.change(part.clamp(0, 1), labels, owner), kinds)
+        change = self._calm(change, kinds)
         part.index_add_(0, owner, weights * self.get_buffer("mask")[kinds] * change)
         return replace(edited, image=image)
+
+    def _believed(self, change: Tensor, kinds: Tensor) -> Tensor:
+        """Return changes (B, 3, S, S), each reduced if it is larger than on people held out; kinds are (B,) labels.
+
+        A network that answers with large changes does not know such faces: a head turned upwards, film grain, a shadow.
+        """
+        rows = []
+        for row, weight in zip(change, self.get_buffer("around")[kinds], strict=True):
+            size = (weight * row.square()).sum() / (3 * weight.sum().clamp_min(1e-6))
+            rows.append(row * (USUAL**2 / size.clamp_min(USUAL**2)))
+        return torch.stack(rows)
 
     def _calm(self, change: Tensor, kinds: Tensor) -> Tensor:
         """Return changes (B, 3, S, S) without fine structure on shut lips; kinds are (B,) labels.
@@ -192,12 +209,17 @@ def face_masks(base: PixelModel, window: Window) -> Tensor:
     return window.cut(torch.stack(masks).float()) * crop_mask(window.size)
 
 
+def lips(base: PixelModel, window: Window) -> Tensor:
+    """Return the lips of each expression and what is between them, (7, 1, size, size) in [0, 1], in label order."""
+    size = base.template.size
+    return window.cut(torch.stack([lips_region(base.goal(each), size).float() for each in LABELS]))
+
+
 def shut_lips(base: PixelModel, window: Window) -> Tensor:
     """Return the lips of the expressions that shut the mouth, 0 for the others.
 
     (7, 1, size, size) float32 in [0, 1], in label order.
     """
     size = base.template.size
-    goals = [base.goal(expression) for expression in LABELS]
-    lips = [lips_region(goal, size).float() * (1 - parted_lips(goal, size)) for goal in goals]
-    return window.cut(torch.stack(lips)).contiguous()
+    shut = torch.tensor([1 - parted_lips(base.goal(expression), size) for expression in LABELS])
+    return lips(base, window) * shut.view(-1, 1, 1, 1)

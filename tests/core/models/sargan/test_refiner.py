@@ -13,7 +13,7 @@ from sargan_core.models.pixel.model import PixelModel
 from sargan_core.models.registry import load_model
 from sargan_core.models.sargan.file import build_generator, save_generator
 from sargan_core.models.sargan.generator import Generator, GeneratorSettings, one_hot
-from sargan_core.models.sargan.model import RefinedModel, face_masks, mouth_window
+from sargan_core.models.sargan.model import USUAL, RefinedModel, face_masks, mouth_window
 from sargan_core.weights import open_weights, save_weights
 
 SIZE = 160
@@ -32,7 +32,8 @@ def generator() -> Generator:
     torch.manual_seed(0)
     network = Generator(SETTINGS)
     with torch.no_grad():
-        network.head.weight.mul_(5)
+        # So that its changes are as small as a trained network's.
+        network.head.weight.mul_(0.05)
     return network
 
 
@@ -92,6 +93,17 @@ def test_it_is_the_base_and_the_masked_change_of_the_generator(
     torch.testing.assert_close(model.window.cut(refined.image - plain.image), expected, atol=2e-5, rtol=0)
     assert torch.equal(refined.flow, plain.flow)
     assert torch.equal(refined.keep, plain.keep)
+
+
+def test_large_changes_are_not_believed(base: PixelModel, generator: Generator):
+    loud = build(generator)
+    with torch.no_grad():
+        loud.head.weight.mul_(100)
+    model, batch = RefinedModel(base, loud), crops(base)
+    change = model.window.cut(edit(model, batch, "neutral").image - edit(base, batch, "neutral").image)
+    around = model.get_buffer("around")[Expression.NEUTRAL.label]
+    size = ((around * change.square()).sum() / (3 * around.sum())).sqrt()
+    assert 0 < size < USUAL / 2
 
 
 def test_on_lips_that_stay_shut_it_changes_nothing_fine(model: RefinedModel, base: PixelModel):
