@@ -174,7 +174,10 @@ def compression(flow: Tensor, part: Box | None = None) -> tuple[Plane, Plane, Pl
     shear = (x_y + y_x) / 2
     mean, half = (x_x + y_y) / 2, (x_x - y_y) / 2
     longest = np.sqrt(half * half + shear * shear)
+    # Skin that is stretched along its lines is taut, and folds by so much less.
+    taut = np.maximum(longest - mean, 0)
     mean += longest
+    mean -= taut
     # Where a backward field grows, more of the face is shown in the same space.
     push = 1 - 1 / (1 + np.maximum(mean, 0))
     # Where all directions are alike, it is x.
