@@ -11,9 +11,6 @@ import re
 import struct
 from collections.abc import Sequence
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from sargan_core.photo import xmp as packets
@@ -24,7 +21,6 @@ from sargan_core.photo.planes import (
     Picture,
     check_size,
     cmyk_to_srgb,
-    from_array,
     from_pillow,
     is_linear,
     linear_light,
@@ -47,7 +43,6 @@ _KNOWN = (
 # Starts of segments with gain maps or layers, which belong to the picture before the edit; start of a JPEG.
 _TIED = (b"urn:iso:std:iso:ts:21496", b"JP")
 _PICTURE = b"\xff\xd8\xff"
-_END = 0xD9
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODABLE = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 # A progressive JPEG has about ten. Each costs a pass over all pixels, however few bytes it has.
@@ -69,25 +64,22 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """
     segments = jpeg_segments(data)
     _check_frame(segments, max_pixels)
-    scans, whole = jpeg_scans(data)
-    if scans > _MOST_SCANS:
+    if jpeg_scans(data) > _MOST_SCANS:
         raise damaged("JPEG", "more scans than a picture has")
     image = JpegImageFile(io.BytesIO(data))
     check_size(*image.size, max_pixels)
-    decoded = _decoded(data, image) if whole else None
-    if decoded is None:
-        try:
-            image.load()
-        except OSError as error:
-            raise cut_off("JPEG") from error
+    try:
+        image.load()
+    except OSError as error:
+        raise cut_off("JPEG") from error
     profile: bytes | None = image.info.get("icc_profile")
     if is_linear(profile):
         raise linear_light()
     credentials = any(marker == _APP11 and b"jumb" in content[:64] for marker, content in segments)
-    packet, complete = _xmp(segments)
+    packet, whole = _xmp(segments)
     kept = tidy(_exif(segments), packet, credentials=credentials)
     notes = list(kept.notes)
-    if not complete:
+    if not whole:
         notes.append("the extended XMP data are damaged and are not copied")
     if any(marker == _APP2 and content.startswith(_MPF) for marker, content in segments):
         notes.append("the file holds several pictures; only the first is kept")
@@ -96,8 +88,6 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         pixels, alpha, _ = from_pillow(cmyk_to_srgb(image, profile), kept.orientation)
         profile, encoding = srgb_profile(), Encoding(lossless=False, progressive=encoding.progressive)
         notes.append("the file is CMYK; it is converted to sRGB")
-    elif decoded is not None:
-        pixels, alpha = (decoded, None) if kept.orientation == 1 else from_array(decoded, kept.orientation)
     else:
         pixels, alpha, _ = from_pillow(image, kept.orientation)
     if image.layers == 3 and get_sampling(image) < 0:
@@ -120,21 +110,6 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         segments=tuple(others),
     )
     return Decoded(pixels, alpha, encoding, metadata, tuple(notes))
-
-
-def _decoded(data: bytes, image: JpegImageFile) -> npt.NDArray[np.uint8] | None:
-    """Return the pixels (H, W, 3) as the file stores them; None where Pillow has to decode them.
-
-    OpenCV has the same decoder and needs no copy of what it decodes, but it takes damaged data for whole ones.
-    """
-    if image.mode != "RGB":
-        return None
-    try:
-        return cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-    except cv2.error:
-        return None
 
 
 def _check_frame(segments: Segments, max_pixels: int) -> None:
@@ -343,17 +318,16 @@ def jpeg_segments(data: bytes) -> list[tuple[int, bytes]]:
         at = end
 
 
-def jpeg_scans(data: bytes) -> tuple[int, bool]:
-    """Return the number of scans of the first picture in a JPEG, and whether the file ends with its only scan."""
-    scans, at, whole = 0, 2, False
+def jpeg_scans(data: bytes) -> int:
+    """Return the number of scans of the first picture in a JPEG; what follows it is ignored."""
+    scans, at = 0, 2
     while match := _MARKER.search(data, at):
         marker, at = match[0][-1], match.end()
-        if marker == _END:
-            return scans, whole and at == len(data)
+        if marker == 0xD9:
+            break
         scans += marker == 0xDA
-        whole = scans == 1 and marker == 0xDA
         at += int.from_bytes(data[at : at + 2], "big")
-    return scans, False
+    return scans
 
 
 def insert_jpeg_segments(data: bytes, segments: Sequence[tuple[int, bytes]]) -> bytes:
