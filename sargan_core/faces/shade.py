@@ -1,8 +1,8 @@
 """Shade: what a linear model changes on skin, as a change of the light on it.
 
-A model that says ``y = gain * x + offset`` for the skin of many people fades what is darker than skin: brows, lashes,
-stubble, moles. Light does not. So both are asked at the lightness of the skin around, and the answer is a factor for
-all that lies there.
+``y = gain * x + offset`` is fitted to the skin of many people. Applied pixel by pixel it makes dark details of a face
+paler: brows, lashes, stubble, moles. A change of light does not do that. So the model is applied to the skin around a
+detail, and the detail becomes darker or lighter by the same factor as this skin.
 """
 
 from __future__ import annotations
