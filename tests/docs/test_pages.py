@@ -42,6 +42,8 @@ def calls_in(line: str) -> Iterator[list[str]]:
         call = words[:end]
         # A number before a redirection belongs to it.
         yield call[:-1] if call and call[-1].isdigit() and words[end : end + 1] == [">"] else call
+        # Within a call the word is an argument, as in `--model sargan`.
+        words = words[end:]
 
 
 def parse(arguments: list[str]) -> None:
