@@ -34,6 +34,8 @@ LINE = (1.3, 3.4)
 # Difference of compression between directions below which there is none.
 SAME = 1e-12
 ORIENTATIONS = 6
+# A line goes on for so far to both sides, in pixels of a 256 px crop; a mole or a freckle does not.
+GOES_ON = 6.0
 # Depth added to a line at full compression, as a multiple of its own, and the lightening of the ridge beside it as a
 # fraction of that.
 DEEPER = 2.5
@@ -111,6 +113,7 @@ def _change(light: Plane, amount: Plane, direction: tuple[Plane, Plane], scale: 
     # A quarter of the pixels tells the median as well.
     unsure = np.float32(UNSURE * np.median(np.abs(responses[:, ::2, ::2])))
     responses -= np.clip(responses, -unsure, unsure)
+    responses = _long(responses, GOES_ON * scale)
     sigma = TOGETHER * scale
     side = 2 * int(2 * sigma) + 1
     # Sums over all directions: of the weights, of weighted lines and energies, of energies.
@@ -136,6 +139,30 @@ def _change(light: Plane, amount: Plane, direction: tuple[Plane, Plane], scale: 
     depth = np.float32(DEEPER) * amount * alone
     depth *= np.where(along > 0, along, np.float32(RIDGE) * along)
     return np.clip(-depth / light, -MOST, MOST)
+
+
+def _long(responses: Plane, reach: float) -> Plane:
+    """Return the responses (ORIENTATIONS, H, W) to what goes on for ``reach`` pixels along the line to both sides.
+
+    Of the three values there the one nearest to 0 counts, and none where they differ in sign.
+    """
+    long = np.empty_like(responses)
+    height, width = responses.shape[1:]
+    for step, response in enumerate(responses):
+        angle = math.pi * step / ORIENTATIONS
+        x, y = round(-reach * math.sin(angle)), round(reach * math.cos(angle))
+        places = [
+            np.ix_(
+                np.clip(np.arange(height) + k * y, 0, height - 1),
+                np.clip(np.arange(width) + k * x, 0, width - 1),
+            )
+            for k in (-1, 1)
+        ]
+        before, after = (response[place] for place in places)
+        dark = np.minimum(np.minimum(before, after), response)
+        light = np.maximum(np.maximum(before, after), response)
+        long[step] = np.maximum(dark, 0) + np.minimum(light, 0)
+    return long
 
 
 def _filter(light: Plane, line: _Line, response: Plane) -> None:

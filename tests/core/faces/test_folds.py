@@ -84,6 +84,15 @@ def test_smooth_and_rough_skin_get_no_folds():
     assert change(rough, squeezed(0.2)).std() < 0.25 * rough[0, 0].std()
 
 
+def test_a_mole_among_lines_is_not_drawn_out_into_one():
+    rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    mole = 0.3 * torch.exp(-((rows - 122) ** 2 + (columns - 128) ** 2) / 8.0)
+    lined, flow = skin(level=True), squeezed(0.2)
+    drawn = (change(lined - mole, flow) - change(lined, flow))[42]
+    assert drawn[:40].abs().max() < 0.01
+    assert drawn[57:].abs().max() < 0.01
+
+
 def test_without_a_push_nothing_changes():
     picture = skin()
     still = torch.zeros(1, 2, SIZE, SIZE)
