@@ -1,8 +1,9 @@
 """Palette: an edit gives the skin of a face no colours that the face does not have.
 
 A model shades skin as it learned on evenly lit photos: it takes light away and mixes grey in. On a face in other
-colours, as in a painting, such a shade is a grey stain. How a face is coloured at each lightness, and how far its
-colours stray, is measured on its skin; what an edit paints may stray no further, unless the place strayed before.
+colours, as in a painting or by candle light, such a shade is a grey stain. How a face is coloured at each lightness,
+and how far its colours stray, is measured on its skin. A place that becomes darker or lighter may stray but little more
+than it did before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from dataclasses import dataclass, replace
 from types import EllipsisType
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -22,8 +22,10 @@ from sargan_core.faces.mouth import lips_region
 from sargan_core.faces.tone import Tone, luma, mean_by_light
 from sargan_core.faces.warp import positions, sample
 
-# Part of the face's mask from which a pixel counts as skin, and how far colours may stray, in deviations.
-SKIN, STRAYS = 0.5, 1.5
+# Part of the face's mask from which a pixel counts as skin, and how much more colours may stray, in deviations.
+SKIN, STRAYS = 0.5, 0.3
+# Times that a place is lighter after an edit than before, at most.
+LIGHTER = 2.0
 # One of so many pixels is looked at, across and down.
 FEWER = 2
 
@@ -52,12 +54,14 @@ def in_own_colours(edited: EditedCrops, crop: Tensor, alignment: Alignment) -> E
     part = _around(face[0] > 0)
     # At a quarter of the pixels: the colours of skin are coarse.
     small = avg_pool2d(edited.image[part], FEWER)
-    light = luma(small)[0, 0]
-    strays = usual.strays(small)
-    before = usual.strays(sample(crop, avg_pool2d(positions(edited.flow)[part], FEWER)))
-    most = torch.maximum(STRAYS * usual.spread.colour(light).clamp_min(0).sqrt(), _length(before))
-    excess = (1 - most / _length(strays).clamp_min(1e-6)).clamp_min(0)
-    too_much = interpolate((excess * strays)[None], scale_factor=FEWER, mode="bilinear", align_corners=False)
+    own = sample(crop, avg_pool2d(positions(edited.flow)[part], FEWER))
+    light, light_before = luma(small)[0], luma(own)[0]
+    # How a place differs from the rest of the face grows with the light on it.
+    before = usual.strays(own) * (light / light_before.clamp_min(1e-3)).clamp(0, LIGHTER)
+    further = usual.strays(small) - before
+    most = STRAYS * usual.spread.colour(light[0]).clamp_min(0).sqrt()
+    excess = (1 - most / _length(further).clamp_min(1e-6)).clamp_min(0)
+    too_much = interpolate((excess * further)[None], scale_factor=FEWER, mode="bilinear", align_corners=False)
     image = edited.image.clone()
     image[part] -= face[None][part] * too_much
     return replace(edited, image=image)
