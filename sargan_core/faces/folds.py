@@ -35,7 +35,7 @@ LINE = (1.3, 3.4)
 SAME = 1e-12
 ORIENTATIONS = 6
 # A line goes on for so far to both sides, in pixels of a 256 px crop; a mole or a freckle does not.
-GOES_ON = 6.0
+GOES_ON = 4.0
 # Depth added to a line at full compression, as a multiple of its own, and the lightening of the ridge beside it as a
 # fraction of that.
 DEEPER = 2.5
