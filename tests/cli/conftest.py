@@ -15,9 +15,6 @@ from PIL import Image
 
 from sargan_core.errors import NoFaceError, WeightsError
 
-ROOT = Path(__file__).parents[2]
-PORTRAIT = ROOT / "examples" / "portrait.jpg"
-
 
 @dataclass(frozen=True)
 class FakeSettings:

@@ -1,10 +1,12 @@
 """A covered mouth as a user sees it: a note for people and in the JSON object."""
 
 import json
+from pathlib import Path
 
 import numpy as np
-from conftest import PORTRAIT
 from PIL import Image
+
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 NOTE = "something is in front of mouth or chin"
 

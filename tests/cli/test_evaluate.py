@@ -1,13 +1,15 @@
 """``sargan evaluate`` as a user calls it, on a made set of one rendered face."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PORTRAIT
 from PIL import Image, ImageDraw
 
 from sargan_core.batch.manifest import Entry
+
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 
 def opened(picture, box, amount):

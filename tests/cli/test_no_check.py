@@ -5,9 +5,9 @@ import os
 import shutil
 from pathlib import Path
 
-from conftest import PORTRAIT
-
 from sargan_core.weights import weights_folder
+
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 
 
 def test_json_tells_the_check_of_every_face(sargan, tmp_path):
