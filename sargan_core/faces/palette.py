@@ -58,7 +58,10 @@ def in_own_colours(edited: EditedCrops, crop: Tensor, alignment: Alignment) -> E
     light, light_before = luma(small)[0], luma(own)[0]
     # How a place differs from the rest of the face grows with the light on it.
     before = usual.strays(own) * (light / light_before.clamp_min(1e-3)).clamp(0, LIGHTER)
-    further = usual.strays(small) - before
+    strays = usual.strays(small)
+    # What an edit covers, such as an iris by a lid, may lose any part of its colour.
+    kept = (strays * before).sum(0) / before.square().sum(0).clamp_min(1e-9)
+    further = strays - kept.clamp(0, 1) * before
     most = STRAYS * usual.spread.colour(light[0]).clamp_min(0).sqrt()
     excess = (1 - most / _length(further).clamp_min(1e-6)).clamp_min(0)
     too_much = interpolate((excess * further)[None], scale_factor=FEWER, mode="bilinear", align_corners=False)

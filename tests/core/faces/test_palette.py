@@ -76,6 +76,13 @@ def test_a_shade_of_a_flushed_place_keeps_its_flush(crop, alignment):
     assert torch.allclose(held[inner], image[inner], atol=0.03)
 
 
+def test_skin_over_a_spot_gets_none_of_its_colour(crop, alignment):
+    image = crop.clone()
+    image[SPOT] = crop[:, :, 30:34, 45:51]
+    held = in_own_colours(edit(image, alignment), crop, alignment).image
+    assert torch.allclose(held[SPOT], image[SPOT], atol=0.02)
+
+
 def test_what_lies_between_the_lips_keeps_its_colours(crop, alignment):
     image = crop.clone()
     image[MOUTH] = torch.tensor([0.8, 0.8, 0.8]).view(1, 3, 1, 1)
